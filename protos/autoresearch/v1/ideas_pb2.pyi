@@ -1,0 +1,59 @@
+from autoresearch.v1 import types_pb2 as _types_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ProposeRequest(_message.Message):
+    __slots__ = ("challenge_id", "hypothesis_id", "hypothesis", "source", "origin_experiment_id")
+    CHALLENGE_ID_FIELD_NUMBER: _ClassVar[int]
+    HYPOTHESIS_ID_FIELD_NUMBER: _ClassVar[int]
+    HYPOTHESIS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    challenge_id: str
+    hypothesis_id: str
+    hypothesis: _types_pb2.Hypothesis
+    source: bytes
+    origin_experiment_id: str
+    def __init__(self, challenge_id: _Optional[str] = ..., hypothesis_id: _Optional[str] = ..., hypothesis: _Optional[_Union[_types_pb2.Hypothesis, _Mapping]] = ..., source: _Optional[bytes] = ..., origin_experiment_id: _Optional[str] = ...) -> None: ...
+
+class ProposeReply(_message.Message):
+    __slots__ = ("hypothesis_id", "is_repeat")
+    HYPOTHESIS_ID_FIELD_NUMBER: _ClassVar[int]
+    IS_REPEAT_FIELD_NUMBER: _ClassVar[int]
+    hypothesis_id: str
+    is_repeat: bool
+    def __init__(self, hypothesis_id: _Optional[str] = ..., is_repeat: bool = ...) -> None: ...
+
+class ListIdeasRequest(_message.Message):
+    __slots__ = ("challenge",)
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    challenge: str
+    def __init__(self, challenge: _Optional[str] = ...) -> None: ...
+
+class Idea(_message.Message):
+    __slots__ = ("hypothesis_id", "hypothesis", "node_id", "proposed_at", "origin_experiment_id", "source_hash")
+    HYPOTHESIS_ID_FIELD_NUMBER: _ClassVar[int]
+    HYPOTHESIS_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    PROPOSED_AT_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_HASH_FIELD_NUMBER: _ClassVar[int]
+    hypothesis_id: str
+    hypothesis: _types_pb2.Hypothesis
+    node_id: str
+    proposed_at: _timestamp_pb2.Timestamp
+    origin_experiment_id: str
+    source_hash: str
+    def __init__(self, hypothesis_id: _Optional[str] = ..., hypothesis: _Optional[_Union[_types_pb2.Hypothesis, _Mapping]] = ..., node_id: _Optional[str] = ..., proposed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., origin_experiment_id: _Optional[str] = ..., source_hash: _Optional[str] = ...) -> None: ...
+
+class ListIdeasReply(_message.Message):
+    __slots__ = ("ideas",)
+    IDEAS_FIELD_NUMBER: _ClassVar[int]
+    ideas: _containers.RepeatedCompositeFieldContainer[Idea]
+    def __init__(self, ideas: _Optional[_Iterable[_Union[Idea, _Mapping]]] = ...) -> None: ...
