@@ -364,9 +364,14 @@ class StartRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """Go and train. ``flags`` say where the words do not match the code."""
+    """Go and train with the seeds that the coordinator drew after it had the code's hash.
+
+    ``flags`` say where the words do not match the code.
+    """
 
     lease: Lease
+    seed: int
+    val_seed: int
     flags: tuple[str, ...] = ()
 
 
@@ -418,6 +423,7 @@ class BaselineTask:
     lease: Lease
     experiment_id: ExperimentId
     seed: int
+    val_seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -566,8 +572,125 @@ class SwarmStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnobColumn:
-    """Side by side: one constant over several experiments."""
+class KnobRow:
+    """Side by side: one constant over several experiments; None where one lacks it."""
 
     name: str
     values: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Experiments side by side with the constants in which they differ."""
+
+    experiments: tuple[ExperimentSummary, ...]
+    knobs: tuple[KnobRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idea:
+    """A hypothesis that waits for a node, with its code or without."""
+
+    hypothesis_id: HypothesisId
+    hypothesis: Hypothesis
+    node_id: NodeId
+    proposed_at: datetime
+    origin_experiment_id: ExperimentId | None = None
+    source_hash: SourceHash | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An enrolment token's record; ``uses_left`` is None for no limit. Its text is never kept."""
+
+    token_id: str
+    owner_id: OwnerId
+    uses_left: int | None
+    created_at: datetime
+    expires_at: datetime | None = None
+    is_revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerInfo:
+    """Who answers at an address."""
+
+    version: str
+    protocol_min: int
+    protocol_max: int
+    server_time: datetime
+    challenges: tuple[ChallengeText, ...]
+    is_enrolment_open: bool
+    terms: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeText:
+    """A challenge as it travels: three texts from which either side rebuilds it and checks the id."""
+
+    challenge_id: ChallengeId
+    name: str
+    manifest_toml: str
+    baseline_source: str
+    program_md: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """Who the coordinator says a key is."""
+
+    node_id: NodeId
+    owner_id: OwnerId
+    has_vote: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What Connect agreed on."""
+
+    protocol: int
+    challenge: ChallengeText
+    position: Position
+    lease_ttl_s: float
+    heartbeat_interval_s: float
+    owner_id: OwnerId
+    best: WorkingBest | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """The answer to a heartbeat."""
+
+    position: Position
+    renewed: tuple[Lease, ...]
+    lost: tuple[ClaimId, ...]
+    best_experiment_id: ExperimentId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentPage:
+    """One page of a listing; ``next_cursor`` is empty at the end."""
+
+    experiments: tuple[ExperimentSummary, ...]
+    next_cursor: str
+    total: int
+
+
+class ExperimentOrder(StrEnum):
+    """How a listing is ordered."""
+
+    BEST = "best"
+    NEWEST = "newest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentQuery:
+    """What a listing shows; None and empty filter nothing."""
+
+    hardware_class: HardwareClass | None = None
+    state: ExperimentState | None = None
+    node_id: NodeId | None = None
+    text: str = ""
+    order: ExperimentOrder = ExperimentOrder.BEST
+    limit: int = 50
+    cursor: str = ""

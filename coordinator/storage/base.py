@@ -1,0 +1,488 @@
+"""What the coordinator needs of a store, as small Protocols with their guarantees in prose.
+
+Guarantees that every implementation gives, and one contract suite checks:
+
+- **Every method that changes something is one atomic transition.** Two callers never both win, and a
+  crash leaves either all of it or nothing. Time is the store's own clock and never goes back.
+- **Fencing tokens** are unique and grow with every grant; the store's epoch is in their high bits
+  (``token >> 32``). A new epoch starts when the store cannot promise that nothing was lost.
+- **What is acknowledged is durable** to the degree of the store's fsync policy (embedded: every write).
+- **Repeats are harmless:** claim by claim id, publish by result id, enrol by key, enqueue by id.
+- **Each change appends its event in the same transition**, so an event is never seen before its effect
+  nor lost after it.
+- An unreachable store raises ``Unavailable``; a full disk raises ``ReadOnly``; nothing was decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from autoresearch.model import (
+    BestChange,
+    ClaimId,
+    Event,
+    Experiment,
+    ExperimentId,
+    ExperimentState,
+    HardwareClass,
+    Hypothesis,
+    HypothesisId,
+    Idea,
+    Lease,
+    Node,
+    NodeId,
+    OwnerId,
+    Position,
+    Result,
+    ResultId,
+    SourceHash,
+    Token,
+    WorkingBest,
+)
+
+
+class KeyKind(StrEnum):
+    """What a key stands for: a normalised file, an edit of a parent, stated changes, or a task's slot."""
+
+    FILE = "file"
+    EDIT = "edit"
+    WORDS = "words"
+    SLOT = "slot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditKey:
+    """One thing that at most one live claim of a hardware class may hold.
+
+    ``digest`` is 32 hex digits that already cover the parent where the kind depends on it.
+    """
+
+    kind: KeyKind
+    digest: str
+
+
+class ClaimKind(StrEnum):
+    """What a lease is for."""
+
+    HYPOTHESIS = "hypothesis"
+    BASELINE = "baseline"
+    VERIFICATION = "verification"
+    QUEUED = "queued"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """A lease that is asked for. ``keys`` are all taken or none.
+
+    ``fingerprint`` tells a repeat of the same call (same answer) from another use of the id (refused).
+    ``takes_over`` names a QUEUED lease of the same node that ends as this one begins.
+    ``note`` is kept with the claim and given back by ``get_claim`` (JSON text).
+    """
+
+    claim_id: ClaimId
+    node_id: NodeId
+    owner_id: OwnerId
+    hardware_class: HardwareClass
+    kind: ClaimKind
+    keys: tuple[EditKey, ...]
+    fingerprint: str
+    hypothesis: Hypothesis | None = None
+    parent_id: ExperimentId | None = None
+    takes_over: ClaimId | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRecord:
+    """A live or expired-but-not-reaped claim."""
+
+    request: ClaimRequest
+    lease: Lease
+    experiment_id: ExperimentId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyHeld:
+    """A live claim of another holds this key; ``experiment_id`` once it has started."""
+
+    key: EditKey
+    claim_id: ClaimId
+    node_id: NodeId
+    title: str
+    experiment_id: ExperimentId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTried:
+    """This key was tried by an experiment whose outcome blocks a repeat."""
+
+    key: EditKey
+    experiment_id: ExperimentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimIdTaken:
+    """The claim id was used for another request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooManyClaims:
+    """The node holds ``live`` claims already."""
+
+    live: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimGone:
+    """The claim expired, was released, or belongs to another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentIdTaken:
+    """The experiment id was used for other code or another claim."""
+
+
+ClaimOutcome = Lease | KeyHeld | KeyTried | ClaimIdTaken | TooManyClaims
+StartOutcome = Lease | KeyHeld | KeyTried | ClaimGone | ExperimentIdTaken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """What a heartbeat kept and what it could not."""
+
+    renewed: tuple[Lease, ...]
+    lost: tuple[ClaimId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSource:
+    """The bytes of a train.py and the source that it was edited from, for the delta."""
+
+    source_hash: SourceHash
+    text: bytes
+    parent_hash: SourceHash | None
+
+
+class ClaimStore(Protocol):
+    """Leases and what they hold."""
+
+    async def claim(
+        self, request: ClaimRequest, *, ttl_s: float, max_live: int, memory_mb: float = 0.0
+    ) -> ClaimOutcome:
+        """Takes all keys or none. A key blocks while another's lease on it lives, or once tried
+        (``Publication.blocks``; an out-of-memory entry blocks only claimants with no more memory than
+        it had). A repeated call with the same id and fingerprint returns the same lease while it lives;
+        after it has expired, the claim is judged anew.
+        """
+
+    async def start(
+        self,
+        claim_id: ClaimId,
+        fencing_token: int,
+        *,
+        keys: Sequence[EditKey],
+        experiment: Experiment,
+        source: NewSource,
+        ttl_s: float,
+        memory_mb: float = 0.0,
+        block: bool = True,
+    ) -> StartOutcome:
+        """Adds the code's keys to the claim, stores source and experiment (state RUNNING), renews.
+        On KeyHeld or KeyTried the claim ends. ``block=False`` (a stated retest) skips tried keys but
+        not live ones. Repeats return the lease.
+        """
+
+    async def get_claim(self, claim_id: ClaimId) -> ClaimRecord | None:
+        """The claim, or None once it is gone."""
+
+    async def release(self, claim_id: ClaimId, node_id: NodeId, fencing_token: int) -> bool:
+        """Ends the claim; a started experiment without a result becomes LOST. False if not held."""
+
+    async def renew(self, node_id: NodeId, claim_ids: Sequence[ClaimId], *, ttl_s: float) -> Renewal:
+        """Renews the node's own live claims."""
+
+    async def reap(self, *, limit: int) -> tuple[ClaimRecord, ...]:
+        """Ends up to ``limit`` expired claims, with an EXPIRED event each; started ones become LOST."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """What a published outcome blocks from now on in its class.
+
+    ``memory_mb`` is set for a run out of memory: only claimants with no more than that are blocked.
+    """
+
+    keys: tuple[EditKey, ...]
+    memory_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredClass:
+    """A class's state as text of the domain's, with the version that updates compare against.
+
+    Version 0 and empty text: the class has not been seen.
+    """
+
+    hardware_class: HardwareClass
+    version: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassUpdate:
+    """The class's next state, decided from ``seen_version``.
+
+    ``marks`` set the states (and reasons) of experiments; ``changes`` go to the class's history in
+    order, each with a BEST_CHANGED event. ``working`` and ``confirmed`` are what the class builds on and
+    calls best afterwards; the store keeps the global best as the best confirmed of all classes, with a
+    history of its own, in the same transition.
+    """
+
+    state: str
+    marks: Mapping[ExperimentId, tuple[ExperimentState, str]] = field(default_factory=dict)
+    changes: tuple[BestChange, ...] = ()
+    working: WorkingBest | None = None
+    confirmed: WorkingBest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """One result on its way in, with all that it changes.
+
+    ``experiment`` and ``source`` are given where the store may not know them. ``state`` is what the
+    experiment becomes by this result, unless the class update marks it otherwise; None leaves it.
+    ``ends_claim`` is False for the first run of a pair. ``settles`` takes an idea off the queue.
+    """
+
+    result: Result
+    seen_version: int
+    claim_id: ClaimId | None
+    fencing_token: int
+    ends_claim: bool = True
+    experiment: Experiment | None = None
+    source: NewSource | None = None
+    state: ExperimentState | None = None
+    reason: str = ""
+    blocks: Blocks | None = None
+    update: ClassUpdate | None = None
+    settles: HypothesisId | None = None
+    train_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The result is in. ``is_late``: a claim was named and no longer held; kept as evidence."""
+
+    position: Position
+    is_repeat: bool
+    is_late: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaleClass:
+    """The class has moved on since ``seen_version``: decide again from ``current``. Nothing was written."""
+
+    current: StoredClass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultIdTaken:
+    """The result id was used for another result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownExperiment:
+    """The store does not know the experiment and the publication does not bring it."""
+
+
+PublishOutcome = Accepted | StaleClass | ResultIdTaken | UnknownExperiment
+
+
+class PublishStore(Protocol):
+    """Results and what they decide."""
+
+    async def publish(self, publication: Publication) -> PublishOutcome:
+        """Checks, in this order: repeat of the result id (accepted, nothing written, whatever the class's
+        version), id taken, experiment known, class version. Then writes the result, the source, the
+        experiment, blocks, the class update, credit to the node, the events; ends the claim.
+        A late result (claim lost) writes the same but takes no keys from a live holder.
+        """
+
+    async def get_class(self, hardware_class: HardwareClass) -> StoredClass:
+        """The class's present state; version 0 where it has not been seen."""
+
+    async def list_classes(self) -> tuple[StoredClass, ...]:
+        """Every class that has a state."""
+
+    async def update_class(
+        self, hardware_class: HardwareClass, seen_version: int, update: ClassUpdate
+    ) -> StoredClass | None:
+        """A class update without a result (an operator's, or an owner who went away). None when done,
+        else the present state to decide from again.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentRecord:
+    """An experiment with its present state and the results that are in."""
+
+    experiment: Experiment
+    state: ExperimentState
+    reason: str
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much there is."""
+
+    experiments: int
+    results: int
+    live_claims: int
+    queued: int
+
+
+class ReadStore(Protocol):
+    """What is there. ``with_logs=False`` leaves logs and curves out."""
+
+    async def get_experiment(
+        self, experiment_id: ExperimentId, *, with_logs: bool = True
+    ) -> ExperimentRecord | None:
+        """One experiment with its results in order of arrival."""
+
+    def scan_experiments(self, *, batch: int = 200) -> AsyncIterator[ExperimentRecord]:
+        """Every experiment, oldest first, without logs and curves; those added meanwhile may be missed
+        (follow the events from a position read before).
+        """
+
+    def get_result_ids(self) -> AsyncIterator[ResultId]:
+        """Every published result id: the ledger."""
+
+    async def get_source(self, source_hash: SourceHash) -> bytes | None:
+        """The bytes of a train.py, rebuilt from its deltas and checked against its hash."""
+
+    async def put_source(self, source: NewSource) -> None:
+        """Stores a source (idempotent): the baseline, or a queued idea's code."""
+
+    async def get_history(self, hardware_class: HardwareClass | None = None) -> tuple[BestChange, ...]:
+        """Changes of working bests, oldest first."""
+
+    async def get_global_best(self) -> WorkingBest | None:
+        """The best confirmed of all classes."""
+
+    async def get_global_history(self) -> tuple[BestChange, ...]:
+        """Changes of the global best, oldest first."""
+
+    async def get_credit(self) -> Mapping[NodeId, tuple[int, float, int]]:
+        """Per node: results, training seconds, working bests made."""
+
+    async def get_live_claims(self) -> tuple[ClaimRecord, ...]:
+        """Claims that live now (bounded by nodes x claims per node)."""
+
+    async def counts(self) -> Counts:
+        """How much there is."""
+
+    async def position(self) -> Position:
+        """Epoch and last event id."""
+
+    async def put_vector(self, experiment_id: ExperimentId, model: str, vector: bytes) -> None:
+        """Keeps an embedding with the id of the model that made it."""
+
+    def get_vectors(self, model: str) -> AsyncIterator[tuple[ExperimentId, bytes]]:
+        """Every vector of one model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventPage:
+    """Events after a position; ``is_gap`` when the position is older than the stream or another epoch's."""
+
+    events: tuple[Event, ...]
+    is_gap: bool
+
+
+class EventStore(Protocol):
+    """The stream of what happened, trimmed to a named length."""
+
+    async def read_events(self, after: Position | None, *, limit: int, block_s: float) -> EventPage:
+        """Up to ``limit`` events after a position, waiting up to ``block_s`` for one; None: from now."""
+
+
+class QueueStore(Protocol):
+    """Ideas that wait. Leasing one is a claim of its slot; publishing or ``remove_idea`` settles it."""
+
+    async def enqueue(self, idea: Idea, source: NewSource | None, *, max_per_node: int) -> bool | None:
+        """True: queued. False: a repeat. None: the node's share is full. Appends a PROPOSED event.
+        Raises Conflict when the id was used for another idea.
+        """
+
+    async def list_ideas(self, *, limit: int = 100) -> tuple[Idea, ...]:
+        """Waiting ideas, oldest first."""
+
+    async def remove_idea(self, hypothesis_id: HypothesisId) -> bool:
+        """Takes an idea off the queue."""
+
+
+class IdentityStore(Protocol):
+    """Nodes, owners and tokens; shared by all challenges of a coordinator, under a hash tag of its own."""
+
+    async def put_token(self, token: Token, token_hash: str) -> None:
+        """Keeps a token's record by the SHA-256 of its text."""
+
+    async def list_tokens(self) -> tuple[Token, ...]:
+        """Every token, oldest first."""
+
+    async def revoke_token(self, token_id: str) -> bool:
+        """False if there is no such token."""
+
+    async def enrol(self, node: Node, token_hash: str | None) -> Node:
+        """Binds the node's key. With a token: spends one use and takes its owner, in one transition;
+        raises TokenRefused. A key that is enrolled already returns its record and spends nothing, except
+        that an open node which now brings a token becomes the token's owner's.
+        """
+
+    async def get_node(self, node_id: NodeId) -> Node | None:
+        """The node's record."""
+
+    async def touch_node(self, node_id: NodeId, hardware_class: HardwareClass | None = None) -> None:
+        """Marks the node as seen now, on this hardware if given."""
+
+    async def list_nodes(self) -> tuple[Node, ...]:
+        """Every node."""
+
+
+class Store(ClaimStore, PublishStore, ReadStore, EventStore, QueueStore, Protocol):
+    """All of one challenge's state."""
+
+    async def close(self) -> None:
+        """Ends connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreHealth:
+    """What an operator sees of the store."""
+
+    description: str
+    is_writable: bool
+    reason: str
+    used_memory_bytes: int
+    checked_at: datetime
+
+
+class StoreServer(Protocol):
+    """One server (or process memory) that holds the challenges' stores."""
+
+    def challenge_store(self, challenge_id: str) -> Store:
+        """The store of one challenge."""
+
+    def identity_store(self) -> IdentityStore:
+        """The store of nodes and tokens."""
+
+    async def health(self) -> StoreHealth:
+        """Pings; looks at disk and persistence."""
+
+    async def close(self) -> None:
+        """Ends connections; an embedded server that this process started is stopped, last of all."""
