@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from autoresearch.model import (
     BestChange,
@@ -43,6 +43,9 @@ from autoresearch.model import (
     Token,
     WorkingBest,
 )
+
+Direction = Literal["lower", "higher"]
+"""Which way the challenge's metric is better."""
 
 
 class KeyKind(StrEnum):
@@ -79,7 +82,8 @@ class ClaimRequest:
     """A lease that is asked for. ``keys`` are all taken or none.
 
     ``fingerprint`` tells a repeat of the same call (same answer) from another use of the id (refused).
-    ``takes_over`` names a QUEUED lease of the same node that ends as this one begins.
+    ``takes_over`` names a QUEUED lease of the same node that ends as this one begins; its keys pass to
+    this claim, so that nobody else is handed the idea in between.
     ``note`` is kept with the claim and given back by ``get_claim`` (JSON text).
     """
 
@@ -176,7 +180,8 @@ class ClaimStore(Protocol):
         """Takes all keys or none. A key blocks while another's lease on it lives, or once tried
         (``Publication.blocks``; an out-of-memory entry blocks only claimants with no more memory than
         it had). A repeated call with the same id and fingerprint returns the same lease while it lives;
-        after it has expired, the claim is judged anew.
+        after it has expired, the claim is judged anew. Judged in this order: the id, the number of the
+        node's live claims, the keys.
         """
 
     async def start(
@@ -193,7 +198,7 @@ class ClaimStore(Protocol):
     ) -> StartOutcome:
         """Adds the code's keys to the claim, stores source and experiment (state RUNNING), renews.
         On KeyHeld or KeyTried the claim ends. ``block=False`` (a stated retest) skips tried keys but
-        not live ones. Repeats return the lease.
+        not live ones. Keys that the claim holds already are not judged again. Repeats return the lease.
         """
 
     async def get_claim(self, claim_id: ClaimId) -> ClaimRecord | None:
@@ -237,9 +242,10 @@ class ClassUpdate:
     """The class's next state, decided from ``seen_version``.
 
     ``marks`` set the states (and reasons) of experiments; ``changes`` go to the class's history in
-    order, each with a BEST_CHANGED event. ``working`` and ``confirmed`` are what the class builds on and
-    calls best afterwards; the store keeps the global best as the best confirmed of all classes, with a
-    history of its own, in the same transition.
+    order, each with a BEST_CHANGED event and, when it brings an experiment other than the baseline to the
+    top for the first time, a credit to its node. ``working`` and ``confirmed`` are what the class builds
+    on and calls best afterwards; the store keeps the global best as the best confirmed of all classes,
+    with a history of its own, in the same transition.
     """
 
     state: str
@@ -347,7 +353,11 @@ class Counts:
 
 
 class ReadStore(Protocol):
-    """What is there. ``with_logs=False`` leaves logs and curves out."""
+    """What is there. ``with_logs=False`` leaves logs and curves out.
+
+    Logs are kept under a quota (the end of the log is what stays), curve values to five significant
+    digits.
+    """
 
     async def get_experiment(
         self, experiment_id: ExperimentId, *, with_logs: bool = True
@@ -390,7 +400,9 @@ class ReadStore(Protocol):
         """Epoch and last event id."""
 
     async def put_vector(self, experiment_id: ExperimentId, model: str, vector: bytes) -> None:
-        """Keeps an embedding with the id of the model that made it."""
+        """Keeps an embedding with the id of the model that made it; the first one stays. Raises NotFound
+        for an unknown experiment.
+        """
 
     def get_vectors(self, model: str) -> AsyncIterator[tuple[ExperimentId, bytes]]:
         """Every vector of one model."""
@@ -408,7 +420,9 @@ class EventStore(Protocol):
     """The stream of what happened, trimmed to a named length."""
 
     async def read_events(self, after: Position | None, *, limit: int, block_s: float) -> EventPage:
-        """Up to ``limit`` events after a position, waiting up to ``block_s`` for one; None: from now."""
+        """Up to ``limit`` events after a position, waiting up to ``block_s`` for one; None: from now.
+        A page with a gap has no events: take a snapshot, and go on from a position read before it.
+        """
 
 
 class QueueStore(Protocol):
@@ -439,9 +453,10 @@ class IdentityStore(Protocol):
         """False if there is no such token."""
 
     async def enrol(self, node: Node, token_hash: str | None) -> Node:
-        """Binds the node's key. With a token: spends one use and takes its owner, in one transition;
-        raises TokenRefused. A key that is enrolled already returns its record and spends nothing, except
-        that an open node which now brings a token becomes the token's owner's.
+        """Binds the node's key. With a token: spends one use and takes its owner (with a vote), in one
+        transition; raises TokenRefused. A key that is enrolled already returns its record and spends
+        nothing, except that an open node (one without a vote) which now brings a token becomes the
+        token's owner's. Raises Conflict when the node id is bound to another key.
         """
 
     async def get_node(self, node_id: NodeId) -> Node | None:
@@ -475,8 +490,8 @@ class StoreHealth:
 class StoreServer(Protocol):
     """One server (or process memory) that holds the challenges' stores."""
 
-    def challenge_store(self, challenge_id: str) -> Store:
-        """The store of one challenge."""
+    def challenge_store(self, challenge_id: str, *, direction: Direction = "lower") -> Store:
+        """The store of one challenge, whose metric is better in ``direction``."""
 
     def identity_store(self) -> IdentityStore:
         """The store of nodes and tokens."""

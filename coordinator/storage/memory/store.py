@@ -1,0 +1,413 @@
+"""One challenge's store in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from autoresearch.errors import Conflict, NotFound
+from autoresearch.model import (
+    BestChange,
+    ClaimId,
+    Event,
+    EventKind,
+    Experiment,
+    ExperimentId,
+    ExperimentState,
+    HardwareClass,
+    HypothesisId,
+    Idea,
+    NodeId,
+    Position,
+    ResultId,
+    SourceHash,
+    WorkingBest,
+)
+
+from coordinator.storage.base import (
+    Accepted,
+    ClaimGone,
+    ClaimIdTaken,
+    ClaimKind,
+    ClaimOutcome,
+    ClaimRecord,
+    ClaimRequest,
+    ClassUpdate,
+    Counts,
+    EditKey,
+    EventPage,
+    ExperimentIdTaken,
+    ExperimentRecord,
+    NewSource,
+    Publication,
+    PublishOutcome,
+    Renewal,
+    ResultIdTaken,
+    StaleClass,
+    StartOutcome,
+    StoredClass,
+    TooManyClaims,
+    UnknownExperiment,
+)
+from coordinator.storage.fingerprints import idea_fingerprint, result_fingerprint
+from coordinator.storage.memory.tables import ChallengeTables, ClaimEntry, ExperimentEntry, TriedEntry
+
+
+class MemoryClaims:
+    """Leases and what they hold."""
+
+    def __init__(self, tables: ChallengeTables) -> None:
+        self._t = tables
+
+    async def claim(
+        self, request: ClaimRequest, *, ttl_s: float, max_live: int, memory_mb: float = 0.0
+    ) -> ClaimOutcome:
+        t = self._t
+        present = t.claims.get(request.claim_id)
+        if present is not None and t.is_live(present):
+            is_repeat = (present.request.fingerprint, present.request.node_id) == (
+                request.fingerprint,
+                request.node_id,
+            )
+            return present.lease() if is_repeat else ClaimIdTaken()
+        mine = self._end_expired_of(request.node_id)
+        taken_over = self._taken_over(request)
+        live = sum(entry is not taken_over for entry in mine)
+        if live >= max_live:
+            return TooManyClaims(live=live)
+        own = [taken_over.request.claim_id] if taken_over else []
+        block = t.find_block(request.hardware_class, request.keys, own=own, memory_mb=memory_mb)
+        if block is not None:
+            return block
+        passed_on = set(taken_over.held) if taken_over else set()
+        if taken_over is not None:
+            t.end_claim(taken_over, None)
+        entry = ClaimEntry(request=request, token=t.next_token(), ttl_s=ttl_s, expires_at=t.now(), held=set())
+        t.claims[request.claim_id] = entry
+        t.hold(entry, passed_on.union(request.keys))
+        lease = t.renew(entry, ttl_s)
+        t.append_claim_event(entry, EventKind.CLAIMED)
+        return lease
+
+    def _end_expired_of(self, node_id: NodeId) -> list[ClaimEntry]:
+        """The node's live claims, after its expired ones were ended."""
+        mine = [entry for entry in self._t.claims.values() if entry.request.node_id == node_id]
+        for entry in mine:
+            if not self._t.is_live(entry):
+                self._t.end_claim(entry, EventKind.EXPIRED)
+        return [entry for entry in mine if entry.request.claim_id in self._t.claims]
+
+    def _taken_over(self, request: ClaimRequest) -> ClaimEntry | None:
+        entry = self._t.claims.get(request.takes_over) if request.takes_over else None
+        if entry is None:
+            return None
+        theirs = entry.request
+        is_own_queued = (
+            theirs.kind is ClaimKind.QUEUED
+            and theirs.node_id == request.node_id
+            and theirs.hardware_class == request.hardware_class
+        )
+        return entry if is_own_queued else None
+
+    async def start(
+        self,
+        claim_id: ClaimId,
+        fencing_token: int,
+        *,
+        keys: Sequence[EditKey],
+        experiment: Experiment,
+        source: NewSource,
+        ttl_s: float,
+        memory_mb: float = 0.0,
+        block: bool = True,
+    ) -> StartOutcome:
+        t = self._t
+        entry = t.live_claim(claim_id, fencing_token)
+        if entry is None:
+            return ClaimGone()
+        known = t.experiments.get(experiment.experiment_id)
+        if entry.experiment_id is not None or known is not None:
+            is_repeat = (
+                known is not None
+                and entry.experiment_id == experiment.experiment_id
+                and known.experiment.source_hash == experiment.source_hash
+            )
+            return t.renew(entry, ttl_s) if is_repeat else ExperimentIdTaken()
+        blocked = t.find_block(
+            entry.request.hardware_class, keys, own=[claim_id], memory_mb=memory_mb, with_tried=block
+        )
+        if blocked is not None:
+            t.end_claim(entry, EventKind.RELEASED)
+            return blocked
+        t.keep_source(source)
+        t.experiments[experiment.experiment_id] = ExperimentEntry(
+            experiment=experiment, state=ExperimentState.RUNNING
+        )
+        entry.experiment_id = experiment.experiment_id
+        t.hold(entry, keys)
+        lease = t.renew(entry, ttl_s)
+        t.append_claim_event(entry, EventKind.STARTED)
+        return lease
+
+    async def get_claim(self, claim_id: ClaimId) -> ClaimRecord | None:
+        entry = self._t.claims.get(claim_id)
+        return entry.record() if entry else None
+
+    async def release(self, claim_id: ClaimId, node_id: NodeId, fencing_token: int) -> bool:
+        entry = self._t.live_claim(claim_id, fencing_token)
+        if entry is None or entry.request.node_id != node_id:
+            return False
+        self._t.end_claim(entry, EventKind.RELEASED)
+        return True
+
+    async def renew(self, node_id: NodeId, claim_ids: Sequence[ClaimId], *, ttl_s: float) -> Renewal:
+        renewed, lost = [], []
+        for claim_id in claim_ids:
+            entry = self._t.claims.get(claim_id)
+            if entry is None or entry.request.node_id != node_id or not self._t.is_live(entry):
+                lost.append(claim_id)
+            else:
+                renewed.append(self._t.renew(entry, ttl_s))
+        return Renewal(renewed=tuple(renewed), lost=tuple(lost))
+
+    async def reap(self, *, limit: int) -> tuple[ClaimRecord, ...]:
+        expired = sorted(
+            (entry for entry in self._t.claims.values() if not self._t.is_live(entry)),
+            key=lambda entry: (entry.expires_at, entry.request.claim_id),
+        )[:limit]
+        for entry in expired:
+            self._t.end_claim(entry, EventKind.EXPIRED)
+        return tuple(entry.record() for entry in expired)
+
+
+class MemoryPublishing:
+    """Results and what they decide."""
+
+    _t: ChallengeTables
+
+    async def publish(self, publication: Publication) -> PublishOutcome:
+        t, result = self._t, publication.result
+        if (known := t.fingerprints.get(result.result_id)) is not None:
+            if known != result_fingerprint(result):
+                return ResultIdTaken()
+            is_late = t.results[result.result_id].is_late
+            return Accepted(position=t.position(), is_repeat=True, is_late=is_late)
+        experiment = self._known(publication)
+        if experiment is None:
+            return UnknownExperiment()
+        hardware_class = result.hardware.hardware_class
+        current = t.stored_class(hardware_class)
+        if current.version != publication.seen_version:
+            return StaleClass(current=current)
+        claim = t.live_claim(publication.claim_id, publication.fencing_token)
+        is_late = publication.claim_id is not None and claim is None
+        t.keep_source(publication.source)
+        t.experiments.setdefault(result.experiment_id, experiment)
+        self._write_result(experiment, publication, is_late=is_late)
+        if claim is not None and publication.ends_claim:
+            t.end_claim(claim, None)
+        if publication.settles is not None:
+            t.ideas.pop(publication.settles, None)
+        t.append(
+            EventKind.PUBLISHED,
+            hardware_class=hardware_class,
+            node_id=result.node_id,
+            experiment_id=result.experiment_id,
+            text=result.outcome,
+        )
+        if publication.update is not None:
+            t.apply_update(hardware_class, publication.update)
+        return Accepted(position=t.position(), is_repeat=False, is_late=is_late)
+
+    def _known(self, publication: Publication) -> ExperimentEntry | None:
+        """The experiment as the store has it, or else as the publication brings it."""
+        known = self._t.experiments.get(publication.result.experiment_id)
+        if known is None and publication.experiment is not None:
+            return ExperimentEntry(experiment=publication.experiment, state=ExperimentState.RUNNING)
+        return known
+
+    def _write_result(self, entry: ExperimentEntry, publication: Publication, *, is_late: bool) -> None:
+        t, result = self._t, publication.result
+        t.results[result.result_id] = replace(result, is_late=is_late, published_at=t.now())
+        t.fingerprints[result.result_id] = result_fingerprint(result)
+        entry.result_ids.append(result.result_id)
+        if publication.state is not None:
+            entry.state, entry.reason = publication.state, publication.reason
+        if (blocks := publication.blocks) is not None:
+            tried = TriedEntry(experiment_id=result.experiment_id, memory_mb=blocks.memory_mb)
+            t.block(result.hardware.hardware_class, blocks.keys, tried)
+        t.add_credit(result.node_id, results=1, train_s=publication.train_s)
+
+    async def get_class(self, hardware_class: HardwareClass) -> StoredClass:
+        return self._t.stored_class(hardware_class)
+
+    async def list_classes(self) -> tuple[StoredClass, ...]:
+        return tuple(self._t.stored_class(name) for name in sorted(self._t.classes))
+
+    async def update_class(
+        self, hardware_class: HardwareClass, seen_version: int, update: ClassUpdate
+    ) -> StoredClass | None:
+        current = self._t.stored_class(hardware_class)
+        if current.version != seen_version:
+            return current
+        self._t.apply_update(hardware_class, update)
+        return None
+
+
+class MemoryReading:
+    """What is there."""
+
+    _t: ChallengeTables
+
+    async def get_experiment(
+        self, experiment_id: ExperimentId, *, with_logs: bool = True
+    ) -> ExperimentRecord | None:
+        entry = self._t.experiments.get(experiment_id)
+        return self._record(entry, with_logs=with_logs) if entry else None
+
+    def _record(self, entry: ExperimentEntry, *, with_logs: bool) -> ExperimentRecord:
+        results = (self._t.results[result_id] for result_id in entry.result_ids)
+        return ExperimentRecord(
+            experiment=entry.experiment,
+            state=entry.state,
+            reason=entry.reason,
+            results=tuple(one if with_logs else replace(one, log_tail="", curve=()) for one in results),
+        )
+
+    async def scan_experiments(self, *, batch: int = 200) -> AsyncIterator[ExperimentRecord]:
+        start = 0
+        while page := tuple(islice(self._t.experiments.values(), start, start + batch)):
+            start += len(page)
+            for entry in page:
+                yield self._record(entry, with_logs=False)
+
+    async def get_result_ids(self) -> AsyncIterator[ResultId]:
+        for result_id in tuple(self._t.results):
+            yield result_id
+
+    async def get_source(self, source_hash: SourceHash) -> bytes | None:
+        return self._t.sources.get(source_hash)
+
+    async def put_source(self, source: NewSource) -> None:
+        self._t.keep_source(source)
+
+    async def put_vector(self, experiment_id: ExperimentId, model: str, vector: bytes) -> None:
+        if experiment_id not in self._t.experiments:
+            raise NotFound(f"experiment {experiment_id} is not in the store, so it can have no vector")
+        self._t.vectors.setdefault((model, experiment_id), vector)
+
+    async def get_vectors(self, model: str) -> AsyncIterator[tuple[ExperimentId, bytes]]:
+        for (of_model, experiment_id), vector in tuple(self._t.vectors.items()):
+            if of_model == model:
+                yield experiment_id, vector
+
+
+class MemoryOverview:
+    """The challenge at a glance."""
+
+    _t: ChallengeTables
+
+    async def get_history(self, hardware_class: HardwareClass | None = None) -> tuple[BestChange, ...]:
+        return tuple(
+            change for change in self._t.history if hardware_class in (None, change.best.hardware_class)
+        )
+
+    async def get_global_best(self) -> WorkingBest | None:
+        return self._t.global_best
+
+    async def get_global_history(self) -> tuple[BestChange, ...]:
+        return tuple(self._t.global_history)
+
+    async def get_credit(self) -> Mapping[NodeId, tuple[int, float, int]]:
+        return self._t.credits()
+
+    async def get_live_claims(self) -> tuple[ClaimRecord, ...]:
+        live = (entry for entry in self._t.claims.values() if self._t.is_live(entry))
+        return tuple(entry.record() for entry in live)
+
+    async def counts(self) -> Counts:
+        return Counts(
+            experiments=len(self._t.experiments),
+            results=len(self._t.results),
+            live_claims=len(await self.get_live_claims()),
+            queued=len(self._t.ideas),
+        )
+
+    async def position(self) -> Position:
+        return self._t.position()
+
+
+class MemoryEvents:
+    """The stream of what happened."""
+
+    _t: ChallengeTables
+
+    async def read_events(self, after: Position | None, *, limit: int, block_s: float) -> EventPage:
+        t = self._t
+        start = after or t.position()
+        since = _stream_key(start.stream_id)
+        is_too_old = t.dropped_events > 0 and since < _stream_key(t.events[0].position.stream_id)
+        if start.epoch != t.epoch or since > t.last_stream_id or is_too_old:
+            return EventPage(events=(), is_gap=True)
+        if since == t.last_stream_id and block_s > 0:
+            try:
+                await asyncio.wait_for(t.appended.wait(), block_s)
+            except TimeoutError:
+                return EventPage(events=(), is_gap=False)
+        return EventPage(events=self._after(since, limit), is_gap=False)
+
+    def _after(self, since: tuple[int, int], limit: int) -> tuple[Event, ...]:
+        newer: list[Event] = []
+        for event in reversed(self._t.events):
+            if _stream_key(event.position.stream_id) <= since:
+                break
+            newer.append(event)
+        return tuple(islice(reversed(newer), limit))
+
+
+class MemoryQueue:
+    """Ideas that wait."""
+
+    _t: ChallengeTables
+
+    async def enqueue(self, idea: Idea, source: NewSource | None, *, max_per_node: int) -> bool | None:
+        t = self._t
+        fingerprint = idea_fingerprint(idea)
+        known = t.proposed.get(idea.hypothesis_id)
+        if known is not None:
+            if known != fingerprint:
+                raise Conflict(f"hypothesis id {idea.hypothesis_id} was used for another idea")
+            return False
+        if sum(waiting.node_id == idea.node_id for waiting in t.ideas.values()) >= max_per_node:
+            return None
+        t.keep_source(source)
+        t.ideas[idea.hypothesis_id] = idea
+        t.proposed[idea.hypothesis_id] = fingerprint
+        t.append(
+            EventKind.PROPOSED,
+            hardware_class=HardwareClass(""),
+            node_id=idea.node_id,
+            experiment_id=idea.origin_experiment_id,
+            text=idea.hypothesis.title,
+        )
+        return True
+
+    async def list_ideas(self, *, limit: int = 100) -> tuple[Idea, ...]:
+        return tuple(islice(self._t.ideas.values(), limit))
+
+    async def remove_idea(self, hypothesis_id: HypothesisId) -> bool:
+        return self._t.ideas.pop(hypothesis_id, None) is not None
+
+
+class MemoryStore(MemoryClaims, MemoryPublishing, MemoryReading, MemoryOverview, MemoryEvents, MemoryQueue):
+    """All of one challenge's state, in the process's memory."""
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+def _stream_key(stream_id: str) -> tuple[int, int]:
+    millis, _, sequence = stream_id.partition("-")
+    return int(millis), int(sequence)
