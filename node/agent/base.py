@@ -1,0 +1,110 @@
+"""What the loop asks of whoever has the ideas, and what it tells them.
+
+An agent never trains, never scores and never publishes: it hands over words and a ``train.py``, and the node
+does the rest. Everything in a context that came from the swarm is data written by strangers; a backend that
+shows it to a model quotes and caps it (``quoting``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from autoresearch.challenge import Challenge
+from autoresearch.model import Advice, ExperimentSummary, Hypothesis, Result, WorkingBest
+
+
+class AgentError(Exception):
+    """An agent could not do what it was asked; the message says why. The loop asks again later."""
+
+
+class EditRefused(AgentError):
+    """An edit broke a rule: it touched another file, is too large, or changed nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A proposal of this round that was not granted, and what the coordinator said.
+
+    ``question`` is set where saying why the idea differs would be enough.
+    """
+
+    hypothesis: Hypothesis
+    answer: str
+    question: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentContext:
+    """What an agent may know: the contest, the code to start from, and what the class has tried."""
+
+    challenge: Challenge
+    parent: WorkingBest
+    parent_source: str
+    history: tuple[ExperimentSummary, ...] = ()
+    advice: Advice = field(default_factory=Advice)
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """An idea; ``draft`` is its ``train.py`` where the agent wrote both at once."""
+
+    hypothesis: Hypothesis
+    draft: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """How a run of an agent's code went wrong."""
+
+    kind: str
+    reason: str
+    log_tail: str = ""
+
+
+class Agent(Protocol):
+    """Something that has ideas. Calls may take minutes and may be cancelled at any moment."""
+
+    @property
+    def name(self) -> str:
+        """What hypotheses are signed with."""
+
+    @property
+    def can_propose(self) -> bool:
+        """False for an agent that has no ideas of its own: the node then runs queued work only."""
+
+    async def propose(self, context: AgentContext) -> Proposal:
+        """A new idea that nothing in the context rules out. Raises AgentError."""
+
+    async def edit(self, context: AgentContext, hypothesis: Hypothesis) -> str:
+        """The parent's code with the hypothesis carried out. Raises AgentError."""
+
+    async def repair(self, context: AgentContext, source: str, failure: Failure) -> str | None:
+        """Mended code for a draft that failed; None to let it go. Raises AgentError."""
+
+    async def reflect(self, context: AgentContext, result: Result) -> str | None:
+        """A lesson in prose from a finished run, or None."""
+
+
+class NoAgent:
+    """Has no ideas: for nodes that lend their machine to the work of others."""
+
+    name = "none"
+    can_propose = False
+
+    async def propose(self, context: AgentContext) -> Proposal:
+        raise AgentError(f"agent 'none' proposes nothing for {context.challenge.name}; use --agent search")
+
+    async def edit(self, context: AgentContext, hypothesis: Hypothesis) -> str:
+        raise AgentError(
+            f"agent 'none' writes no code for {context.challenge.name}: {hypothesis.title!r} needs another"
+        )
+
+    async def repair(self, context: AgentContext, source: str, failure: Failure) -> str | None:
+        del context, source, failure
+        return None
+
+    async def reflect(self, context: AgentContext, result: Result) -> str | None:
+        del context, result
+        return None
