@@ -1,0 +1,19 @@
+"""What an operator may set about the services of every challenge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """Durations in seconds; counts are caps per node unless they say otherwise."""
+
+    version: str
+    is_enrolment_open: bool = True
+    lease_ttl_s: float = 120.0
+    heartbeat_interval_s: float = 30.0
+    claims_per_node: int = 8
+    ideas_per_node: int = 16
+    judge_workers: int = 1
+    judge_limit_s: float = 5.0
