@@ -1,15 +1,9 @@
 """Downloads from a Hugging Face hub: resumable, verified, bounded.
 
-    HubError (a CorpusError)
-    ├── HubUnreachable    no answer, or none that helps, after every attempt; the part file is kept
-    ├── HubRefused        the hub wants a token, or another one
-    ├── HubFileMissing    no such repository, revision or file
-    ├── HubDiskFull       the file does not fit; the part file is kept
-    └── HubHashMismatch   the bytes are not the ones that the manifest names; nothing is kept
-
 A file grows as ``NAME.part`` and gets its name once it is whole and verified, so that a name in the
 folder means a good file. Next to the part lies ``NAME.part.etag``: a resumed request names that
-version (``If-Range``), and a hub with another version sends the file from its start.
+version (``If-Range``), and a hub with another version sends the file from its start. What can go wrong is
+the tree in ``trainer.hub_http``.
 """
 
 from __future__ import annotations
@@ -18,75 +12,34 @@ import contextlib
 import errno
 import hashlib
 import http.client
-import json
 import os
-import random
 import re
 import shutil
 import threading
-import time
 import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from trainer.corpora import CorpusError
+from trainer.hub_http import (
+    HubConnection,
+    HubDiskFull,
+    HubHashMismatch,
+    HubUnreachable,
+    PassingFault,
+    Stopped,
+)
 from trainer.meter import Meter, SilentMeter
 
-DEFAULT_ENDPOINT = "https://huggingface.co"
 CHUNK_BYTES = 1 << 20
-TIMEOUT_S = 30.0  # of silence on a connection
-ATTEMPTS_MAX = 6  # in a row without one new byte
-REQUESTS_MAX = 200  # for one file, progress or not
-BACKOFF_FIRST_S = 1.0
-BACKOFF_MAX_S = 30.0
 CONCURRENT_MAX = 4
 DISK_RESERVE_BYTES = 256 << 20  # left free for everybody else
-API_REPLY_MAX_BYTES = 8 << 20
-RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 UNSATISFIABLE_RANGE = 416
 PARTIAL_CONTENT = 206
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-
-
-class HubError(CorpusError):
-    """A download did not happen."""
-
-
-class HubUnreachable(HubError):
-    """No useful answer after every attempt."""
-
-
-class HubRefused(HubError):
-    """The hub wants a token, or another one."""
-
-
-class HubFileMissing(HubError):
-    """No such repository, revision or file."""
-
-
-class HubDiskFull(HubError):
-    """The file does not fit on the disk."""
-
-
-class HubHashMismatch(HubError):
-    """The bytes are not the ones that the manifest names."""
-
-
-class _PassingFault(Exception):
-    """Worth another attempt; carries how long the hub asked to be left alone."""
-
-    def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
-
-
-class _Stopped(Exception):
-    """Another download of the batch failed, so this one ends too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,40 +54,13 @@ class HubFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hub:
-    """Where files come from. Safe to share between threads.
-
-    Attributes:
-        endpoint: Base URL, without a slash at the end.
-        token: Sent to the endpoint's own origin only, never to where it redirects.
-        backoff_first_s: Wait after the first failure; doubles up to ``BACKOFF_MAX_S``.
-        timeout_s: Silence on a connection after which it counts as dead.
-    """
-
-    endpoint: str = DEFAULT_ENDPOINT
-    token: str = field(default="", repr=False)
-    backoff_first_s: float = BACKOFF_FIRST_S
-    timeout_s: float = TIMEOUT_S
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> Hub:
-        """Reads ``HF_ENDPOINT`` and ``HF_TOKEN``.
-
-        Raises:
-            HubUnreachable: The endpoint is not an http(s) URL.
-        """
-        endpoint = environ.get("HF_ENDPOINT", "").strip().rstrip("/") or DEFAULT_ENDPOINT
-        parts = urllib.parse.urlsplit(endpoint)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
-            raise HubUnreachable(
-                f"HF_ENDPOINT is {endpoint!r}, which is no http(s) URL; set it to one or unset it."
-            )
-        return cls(endpoint=endpoint, token=environ.get("HF_TOKEN", "").strip())
+class Hub(HubConnection):
+    """Where files come from. Safe to share between threads."""
 
     def commit_of(self, repo: str, revision: str) -> str:
         """Resolves a branch or tag of a dataset to its commit, so that it can be pinned."""
         url = f"{self.endpoint}/api/datasets/{repo}/revision/{urllib.parse.quote(revision, safe='')}"
-        reply = self._retrying(f"the revision {revision} of {repo}", lambda: self._read_json(url))
+        reply = self.retrying(f"the revision {revision} of {repo}", lambda: self.read_json(url))
         commit = reply.get("sha") if isinstance(reply, dict) else None
         if not isinstance(commit, str) or not re.fullmatch(r"[0-9a-f]{40}", commit):
             raise HubUnreachable(
@@ -168,7 +94,7 @@ class Hub:
                 stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
         for failure in failures:
-            if failure is not None and not isinstance(failure, _Stopped):
+            if failure is not None and not isinstance(failure, Stopped):
                 raise failure
         return [job.result() for job in jobs]
 
@@ -190,80 +116,8 @@ class Hub:
         )
         with contextlib.ExitStack() as stack:
             stack.callback(transfer.meter.end, file.path)
-            self._retrying(file.path, transfer.attempt, progress=transfer.part_size)
+            self.retrying(file.path, transfer.attempt, progress=transfer.part_size)
         return target
-
-    def open(self, url: str, headers: Mapping[str, str]) -> Any:
-        """Opens a URL, or says in the module's own terms why not."""
-        request = urllib.request.Request(url, headers={"User-Agent": "autoresearch-swarm", **headers})  # noqa: S310 - http(s) only, checked above
-        if self.token:
-            request.add_unredirected_header("Authorization", f"Bearer {self.token}")
-        opener = urllib.request.build_opener(_SameOriginToken())
-        try:
-            return opener.open(request, timeout=self.timeout_s)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self._judge(error, url) from error
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-            reason = getattr(error, "reason", error)
-            raise _PassingFault(f"no connection to {urllib.parse.urlsplit(url).netloc}: {reason}") from error
-
-    def _read_json(self, url: str) -> Any:
-        with self.open(url, {}) as reply:
-            try:
-                return json.loads(reply.read(API_REPLY_MAX_BYTES))
-            except (ValueError, http.client.HTTPException, OSError) as error:
-                raise _PassingFault(f"{url} answered with no whole JSON: {error}") from error
-
-    def _judge(self, error: urllib.error.HTTPError, url: str) -> Exception:
-        match error.code:
-            case 401 | 403:
-                return HubRefused(
-                    f"{self.endpoint} refused {url} ({error.code}); set HF_TOKEN to a token that may read it."
-                )
-            case 404:
-                return HubFileMissing(f"{url} does not exist (404); check the manifest and HF_ENDPOINT.")
-            case 416:
-                return _PassingFault("the part file is longer than the file")
-            case code if code in RETRYABLE_STATUSES:
-                return _PassingFault(f"{url} answered {code}", retry_after_s=_retry_after_s(error))
-            case code:
-                return HubUnreachable(
-                    f"{url} answered {code} {error.reason}; try later, or another HF_ENDPOINT."
-                )
-
-    def _retrying(self, what: str, attempt: Any, *, progress: Any = lambda: 0) -> Any:
-        failures = 0
-        for _ in range(REQUESTS_MAX):
-            before = progress()
-            try:
-                return attempt()
-            except _PassingFault as fault:
-                failures = 1 if progress() > before else failures + 1
-                if failures >= ATTEMPTS_MAX:
-                    raise HubUnreachable(
-                        f"{what} could not be fetched from {self.endpoint} in {failures} attempts: {fault}. "
-                        "Check the network, or set HF_ENDPOINT to a mirror; what has arrived is kept."
-                    ) from fault
-                pause_s = min(self.backoff_first_s * 2 ** (failures - 1), BACKOFF_MAX_S)
-                pause_s = max(pause_s * random.uniform(0.5, 1.0), min(fault.retry_after_s, BACKOFF_MAX_S))
-                time.sleep(pause_s)
-        raise HubUnreachable(
-            f"{what} did not arrive from {self.endpoint} in {REQUESTS_MAX} requests; try later."
-        )
-
-
-class _SameOriginToken(urllib.request.HTTPRedirectHandler):
-    """Keeps the token on redirects within one origin, and drops it on all others."""
-
-    def redirect_request(  # noqa: PLR0917 - the standard library's signature
-        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> Any:
-        following = super().redirect_request(req, fp, code, msg, headers, newurl)
-        token = req.unredirected_hdrs.get("Authorization")
-        if following is not None and token and _origin(newurl) == _origin(req.full_url):
-            following.add_unredirected_header("Authorization", token)
-        return following
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +147,7 @@ class _Transfer:
         if problem is not None:
             self._forget()
             if resumed:  # the old part may be what was wrong: once more from the start
-                raise _PassingFault(problem)
+                raise PassingFault(problem)
             raise HubHashMismatch(
                 f"{self.file.path} from {self.hub.endpoint} is not what the manifest names: {problem}. It "
                 "was deleted; check HF_ENDPOINT, or fetch a challenge.toml that fits the data."
@@ -317,7 +171,7 @@ class _Transfer:
                 headers["If-Range"] = etag
         try:
             reply = self.hub.open(self._url(), headers)
-        except _PassingFault as fault:
+        except PassingFault as fault:
             if (
                 isinstance(fault.__cause__, urllib.error.HTTPError)
                 and fault.__cause__.code == UNSATISFIABLE_RANGE
@@ -327,26 +181,24 @@ class _Transfer:
         with reply:
             start, total = _span(reply, offset)
             self._make_room(total - start)
-            if start == 0:
-                self._forget()
             _keep_etag(self.etag_file, reply)
             self.meter.begin(self.file.path, total=total, done=start)
-            self._append(reply, total)
+            self._append(reply, start, total)
         return start > 0
 
-    def _append(self, reply: Any, total: int) -> None:
-        with _disk_errors(self.target), self.part.open("ab") as out:
+    def _append(self, reply: Any, start: int, total: int) -> None:
+        with _disk_errors(self.target), self.part.open("ab" if start else "wb") as out:
             try:
                 for chunk in _chunks(reply):
                     if self.stop.is_set():
-                        raise _Stopped
+                        raise Stopped
                     out.write(chunk)
                     self.meter.advance(self.file.path, len(chunk))
             finally:
                 out.flush()
             os.fsync(out.fileno())
         if self.part_size() < total:
-            raise _PassingFault(f"the connection ended at {self.part_size():,} of {total:,} bytes")
+            raise PassingFault(f"the connection ended at {self.part_size():,} of {total:,} bytes")
 
     def _make_room(self, needed: int) -> None:
         free = shutil.disk_usage(self.target.parent).free
@@ -388,7 +240,7 @@ def _chunks(reply: IO[bytes]) -> Iterator[bytes]:
         except http.client.IncompleteRead as cut:
             chunk = cut.partial
         except (http.client.HTTPException, OSError) as error:
-            raise _PassingFault(f"the connection broke: {error}") from error
+            raise PassingFault(f"the connection broke: {error}") from error
         if not chunk:
             return
         yield chunk
@@ -399,11 +251,11 @@ def _span(reply: Any, offset: int) -> tuple[int, int]:
     if reply.status == PARTIAL_CONTENT:
         found = CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
         if found is None or int(found[1]) != offset or found[3] == "*":
-            raise _PassingFault(f"the hub sent the wrong range: {reply.headers.get('Content-Range')!r}")
+            raise PassingFault(f"the hub sent the wrong range: {reply.headers.get('Content-Range')!r}")
         return offset, int(found[3])
     length = reply.headers.get("Content-Length", "")
     if not length.isdecimal():
-        raise _PassingFault("the hub did not say how long the file is")
+        raise PassingFault("the hub did not say how long the file is")
     return 0, int(length)
 
 
@@ -411,6 +263,8 @@ def _keep_etag(etag_file: Path, reply: Any) -> None:
     etag = reply.headers.get("ETag", "")
     if etag.startswith('"'):  # a weak one says nothing about bytes
         etag_file.write_text(etag)
+    else:
+        etag_file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -424,13 +278,3 @@ def _disk_errors(target: Path) -> Iterator[None]:
             f"the disk of {target.parent} is full; make room or choose another cache folder, then run it "
             f"again: {target.name} goes on where it stopped."
         ) from error
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urllib.parse.urlsplit(url)
-    return parts.scheme, parts.netloc
-
-
-def _retry_after_s(error: urllib.error.HTTPError) -> float:
-    value = error.headers.get("Retry-After", "") if error.headers else ""
-    return float(value) if value.isdecimal() else 0.0
