@@ -60,20 +60,21 @@ class Builder:
         }
 
     def build(self, before: dict[str, BuiltFile]) -> dict[str, BuiltFile]:
-        """Builds what is missing; a changed tokenizer makes everything after it anew."""
-        built: dict[str, BuiltFile] = {}
-        anew = False
-        for name, make in self.steps().items():
-            path = self.folder / name
-            known = before.get(name)
-            if not anew and known is not None and is_unchanged(path, known):
-                built[name] = known
-                continue
-            anew = anew or name == TOKENIZER_NAME
-            self.report(f"building {name}")
-            count = make(path)
-            built[name] = _describe(path, count)
-            write_stamp(self.folder, built)
+        """Builds what is missing; without its tokenizer nothing that was built before counts."""
+        steps = self.steps()
+        built = {
+            name: known
+            for name, known in before.items()
+            if name in steps and is_unchanged(self.folder / name, known)
+        }
+        if TOKENIZER_NAME not in built:
+            built = {}
+        for name, make in steps.items():
+            if name not in built:
+                self.report(f"building {name}")
+                path = self.folder / name
+                built[name] = _describe(path, make(path))
+                write_stamp(self.folder, built)
         return built
 
     def _tokenizer(self, target: Path) -> int:
