@@ -222,7 +222,7 @@ def _folder(recipe: Recipe, cache_dir: Path) -> Path:
 
 def _frozen_recipe(challenge: Challenge) -> Recipe:
     recipe = recipe_of(challenge)
-    if not (challenge.frozen and is_commit(recipe.revision)):
+    if not (challenge.frozen and is_commit(recipe.revision) and all(recorded_hashes(challenge).values())):
         raise CorpusError(
             f"{challenge.name} is not frozen: its manifest names no bytes yet, so no two runs compare. "
             f"On a connected machine run: python -m trainer prepare --challenge {challenge.name} --freeze"

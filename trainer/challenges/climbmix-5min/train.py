@@ -50,7 +50,6 @@ COMPILE = True  # torch.compile on CUDA; without a compiler the run goes on in e
 DEVICE_ROWS_MAX = 128  # rows per forward pass, halved until they fit the card's memory
 MEMORY_FRAC = 0.85  # share of the card's free memory that the first guess may fill
 WARM_UP_STEPS = 3  # untimed optimizer steps on random tokens; their effect is undone
-SERVE_ROWS = 32  # rows per forward pass when answering for the score
 LOG_EVERY = 10  # steps between two points of the curve
 
 
@@ -468,12 +467,9 @@ def train(ctx):
             ctx.log(step=step, loss=clock.loss, tokens=tokens, **facts)
     clock.settle()
     ctx.log(step=step, loss=clock.loss, tokens=tokens, **facts)
-    machine.synchronize()
+    optimizer.clear()
     gc.enable(), gc.unfreeze()
-    del optimizer, machine, clock, rows
-    if ctx.device.type == "cuda":
-        torch.cuda.empty_cache()  # the harness needs room for the logits
-    return serve(model.eval())
+    return model.eval().requires_grad_(False)  # int64 [B, T] -> float32 [B, T, V]
 
 
 class Clock:
@@ -510,11 +506,3 @@ def train_step(ctx, machine, optimizer, rows, clock, step):
         clock.passed(machine.backward(optimizer, *rows.take(machine.rows, ctx.device)))
     optimizer.step(machine.update, step, ctx.progress())
     return True
-
-
-def serve(model):
-    @torch.no_grad()
-    def forward(ids):  # int64 [B, T] -> float32 [B, T, V]
-        return model(ids) if len(ids) <= SERVE_ROWS else torch.cat([model(part) for part in ids.split(SERVE_ROWS)])
-
-    return forward
