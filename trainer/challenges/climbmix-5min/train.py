@@ -414,12 +414,13 @@ def warm_up(ctx, machine):
                 optimizer.step(machine.update, step, progress=0.0)
             machine.synchronize()
             done = True
-        except torch.OutOfMemoryError as problem:
-            machine.halve(problem)
         except Exception as problem:
-            if not machine.is_compiled:
+            if "out of memory" in str(problem).lower() or isinstance(problem, torch.OutOfMemoryError):
+                machine.halve(problem)  # the compiler wraps this error in one of its own
+            elif machine.is_compiled:
+                machine.give_up_compiling(problem)
+            else:
                 raise
-            machine.give_up_compiling(problem)
         optimizer.clear()
         if not done and ctx.device.type == "cuda":
             torch.cuda.empty_cache()
