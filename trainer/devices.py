@@ -74,14 +74,14 @@ def choose_device(wanted: str, allowed: tuple[str, ...]) -> str:
 
 def torch_device(kind: str) -> torch.device:
     """The torch device of a kind; ROCm goes by the name of CUDA there."""
-    import torch  # noqa: PLC0415 - seconds of import, and only the worker needs it
+    import torch
 
     return torch.device("cuda" if kind in {"cuda", "rocm"} else kind)
 
 
 def compute_dtype(kind: str) -> torch.dtype:
     """bfloat16 where the hardware multiplies it, else float16 where that is quick, else float32."""
-    import torch  # noqa: PLC0415 - see torch_device
+    import torch
 
     if kind == "rocm":
         return torch.bfloat16
@@ -95,7 +95,7 @@ def compute_dtype(kind: str) -> torch.dtype:
 
 def describe_device(kind: str) -> DeviceReport:
     """Name and memory of the device that ``torch_device`` gives."""
-    import torch  # noqa: PLC0415 - see torch_device
+    import torch
 
     version = str(torch.__version__).partition("+")[0]
     if kind in {"cuda", "rocm"}:
@@ -108,7 +108,7 @@ def describe_device(kind: str) -> DeviceReport:
 
 def peak_accelerator_mb(kind: str) -> float:
     """The most accelerator memory that torch has held in this process; 0 for a CPU."""
-    import torch  # noqa: PLC0415 - see torch_device
+    import torch
 
     if kind in {"cuda", "rocm"}:
         return float(torch.cuda.max_memory_allocated()) / (1 << 20)
@@ -142,7 +142,7 @@ def machine_memory_mb() -> int:
 
 
 def _is_present(kind: str) -> bool:
-    import torch  # noqa: PLC0415 - see torch_device
+    import torch
 
     if kind == "mps":
         return torch.backends.mps.is_available()

@@ -39,7 +39,7 @@ _PASSED_ON = (
 )
 """What a worker on an accelerator takes over from our environment: which devices, and where their drivers are."""
 
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 # glibc returns large blocks to the kernel at once and pays page faults to get them back: a quarter of the CPU
 # time of a small model. Every run gets the same setting, so scores stay comparable.
 _KEEP_FREED_MEMORY = {

@@ -34,7 +34,7 @@ class Kind(IntEnum):
     SOURCE = 2  # harness: train.py as UTF-8, once
     READY = 3  # worker: JSON, imports are done and the device is known
     START = 4  # worker: empty, ctx.start() was called
-    SHARDS = 5  # harness: JSON with the file descriptors of training shards; {"last": true} ends them
+    SHARDS = 5  # harness: file descriptors of training shards; "last" ends them, "more" does not
     LOG = 6  # worker: JSON, one point of the curve
     TRAINED = 7  # worker: JSON, train() returned
     BUFFER = 8  # harness: JSON (and a file descriptor): where logits are to be written

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import itertools
 
 BYTES = 256
 _FORMAT = "word-pieces/1"
@@ -118,7 +119,7 @@ class _PairBook:
 
 
 def _pairs(word: list[int]) -> Iterable[Pair]:
-    return zip(word, word[1:], strict=False)
+    return itertools.pairwise(word)
 
 
 def _replace(word: list[int], pair: Pair, merged: int) -> list[int]:

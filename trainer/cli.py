@@ -1,0 +1,217 @@
+"""``python -m trainer``: prepare a challenge's tokens, run one ``train.py``, evaluate it over seeds.
+
+Reports go to files and to stdout, words for people to stderr. Exit codes: 0 when a report was produced
+(whatever it says), 2 for wrong usage, 1 for everything else.
+"""
+
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from autoresearch.challenge import Challenge, ChallengeError, find_challenge, load_challenge
+
+if TYPE_CHECKING:
+    from trainer.report import Report
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+RUNS_LIMIT = 100
+_READ_LIMIT_BYTES = 1 << 20
+
+app = typer.Typer(
+    name="trainer",
+    help="Measure one train.py: prepare the tokens, train under a budget, score by bits per byte.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ChallengeOption = Annotated[
+    str, typer.Option("--challenge", help="A built-in challenge's name, or a folder with a challenge.toml.")
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache-dir",
+        envvar="AUTORESEARCH_CACHE_DIR",
+        help="Where prepared tokens are kept.  [default: the user's cache directory]",
+    ),
+]
+TrainOption = Annotated[Path | None, typer.Option("--train", help="The train.py.  [default: the baseline]")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cuda, rocm, mps or cpu.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Seed of the training.")]
+ValSeedOption = Annotated[
+    int | None,
+    typer.Option(
+        "--val-seed",
+        min=0,
+        max=(1 << 63) - 1,
+        help="Seed of the validation text.  [default: drawn at random]",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+CACHE_UNSET: Path | None = None
+
+
+@app.command()
+def prepare(
+    challenge: ChallengeOption = "pocket",
+    freeze: Annotated[
+        bool,
+        typer.Option("--freeze", help="Build an unfrozen challenge and write its hashes into its manifest."),
+    ] = False,
+    cache_dir: CacheOption = CACHE_UNSET,
+) -> None:
+    """Build or download a challenge's tokens, hash-checked; does nothing when they are there."""
+    with _one_sentence():
+        from trainer import corpora
+        from trainer import prepare as preparing
+
+        cache = cache_dir or corpora.default_cache_dir()
+        if freeze:
+            preparing.freeze(challenge, cache, _say)
+        else:
+            preparing.prepare(load_challenge(find_challenge(challenge)), cache, _say)
+
+
+@app.command()
+def run(
+    out: Annotated[Path, typer.Option("--out", help="Where the report is written.")],
+    challenge: ChallengeOption = "pocket",
+    train: TrainOption = None,
+    seed: SeedOption = 0,
+    val_seed: ValSeedOption = None,
+    device: DeviceOption = "auto",
+    cache_dir: CacheOption = CACHE_UNSET,
+    as_json: JsonOption = False,
+    keep_scratch: Annotated[
+        bool, typer.Option("--keep-scratch", help="Keep the run's scratch directory.")
+    ] = False,
+) -> None:
+    """Train and score one train.py, and write a report whatever happens to it."""
+    with _one_sentence():
+        from trainer.report import write_report
+
+        measure = _measure(challenge, train, device, cache_dir, keep_scratch=keep_scratch)
+        report = measure(seed, val_seed)
+        write_report(report, out)
+        _say(_summary(report))
+        if as_json:
+            sys.stdout.write(report.to_json() + "\n")
+
+
+@app.command()
+def evaluate(
+    challenge: ChallengeOption = "pocket",
+    train: TrainOption = None,
+    seed: SeedOption = 0,
+    runs: Annotated[
+        int, typer.Option("--runs", min=1, max=RUNS_LIMIT, help="How many seeds, from --seed on.")
+    ] = 1,
+    val_seed: ValSeedOption = None,
+    device: DeviceOption = "auto",
+    cache_dir: CacheOption = CACHE_UNSET,
+    as_json: JsonOption = False,
+) -> None:
+    """Train over one or more seeds and print the scores, their mean and spread, and what the checks found."""
+    with _one_sentence():
+        import json
+
+        from trainer.spread import Spread, describe_run
+
+        measure = _measure(challenge, train, device, cache_dir, keep_scratch=False)
+        reports = []
+        for number in range(runs):
+            reports.append(measure(seed + number, val_seed))
+            _say(_summary(reports[-1]))
+        spread = Spread.of(reports, load_challenge(find_challenge(challenge)).metric_name)
+        if as_json:
+            lines = {"runs": [describe_run(report) for report in reports], **spread.to_fields()}
+            sys.stdout.write(json.dumps(lines, allow_nan=False, indent=1) + "\n")
+        else:
+            sys.stdout.write("\n".join(json.dumps(describe_run(report)) for report in reports) + "\n")
+            sys.stdout.write(spread.sentence() + "\n")
+
+
+def main() -> None:
+    """Entry point of ``python -m trainer``."""
+    app()
+
+
+def _measure(
+    name: str, train: Path | None, device: str, cache_dir: Path | None, *, keep_scratch: bool
+) -> Callable[[int, int | None], Report]:
+    """A function of seed and validation seed that makes one run."""
+    from trainer import corpora
+    from trainer.devices import DEVICE_KINDS
+    from trainer.harness import Experiment, draw_val_seed, run_experiment
+
+    if device not in {"auto", *DEVICE_KINDS}:
+        raise typer.BadParameter(f"{device!r} is not one of auto, {', '.join(DEVICE_KINDS)}")
+    challenge = load_challenge(find_challenge(name))
+    source = _read_source(train, challenge)
+
+    def measure(seed: int, val_seed: int | None) -> Report:
+        experiment = Experiment(
+            challenge=challenge,
+            source=source,
+            seed=seed,
+            val_seed=draw_val_seed() if val_seed is None else val_seed,
+            device=device,
+            cache_dir=cache_dir or corpora.default_cache_dir(),
+            keep_scratch=keep_scratch,
+        )
+        return run_experiment(experiment, _say)
+
+    return measure
+
+
+def _read_source(train: Path | None, challenge: Challenge) -> bytes:
+    if train is None:
+        return challenge.baseline_source.encode("utf-8")
+    with train.open("rb") as file:
+        return file.read(_READ_LIMIT_BYTES)
+
+
+def _summary(report: Report) -> str:
+    if report.outcome == "completed":
+        shown = ", ".join(
+            f"{name} {value:.4f}" for name, value in report.metrics.items() if name == "val_bpb"
+        )
+        return (
+            f"completed: {shown or 'scored'} after {report.steps} steps, {report.timings.wall_s:.1f} s in all"
+        )
+    kind = f" ({report.crash_kind})" if report.crash_kind else ""
+    return f"{report.outcome}{kind}: {report.reason}"
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn what went wrong on our side into one sentence on stderr and an exit code."""
+    from trainer.corpora import CorpusError
+
+    try:
+        yield
+    except ChallengeError as error:
+        _say(f"error: {error}")
+        raise typer.Exit(EXIT_USAGE) from error
+    except CorpusError as error:
+        _say(f"error: {error}")
+        raise typer.Exit(EXIT_FAILED) from error
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _say(f"error: {error.strerror or error}{where}")
+        raise typer.Exit(EXIT_FAILED) from error
+    except KeyboardInterrupt as error:
+        _say("interrupted")
+        raise typer.Exit(130) from error

@@ -1,0 +1,470 @@
+"""The trusted side of a run: owns the clock, the seed, the validation text, the targets and the loss.
+
+``run_experiment`` never imports the candidate and always returns a report: whatever a ``train.py`` does is an
+outcome with a reason. Only what is wrong on our side (tokens not prepared, an unknown corpus) is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from autoresearch.challenge import Challenge
+
+from trainer import devices, processes
+from trainer.budget import BudgetClock, BudgetPage, Phase
+from trainer.corpora import Corpus, CorpusError, Progress, ValidationRows, find_corpus
+from trainer.devices import DeviceReport
+from trainer.evaluate import Batch, ImpureModelError, Losses, NotFiniteError, Score, evaluate, rows_digest
+from trainer.link import RunEnded, WorkerLink, crashed, json_of
+from trainer.logits import SLOTS, BufferShape, LogitsBuffer, open_buffer
+from trainer.report import HARNESS_VERSION, BudgetReport, Outcome, Report, Timings
+from trainer.sandbox import claimed_core, launch
+from trainer.wire import (
+    FDS_PER_FRAME,
+    LOGITS_BODY,
+    Kind,
+    number_field,
+    pack,
+    pack_batch,
+    pack_json,
+    text_field,
+)
+
+SEED_LIMIT = 1 << 63
+CURVE_KEPT_POINTS = 4096
+METRICS_KEPT = 16
+SHARDS_LIMIT = 4096
+_CLAIM_TOKENS_MAX = 1e15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One run to be made; ``val_seed`` picks the validation text where the corpus has more than one."""
+
+    challenge: Challenge
+    source: bytes
+    seed: int
+    val_seed: int
+    device: str
+    cache_dir: Path
+    keep_scratch: bool = False
+
+
+def draw_val_seed() -> int:
+    """A validation seed that nobody can know in advance."""
+    return secrets.randbelow(SEED_LIMIT)
+
+
+def run_experiment(experiment: Experiment, say: Progress) -> Report:
+    """Train and score one ``train.py``.
+
+    Raises:
+        CorpusError: the challenge's tokens are not prepared on this machine.
+        ChallengeError: this build cannot run the challenge at all.
+        OSError: this machine lacks the means to run anything (no disk space, no processes).
+    """
+    processes.adopt_orphans()
+    corpus = find_corpus(experiment.challenge)
+    shards = corpus.training_shards(experiment.challenge, experiment.cache_dir)
+    if not 0 < len(shards) <= SHARDS_LIMIT:
+        raise CorpusError(f"the corpus has {len(shards)} training shards; 1 to {SHARDS_LIMIT} are allowed")
+    record = _Record(experiment=experiment)
+    try:
+        _check_source(experiment)
+    except RunEnded as ended:
+        return record.report(ended.outcome, ended.reason, ended.crash_kind)
+    scratch = Path(tempfile.mkdtemp(prefix="autoresearch-run-"))
+    try:
+        with claimed_core() as core:
+            on_cpu = experiment.challenge.budget.kind != "wall"
+            return _Run(experiment, record, corpus, shards, scratch, core if on_cpu else None, say).report()
+    finally:
+        if experiment.keep_scratch:
+            say(f"kept {scratch}")
+        else:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_source(experiment: Experiment) -> None:
+    """Refuse what no worker need look at."""
+    limit = experiment.challenge.limits.source_bytes
+    if len(experiment.source) > limit:
+        raise RunEnded("rejected", f"train.py has {len(experiment.source)} bytes; {limit} are allowed")
+    try:
+        text = experiment.source.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise crashed("syntax", f"train.py is not UTF-8: {error.reason} at byte {error.start}") from error
+    if "\0" in text:
+        raise crashed("syntax", "train.py holds a NUL character")
+
+
+@dataclass(slots=True)
+class _Record:
+    """What is known of the run so far; a report can be made of it at any moment."""
+
+    experiment: Experiment
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began_s: float = field(default_factory=time.monotonic)
+    device: DeviceReport = field(
+        default_factory=lambda: DeviceReport(kind="", name="", memory_mb=0, torch="")
+    )
+    metrics: dict[str, float] = field(default_factory=dict)
+    spans_s: dict[str, float] = field(default_factory=dict)
+    used_s: float = 0.0
+    steps: int = 0
+    tokens: int = 0
+    num_params: int | None = None
+    flops_per_token: float | None = None
+    peak_memory_mb: float = 0.0
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    log_tail: str = ""
+    digest: str = ""
+    layers: tuple[str, ...] = ()
+
+    def add_point(self, progress: float, loss: float) -> None:
+        """Keep a point of the curve; when there are many, every other one goes."""
+        self.curve.append((progress, loss))
+        if len(self.curve) > CURVE_KEPT_POINTS:
+            self.curve = self.curve[::2]
+
+    def report(self, outcome: Outcome, reason: str, crash_kind: str | None = None) -> Report:
+        """The report of a run that ended this way, as of now."""
+        wall_s = time.monotonic() - self.began_s
+        train_s = self.spans_s.get("train_s", 0.0)
+        challenge = self.experiment.challenge
+        return Report(
+            outcome=outcome,
+            reason=reason,
+            crash_kind=crash_kind,
+            challenge_id=challenge.challenge_id,
+            challenge=challenge.name,
+            harness_version=HARNESS_VERSION,
+            code_hash="sha256:" + hashlib.sha256(self.experiment.source).hexdigest(),
+            seed=self.experiment.seed,
+            val_seed=self.experiment.val_seed,
+            metrics={name: value for name, value in self.metrics.items() if math.isfinite(value)},
+            device=self.device,
+            budget=BudgetReport(
+                kind=challenge.budget.kind,
+                limit_s=challenge.budget.seconds or 0.0,
+                used_s=round(self.used_s, 4),
+            ),
+            timings=Timings(**self.spans_s, overhead_s=wall_s - train_s, wall_s=wall_s),
+            steps=self.steps,
+            tokens=self.tokens,
+            num_params=self.num_params,
+            peak_memory_mb=round(self.peak_memory_mb, 1),
+            mfu=self._mfu(train_s),
+            curve=tuple(self.curve),
+            log_tail=self.log_tail,
+            rows_digest=self.digest,
+            sandbox_layers=self.layers,
+            started_at=self.started_at.isoformat(timespec="milliseconds"),
+            finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
+
+    def _mfu(self, train_s: float) -> float | None:
+        peak = devices.peak_flops(self.device.name) if self.device.kind in {"cuda", "rocm"} else None
+        if peak is None or self.flops_per_token is None or train_s <= 0:
+            return None
+        share = self.flops_per_token * self.tokens / train_s / peak
+        return round(share, 4) if 0 < share <= 1 else None
+
+
+class _Run:
+    """One launched worker, taken through its phases in order."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        record: _Record,
+        corpus: Corpus,
+        shards: list[Path],
+        scratch: Path,
+        core: int | None,
+        say: Progress,
+    ) -> None:
+        self.experiment = experiment
+        self.challenge = experiment.challenge
+        self.record = record
+        self.corpus = corpus
+        self.shards = shards
+        self.say = say
+        self.page = BudgetPage()
+        self.launched_s = time.monotonic()
+        self._quarter = 0
+        launched = launch(
+            scratch=scratch,
+            limits=self.challenge.limits,
+            on_cpu=self.challenge.device_kinds == ("cpu",),
+            page_fd=self.page.fd,
+            compile_cache=self._compile_cache(),
+            core=core,
+        )
+        record.layers = launched.layers
+        self.scratch = scratch
+        self.link = WorkerLink(launched, self.challenge.limits)
+        self.clock = BudgetClock(self.challenge.budget, self.link.tree)
+
+    def report(self) -> Report:
+        """Take the worker through its life and tell how it went."""
+        outcome: Outcome = "completed"
+        reason, crash_kind = "", None
+        try:
+            self._configure()
+            rows = self.corpus.validation_rows(
+                self.challenge, self.experiment.cache_dir, self.experiment.val_seed
+            )
+            self.record.digest = rows_digest(rows)
+            self._await_device()
+            self._set_up()
+            self._train()
+            self._score(rows)
+        except RunEnded as ended:
+            outcome, reason, crash_kind = ended.outcome, ended.reason, ended.crash_kind
+        finally:
+            self.link.close()
+            self.page.close()
+            self.record.log_tail = self.link.log_tail
+            self.record.peak_memory_mb = max(self.record.peak_memory_mb, self.link.tree.peak_memory_mb)
+        return self.record.report(outcome, reason, crash_kind)
+
+    def _compile_cache(self) -> Path | None:
+        """Compiled kernels persist per source, so that no candidate can poison another's."""
+        if self.challenge.device_kinds == ("cpu",):
+            return None
+        name = hashlib.sha256(self.experiment.source).hexdigest()[:32]
+        folder = self.experiment.cache_dir / "compiled" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _configure(self) -> None:
+        budget = self.challenge.budget
+        fields = {
+            "seed": self.experiment.seed,
+            "device": self.experiment.device,
+            "device_kinds": list(self.challenge.device_kinds),
+            "sequence_len": self.challenge.sequence_len,
+            "vocab_size": self.challenge.vocab_size,
+            "batch_rows": self.challenge.audit.batch_rows,
+            "steps_limit": budget.amount if budget.kind == "steps" else 0,
+            "one_thread": budget.kind != "wall",
+            "scratch": str(self.scratch),
+        }
+        deadline = self._deadline(self.challenge.limits.launch_s)
+        self.link.send(pack_json(Kind.CONFIG, fields), deadline=deadline)
+        self.link.send(pack(Kind.SOURCE, self.experiment.source), deadline=deadline)
+
+    def _await_device(self) -> None:
+        limit_s = self.challenge.limits.launch_s
+        frame = self.link.receive(
+            wanted=(Kind.READY,),
+            deadline=self.launched_s + limit_s,
+            late=crashed(
+                "launch_timeout", f"the worker was not ready after {limit_s} s; is the machine busy?"
+            ),
+        )
+        fields = json_of(frame)
+        self.record.device = DeviceReport(
+            kind=text_field(fields, "kind"),
+            name=text_field(fields, "name"),
+            memory_mb=int(number_field(fields, "memory_mb") or 0),
+            torch=text_field(fields, "torch"),
+        )
+        self._span("start_s", self.launched_s)
+        self.say(f"training on {self.record.device.name}")
+
+    def _set_up(self) -> None:
+        began = time.monotonic()
+        limit_s = self.challenge.limits.setup_s
+        try:
+            self.link.receive(
+                wanted=(Kind.START,),
+                deadline=began + limit_s,
+                late=crashed("setup_timeout", f"train() had not called ctx.start() after {limit_s} s"),
+            )
+        finally:
+            self._span("setup_s", began)
+
+    def _train(self) -> None:
+        began = time.monotonic()
+        self.clock.start()
+        self.page.write(0.0, Phase.RUNNING)
+        self._release_tokens()
+        limits, budget = self.challenge.limits, self.challenge.budget
+        late = RunEnded(
+            "timed_out", f"training took more than {limits.train_wall_s} s of wall time for its budget"
+        )
+        try:
+            while True:
+                frame = self.link.receive(
+                    wanted=(Kind.LOG, Kind.TRAINED),
+                    deadline=began + limits.train_wall_s,
+                    late=late,
+                    tick=self._tick,
+                )
+                if frame.kind == Kind.TRAINED:
+                    break
+                self._take_log(json_of(frame))
+        finally:
+            self.record.used_s = self.clock.used_s
+            self.page.write(1.0, Phase.OVER)
+            self._span("train_s", began)
+        fields = json_of(frame)
+        self.record.peak_memory_mb = min(number_field(fields, "peak_memory_mb") or 0.0, 1e9)
+        self.record.num_params = self.record.num_params or _whole(fields, "num_params")
+        used = f"{self.record.used_s:.1f} s" if budget.kind != "steps" else f"{self.record.steps} steps"
+        self.say(f"trained for {used}")
+
+    def _release_tokens(self) -> None:
+        deadline = self._deadline(self.challenge.limits.setup_s)
+        for start in range(0, len(self.shards), FDS_PER_FRAME):
+            with contextlib.ExitStack() as stack:
+                files = [
+                    stack.enter_context(path.open("rb"))
+                    for path in self.shards[start : start + FDS_PER_FRAME]
+                ]
+                is_last = start + FDS_PER_FRAME >= len(self.shards)
+                frame = pack(Kind.SHARDS, b"last" if is_last else b"more")
+                self.link.send(frame, tuple(file.fileno() for file in files), deadline=deadline)
+
+    def _tick(self) -> None:
+        """Show the worker its progress, and end a run that goes on after its budget."""
+        progress = self.clock.progress()
+        limit_s = self.challenge.budget.seconds
+        overrun_s = self.challenge.limits.overrun_ms / 1000
+        self.page.write(progress, Phase.OVER if progress >= 1.0 else Phase.RUNNING)
+        if limit_s is not None and progress >= 1.0 and self.clock.used_s > limit_s + overrun_s:
+            raise RunEnded(
+                "timed_out",
+                f"train() had not returned {overrun_s:g} s after its {limit_s:g} s; stop when ctx.running() says so",
+            )
+        quarter = int(progress * 4)
+        if self._quarter < quarter < 4:
+            self._quarter = quarter
+            self.say(f"{25 * quarter} % of the budget, step {self.record.steps}, {self._last_loss()}")
+
+    def _last_loss(self) -> str:
+        return f"loss {self.record.curve[-1][1]:.3f}" if self.record.curve else "no loss logged"
+
+    def _take_log(self, fields: dict[str, object]) -> None:
+        """Keep what a candidate says of itself; none of it ranks."""
+        record, budget = self.record, self.challenge.budget
+        record.steps = _whole(fields, "step") or record.steps
+        record.tokens = _whole(fields, "tokens") or record.tokens
+        record.num_params = _whole(fields, "num_params") or record.num_params
+        record.flops_per_token = number_field(fields, "flops_per_token") or record.flops_per_token
+        loss = number_field(fields, "loss")
+        if loss is not None:
+            progress = (
+                min(1.0, record.steps / budget.amount) if budget.kind == "steps" else self.clock.progress()
+            )
+            record.add_point(progress, loss)
+            record.metrics["train_loss_last"] = loss
+
+    def _score(self, rows: ValidationRows) -> None:
+        began = time.monotonic()
+        limit_s = self.challenge.limits.eval_s
+        shape = BufferShape(
+            rows=self.challenge.audit.batch_rows,
+            sequence_len=self.challenge.sequence_len,
+            vocab_size=self.challenge.vocab_size,
+        )
+        buffer = open_buffer(self.record.device.kind, shape)
+        try:
+            forward = _Forward(self.link, buffer, shape, began + limit_s, limit_s)
+            forward.connect()
+            foreign = np.memmap(self.shards[0], dtype="<u2", mode="r")
+            score = evaluate(
+                forward.answer,
+                rows,
+                self.challenge.audit,
+                foreign=foreign,
+                order_seed=_derive(self.experiment.val_seed, "order of validation rows"),
+            )
+        except ImpureModelError as error:
+            raise RunEnded("rejected", str(error)) from error
+        except NotFiniteError as error:
+            raise crashed("nan", str(error)) from error
+        finally:
+            buffer.close()
+            self._span("eval_s", began)
+        self._keep_score(score)
+
+    def _keep_score(self, score: Score) -> None:
+        name = self.challenge.metric_name
+        self.record.metrics[name] = score.bits_per_byte
+        self.record.metrics["val_nats_per_token"] = score.nats_per_token
+        self.record.metrics["causality_leak_nats"] = score.causality_leak_nats
+        self.record.metrics["purity_leak_nats"] = score.purity_leak_nats
+        self.say(f"{name} {score.bits_per_byte:.4f}")
+
+    def _span(self, name: str, began_s: float) -> None:
+        self.record.spans_s[name] = time.monotonic() - began_s
+
+    @staticmethod
+    def _deadline(limit_s: float) -> float:
+        return time.monotonic() + limit_s
+
+
+class _Forward:
+    """Sends batches to the worker and reads their losses, one batch ahead: both sides work at once."""
+
+    def __init__(
+        self, link: WorkerLink, buffer: LogitsBuffer, shape: BufferShape, deadline: float, limit_s: float
+    ) -> None:
+        self._link = link
+        self._buffer = buffer
+        self._shape = shape
+        self._deadline = deadline
+        self._late = RunEnded("timed_out", f"scoring took more than {limit_s:g} s; the model is too slow")
+        self._sent = 0
+
+    def connect(self) -> None:
+        """Tell the worker where to write."""
+        fields, fds = self._buffer.describe()
+        self._link.send(pack_json(Kind.BUFFER, fields), tuple(fds), deadline=self._deadline)
+
+    def answer(self, batches: Iterable[Batch]) -> Iterator[Losses]:
+        """Losses of each batch in order; ends the run when the worker misbehaves."""
+        ahead: list[tuple[int, npt.NDArray[np.int64]]] = []
+        for batch in batches:
+            slot = self._sent % SLOTS
+            self._sent += 1
+            self._link.send(pack_batch(slot, batch.inputs), deadline=self._deadline)
+            ahead.append((slot, batch.targets))
+            if len(ahead) == SLOTS:
+                yield self._take(*ahead.pop(0))
+        for slot, targets in ahead:
+            yield self._take(slot, targets)
+
+    def _take(self, slot: int, targets: npt.NDArray[np.int64]) -> Losses:
+        frame = self._link.receive(wanted=(Kind.LOGITS,), deadline=self._deadline, late=self._late)
+        expected = (slot, *targets.shape, self._shape.vocab_size)
+        if len(frame.payload) != LOGITS_BODY.size or LOGITS_BODY.unpack(frame.payload) != expected:
+            raise RunEnded(
+                "rejected", "the worker broke the protocol: it sent LOGITS of another batch or shape"
+            )
+        return self._buffer.losses(slot, targets)
+
+
+def _whole(fields: dict[str, object], key: str) -> int | None:
+    value = number_field(dict(fields), key)
+    return int(value) if value is not None and 0 <= value <= _CLAIM_TOKENS_MAX else None
+
+
+def _derive(seed: int, purpose: str) -> int:
+    """A seed for one purpose that tells nothing of the seed it comes from."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,213 @@
+"""The harness's end of a worker: frames with deadlines, output that cannot flood, and caps that are kept.
+
+Every wait is bounded, and while it lasts the harness reads the worker's output, watches its memory and its
+number of processes, and calls ``tick``. Whatever the worker does ends in a frame or in ``RunEnded``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+from autoresearch.challenge import Limits
+
+from trainer.processes import PROCESS_LIMIT, ProcessTree
+from trainer.report import Outcome
+from trainer.sandbox import Launched
+from trainer.wire import Frame, FrameReader, Kind, WireError, parse_json, text_field
+
+TICK_S = 0.01
+WATCH_PERIOD_S = 0.05
+READ_BYTES = 1 << 16
+DRAIN_LIMIT_READS = 64
+EXIT_WAIT_S = 5.0
+
+
+class RunEnded(Exception):
+    """The run is over before its score: the outcome, the reason, and for a crash its kind."""
+
+    def __init__(self, outcome: Outcome, reason: str, crash_kind: str | None = None) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
+        self.crash_kind = crash_kind
+
+
+def crashed(kind: str, reason: str) -> RunEnded:
+    """A crash of a kind."""
+    return RunEnded("crashed", reason, kind)
+
+
+class WorkerLink:
+    """One launched worker, from the harness's side; not thread-safe."""
+
+    def __init__(self, launched: Launched, limits: Limits) -> None:
+        self.tree = ProcessTree(launched.process.pid)
+        self._process = launched.process
+        self._channel = launched.channel
+        self._output_fd = launched.output_fd
+        self._limits = limits
+        self._reader = FrameReader()
+        self._tail = bytearray()
+        self._watched_at = 0.0
+        self._selector = selectors.DefaultSelector()
+        self._channel.setblocking(False)
+        os.set_blocking(self._output_fd, False)
+        self._selector.register(self._channel, selectors.EVENT_READ)
+        self._selector.register(self._output_fd, selectors.EVENT_READ)
+
+    @property
+    def log_tail(self) -> str:
+        """The end of what the worker printed, at most ``log_bytes`` of UTF-8, control characters removed."""
+        text = bytes(self._tail[-self._limits.log_bytes :]).decode("utf-8", errors="ignore")
+        return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())
+
+    def send(self, frame: bytes, fds: tuple[int, ...] = (), *, deadline: float) -> None:
+        """Send a whole frame.
+
+        Raises:
+            RunEnded: the worker ended, or does not read until the deadline.
+        """
+        view = memoryview(frame)
+        try:
+            while view:
+                try:
+                    sent = (
+                        socket.send_fds(self._channel, [view], list(fds)) if fds else self._channel.send(view)
+                    )
+                    view, fds = view[sent:], ()
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise crashed("killed", "the worker stopped reading from the harness") from None
+                    time.sleep(TICK_S)
+        except OSError:
+            raise self._gone() from None
+
+    def receive(
+        self,
+        *,
+        wanted: tuple[Kind, ...],
+        deadline: float,
+        late: RunEnded,
+        tick: Callable[[], None] | None = None,
+    ) -> Frame:
+        """Wait for one of the wanted frames.
+
+        Raises:
+            RunEnded: ``late`` at the deadline (monotonic seconds); or the worker failed, ended, broke the
+                protocol or a cap; or ``tick`` ended the run.
+        """
+        while True:
+            frame = self._next(wanted)
+            if tick is not None:
+                tick()
+            self._watch()
+            if frame is not None:
+                return frame
+            if time.monotonic() > deadline:
+                raise late
+            self._pump(TICK_S)
+
+    def close(self) -> None:
+        """Kill what is left, keep the end of its output, and free everything."""
+        self.tree.memory_mb()
+        self.tree.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(EXIT_WAIT_S)
+        self._drain_output()
+        self._selector.close()
+        self._channel.close()
+        os.close(self._output_fd)
+
+    def _next(self, wanted: tuple[Kind, ...]) -> Frame | None:
+        try:
+            frame = self._reader.next_frame()
+            if frame is None:
+                return None
+            if frame.kind == Kind.FAILED:
+                fields = parse_json(frame)
+                raise crashed(
+                    text_field(fields, "kind", "exception")[:32],
+                    text_field(fields, "reason", "no reason given"),
+                )
+        except WireError as error:
+            raise RunEnded("rejected", f"the worker broke the protocol: it sent {error}") from error
+        if frame.kind not in wanted:
+            raise RunEnded(
+                "rejected", f"the worker broke the protocol: it sent {frame.kind.name} out of turn"
+            )
+        return frame
+
+    def _pump(self, wait_s: float) -> None:
+        """Take in whatever has arrived."""
+        for key, _events in self._selector.select(wait_s):
+            if key.fileobj is self._channel:
+                self._pump_channel()
+            else:
+                self._drain_output()
+
+    def _pump_channel(self) -> None:
+        try:
+            arrived = self._channel.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            raise self._gone() from None
+        if not arrived:
+            raise self._gone()
+        self._reader.feed(arrived)
+
+    def _drain_output(self) -> None:
+        for _ in range(DRAIN_LIMIT_READS):
+            try:
+                arrived = os.read(self._output_fd, READ_BYTES)
+            except BlockingIOError:
+                return
+            if not arrived:
+                with contextlib.suppress(KeyError, ValueError):
+                    self._selector.unregister(self._output_fd)
+                return
+            self._tail += arrived
+            del self._tail[: -2 * self._limits.log_bytes]
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        if now - self._watched_at < WATCH_PERIOD_S:
+            return
+        self._watched_at = now
+        if self.tree.scan() > PROCESS_LIMIT:
+            raise crashed("killed", f"the worker started more than {PROCESS_LIMIT} processes")
+        used_mb = self.tree.memory_mb()
+        if used_mb > self._limits.memory_mb:
+            raise crashed(
+                "oom", f"the worker used {used_mb:.0f} MB of memory; {self._limits.memory_mb} MB are allowed"
+            )
+
+    def _gone(self) -> RunEnded:
+        """Why there will be no more frames."""
+        try:
+            code = self._process.wait(EXIT_WAIT_S)
+        except subprocess.TimeoutExpired:
+            return RunEnded("rejected", "the worker broke the protocol: it closed its channel and went on")
+        where = ", in the middle of a frame" if self._reader.in_frame else ""
+        if code < 0:
+            return crashed("killed", f"the worker was killed by signal {-code}{where}")
+        return crashed("exit", f"the worker ended by itself with exit code {code}{where}")
+
+
+def json_of(frame: Frame) -> dict[str, Any]:
+    """The JSON object of an untrusted frame.
+
+    Raises:
+        RunEnded: it is not one.
+    """
+    try:
+        return parse_json(frame)
+    except WireError as error:
+        raise RunEnded("rejected", f"the worker broke the protocol: it sent {error}") from error
