@@ -1,0 +1,43 @@
+"""IdeaService: the queue of hypotheses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+from autoresearch import codec
+from autoresearch.errors import PermissionDenied
+from autoresearch.v1 import ideas_pb2 as pb
+from autoresearch.v1 import ideas_pb2_grpc
+
+from coordinator.rpc.call import current_caller
+from coordinator.services.swarm import SwarmServices
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class IdeaServicer(ideas_pb2_grpc.IdeaServiceServicer):
+    """Propose and list."""
+
+    def __init__(self, services: SwarmServices) -> None:
+        self._services = services
+
+    async def Propose(self, request: pb.ProposeRequest, context: Context) -> pb.ProposeReply:  # noqa: N802
+        del context
+        node = current_caller().node
+        if node is None:
+            raise PermissionDenied("ideas are proposed by nodes; enrol a node's key and call with it")
+        call = codec.propose_call_from_message(request)
+        is_repeat = await self._services.challenge(call.challenge_id).ideas.propose(
+            node,
+            hypothesis_id=call.hypothesis_id,
+            hypothesis=call.hypothesis,
+            source=call.source,
+            origin_experiment_id=call.origin,
+        )
+        return codec.propose_reply_to_message(call.hypothesis_id, is_repeat=is_repeat)
+
+    async def ListIdeas(self, request: pb.ListIdeasRequest, context: Context) -> pb.ListIdeasReply:  # noqa: N802
+        del context
+        ideas = self._services.challenge(codec.challenge_of(request)).ideas
+        return codec.ideas_to_message(await ideas.list_ideas())
