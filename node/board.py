@@ -1,0 +1,137 @@
+"""What the node shows of itself: its state, logged at every step, and a small file that ``status`` reads.
+
+The file is replaced atomically; a full disk costs the picture, never the work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from autoresearch.model import ExperimentId, ExperimentState, Outcome
+
+from node.state import LinkEvent, NodeState, Work, WorkEvent, advance
+
+STATUS_NAME = "status.json"
+LAST_RESULTS = 20
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultLine:
+    """One finished run in a listing."""
+
+    experiment_id: ExperimentId
+    title: str
+    purpose: str
+    outcome: Outcome
+    score: float | None
+    state: ExperimentState | None
+    reason: str
+    finished_at: str
+
+
+class Board:
+    """Holds the state and tells of it."""
+
+    def __init__(self, *, path: Path, now: Callable[[], datetime], facts: Mapping[str, Any]) -> None:
+        self._path = path
+        self._now = now
+        self._facts = dict(facts)
+        self._state = NodeState()
+        self._current: dict[str, Any] | None = None
+        self._prepared = ""
+        self._results: deque[ResultLine] = deque(maxlen=LAST_RESULTS)
+        self._done = 0
+        self._can_write = True
+        self._write()
+
+    @property
+    def state(self) -> NodeState:
+        """Where the node stands."""
+        return self._state
+
+    def step(self, event: WorkEvent | LinkEvent) -> None:
+        """Moves on and says so where it leads elsewhere."""
+        before, self._state = self._state, advance(self._state, event)
+        if before != self._state:
+            _log.info("state", now=self._state.label, was=before.label, on=event.value)
+        self._write()
+
+    def learn(self, **facts: Any) -> None:
+        """Adds what is known only later: the session's challenge, the owner."""
+        self._facts |= facts
+        self._write()
+
+    def begin_run(self, experiment_id: ExperimentId, title: str, purpose: str) -> None:
+        """A training begins."""
+        started_at = self._now().isoformat()
+        self._current = {
+            "experiment_id": experiment_id,
+            "title": title,
+            "purpose": purpose,
+            "started_at": started_at,
+        }
+        self.step(WorkEvent.RUN_BEGAN)
+
+    def end_run(self) -> None:
+        """It is over; its result is not out yet."""
+        self._current = None
+        self.step(WorkEvent.RUN_ENDED)
+
+    def show_prepared(self, title: str) -> None:
+        """What comes next."""
+        self._prepared = title
+        self._write()
+
+    def show_result(self, line: ResultLine) -> None:
+        """A result is kept, here at least."""
+        self._results.append(line)
+        self._done += 1
+        self._write()
+
+    def leave(self) -> None:
+        """The last word: whatever was going on is over."""
+        if self._state.work is Work.STOPPED:
+            return
+        self._current, self._prepared = None, ""
+        self.step(WorkEvent.STOP_ASKED)
+        self.step(WorkEvent.WORK_GIVEN_BACK)
+
+    def _write(self) -> None:
+        picture = {
+            **self._facts,
+            "pid": os.getpid(),
+            "state": self._state.label,
+            "current": self._current,
+            "prepared": self._prepared,
+            "runs_done": self._done,
+            "results": [asdict(line) for line in self._results],
+            "updated_at": self._now().isoformat(),
+        }
+        draft = self._path.with_suffix(".tmp")
+        try:
+            draft.write_text(json.dumps(picture, indent=1), encoding="utf-8")
+            draft.replace(self._path)
+            self._can_write = True
+        except OSError as error:
+            if self._can_write:
+                _log.warning("status file not written", path=str(self._path), reason=error.strerror)
+            self._can_write = False
+
+
+def read_status(state_dir: Path) -> dict[str, Any] | None:
+    """The picture that a node left in its state dir; None if none ever ran there or it cannot be read."""
+    try:
+        picture = json.loads((state_dir / STATUS_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return picture if isinstance(picture, dict) else None

@@ -1,0 +1,220 @@
+"""Brings one idea through the two phases: claim the words, write the code, start it."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+import structlog
+from autoresearch.errors import LeaseLost, SwarmError
+from autoresearch.model import (
+    SOURCE_LIMIT_BYTES,
+    TITLE_LIMIT_CHARS,
+    Advice,
+    ClaimId,
+    Duplicate,
+    ExperimentId,
+    Granted,
+    Hypothesis,
+    Lease,
+    NeedsDistinction,
+    Purpose,
+    Started,
+    StartRefused,
+    new_id,
+)
+
+from node.agent.base import Agent, AgentContext, AgentError, Failure, Proposal, Refusal
+from node.assignment import Assignment, Leases, NodeFacts, Run, experiment_of
+from node.swarm.protocol import Swarm
+
+REPAIRS_LIMIT = 2
+RELEASE_TIMEOUT_S = 5.0
+
+_log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Broken:
+    """A draft that crashed, which its agent may want to mend."""
+
+    context: AgentContext
+    hypothesis: Hypothesis
+    source: str
+    failure: Failure
+
+
+class Claimer:
+    """Claims and starts ideas of one agent; whatever fails on the way gives its claim back."""
+
+    def __init__(
+        self, *, swarm: Swarm, agent: Agent, leases: Leases, facts: NodeFacts, now: Callable[[], datetime]
+    ) -> None:
+        self._swarm = swarm
+        self._agent = agent
+        self._leases = leases
+        self._facts = facts
+        self._now = now
+        self._broken: deque[_Broken] = deque(maxlen=1)
+
+    def offer_repair(self, assignment: Assignment, failure: Failure) -> None:
+        """Let the agent mend its draft when the next idea is due."""
+        if assignment.context is not None:
+            run = assignment.runs[0]
+            self._broken.append(
+                _Broken(
+                    context=assignment.context,
+                    hypothesis=run.experiment.hypothesis,
+                    source=run.source.decode(),
+                    failure=failure,
+                )
+            )
+
+    async def idea(self, context: AgentContext) -> Proposal:
+        """The agent's next idea: first of all a repair of its last crash, if it makes one."""
+        mended = await self._mended()
+        return await self.ask(self._agent.propose(context)) if mended is None else mended
+
+    async def code_for(self, context: AgentContext, hypothesis: Hypothesis) -> Proposal:
+        """Somebody else's idea with the agent's code for it."""
+        return Proposal(hypothesis=hypothesis, draft=await self.ask(self._agent.edit(context, hypothesis)))
+
+    async def claim_and_start(
+        self, context: AgentContext, proposal: Proposal, *, queued: Lease | None = None
+    ) -> Assignment | Refusal:
+        verdict = await self._swarm.claim(
+            ClaimId(new_id()),
+            proposal.hypothesis,
+            context.parent.experiment_id,
+            queued_claim_id=queued.claim_id if queued else None,
+        )
+        match verdict:
+            case Duplicate():
+                answer = f"tried as {verdict.match.title!r} ({verdict.match.state.value}, by {verdict.level})"
+                return Refusal(hypothesis=proposal.hypothesis, answer=answer)
+            case NeedsDistinction():
+                answer = f"close to {verdict.match.title!r} ({verdict.match.state.value})"
+                return Refusal(hypothesis=proposal.hypothesis, answer=answer, question=verdict.question)
+            case Granted():
+                starting = self._start(context, proposal, verdict.lease, verdict.advice)
+                return await self.under(verdict.lease, starting)
+
+    async def _start(
+        self, context: AgentContext, proposal: Proposal, lease: Lease, advice: Advice
+    ) -> Assignment | Refusal:
+        context = replace(context, advice=advice)
+        source = (await self._code(context, proposal)).encode()
+        experiment_id = ExperimentId(new_id())
+        verdict = await self._swarm.start(lease, experiment_id, source)
+        if isinstance(verdict, StartRefused):
+            self._leases.drop(lease.claim_id)
+            answer = f"the code was tried as {verdict.match.title!r} (by {verdict.level})"
+            return Refusal(hypothesis=proposal.hypothesis, answer=answer)
+        return self._started(context, proposal, experiment_id, source, verdict)
+
+    def _started(
+        self,
+        context: AgentContext,
+        proposal: Proposal,
+        experiment_id: ExperimentId,
+        source: bytes,
+        verdict: Started,
+    ) -> Assignment:
+        self._leases.hold(verdict.lease)
+        if verdict.flags:
+            _log.info("words and code differ", title=proposal.hypothesis.title, flags=verdict.flags)
+        parents = (context.parent.experiment_id,)
+        run = Run(
+            experiment=experiment_of(
+                self._facts, experiment_id, proposal.hypothesis, source, parents=parents, now=self._now()
+            ),
+            source=source,
+            seed=verdict.seed,
+            val_seed=verdict.val_seed,
+            purpose=Purpose.EXPLORE,
+        )
+        return Assignment(
+            runs=(run,),
+            lease=verdict.lease,
+            title=proposal.hypothesis.title,
+            prepared_at=self._now(),
+            context=context,
+        )
+
+    async def _code(self, context: AgentContext, proposal: Proposal) -> str:
+        """The proposal's code; one that is no Python goes back to the agent a few times."""
+        source = proposal.draft
+        if source is None:
+            source = await self.ask(self._agent.edit(context, proposal.hypothesis))
+        for _ in range(REPAIRS_LIMIT):
+            failure = _static_failure(source)
+            if failure is None:
+                break
+            mended = await self.ask(self._agent.repair(context, source, failure))
+            if mended is None:
+                break  # what the agent stands by is run: a crash is an outcome too
+            source = mended
+        size = len(source.encode())
+        if size > SOURCE_LIMIT_BYTES:
+            raise AgentError(f"the agent's train.py has {size:,} bytes, over {SOURCE_LIMIT_BYTES:,}")
+        return source
+
+    async def give_back(self, lease: Lease, reason: str) -> None:
+        """Releases a claim as far as the swarm can be reached; else its lease expires."""
+        self._leases.drop(lease.claim_id)
+        try:
+            async with asyncio.timeout(RELEASE_TIMEOUT_S):
+                await self._swarm.release(lease, reason)
+        except (SwarmError, TimeoutError) as error:
+            _log.info("claim not released, it will expire", claim_id=lease.claim_id, reason=str(error))
+
+    async def under(self, lease: Lease, work: Awaitable[T]) -> T:
+        """Does ``work`` while the lease is renewed; whatever stops it gives the claim back."""
+        self._leases.hold(lease)
+        try:
+            return await work
+        except LeaseLost:
+            self._leases.drop(lease.claim_id)
+            raise
+        except BaseException as error:
+            reason = "cancelled" if isinstance(error, asyncio.CancelledError) else str(error)
+            await asyncio.shield(self.give_back(lease, reason[:TITLE_LIMIT_CHARS]))
+            raise
+
+    async def ask(self, answer: Awaitable[T]) -> T:
+        """The agent's answer; a bug of an agent is an agent that could not do it, not the node's end."""
+        try:
+            return await answer
+        except AgentError:
+            raise
+        except Exception as error:
+            _log.exception("agent failed", agent=self._agent.name)
+            raise AgentError(f"agent {self._agent.name!r} failed: {error!r}") from error
+
+    async def _mended(self) -> Proposal | None:
+        """The agent's repair of its last crash, if it makes one."""
+        if not self._broken:
+            return None
+        broken = self._broken.popleft()
+        source = await self.ask(self._agent.repair(broken.context, broken.source, broken.failure))
+        if source is None or source == broken.source:
+            return None
+        title = f"repair: {broken.hypothesis.title}"[:TITLE_LIMIT_CHARS]
+        return Proposal(hypothesis=replace(broken.hypothesis, title=title), draft=source)
+
+
+def _static_failure(source: str) -> Failure | None:
+    """What Python says about the text before anything runs it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(source, "train.py", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return Failure(kind="syntax", reason=str(error))
+    return None

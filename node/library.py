@@ -1,0 +1,80 @@
+"""What a node reads of its swarm: sources by experiment, checked and remembered, and the class's history."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+
+from autoresearch.errors import NotFound
+from autoresearch.model import (
+    ExperimentId,
+    ExperimentOrder,
+    ExperimentQuery,
+    ExperimentSummary,
+    HardwareClass,
+    SourceHash,
+    WorkingBest,
+)
+
+from node.swarm.protocol import Swarm
+
+HISTORY_LIMIT = 400
+HISTORY_PAGE = 100
+SOURCES_CACHED = 16
+
+
+class Library:
+    """Sources and history of one hardware class."""
+
+    def __init__(self, *, swarm: Swarm, hardware_class: HardwareClass) -> None:
+        self._swarm = swarm
+        self._hardware_class = hardware_class
+        self._sources: OrderedDict[ExperimentId, bytes] = OrderedDict()
+
+    async def best_source(self, parent: WorkingBest) -> bytes:
+        """The parent's code, checked against the hash under which the swarm knows it."""
+        source = self._sources.get(parent.experiment_id)
+        if source is None:
+            synced = await self._swarm.best()
+            if synced is not None and synced.best.experiment_id == parent.experiment_id:
+                source = self._remember(parent.experiment_id, synced.source)
+            else:
+                source = await self.source(parent.experiment_id)
+        if parent.source_hash and source_hash(source) != parent.source_hash:
+            self._sources.pop(parent.experiment_id, None)
+            raise NotFound(f"the code of {parent.experiment_id} does not have its hash")
+        return source
+
+    async def source(self, experiment_id: ExperimentId) -> bytes:
+        if experiment_id in self._sources:
+            return self._sources[experiment_id]
+        return self._remember(experiment_id, await self._swarm.source(experiment_id))
+
+    def _remember(self, experiment_id: ExperimentId, source: bytes) -> bytes:
+        self._sources[experiment_id] = source
+        while len(self._sources) > SOURCES_CACHED:
+            self._sources.popitem(last=False)
+        return source
+
+    async def history(self) -> tuple[ExperimentSummary, ...]:
+        """The newest experiments of this class, oldest first."""
+        found: list[ExperimentSummary] = []
+        cursor = ""
+        for _ in range(HISTORY_LIMIT // HISTORY_PAGE):
+            query = ExperimentQuery(
+                hardware_class=self._hardware_class,
+                order=ExperimentOrder.NEWEST,
+                limit=HISTORY_PAGE,
+                cursor=cursor,
+            )
+            page = await self._swarm.experiments(query)
+            found += page.experiments
+            cursor = page.next_cursor
+            if not cursor:
+                break
+        return tuple(reversed(found))
+
+
+def source_hash(source: bytes) -> SourceHash:
+    """The identity of a ``train.py``."""
+    return SourceHash("sha256:" + hashlib.sha256(source).hexdigest())

@@ -1,0 +1,233 @@
+"""The life of a node: take what is ready, prepare the next, train, publish, reflect.
+
+The accelerator never waits for ideas: while one piece of work trains, the next one is proposed, claimed,
+coded and started. A next one that is ready is kept even if the working best changes meanwhile: it is good
+work, and the new best counts from the proposal after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import structlog
+from autoresearch.model import Outcome, Result
+
+from node.agent.base import Agent, AgentError, Failure
+from node.assignment import Assignment, Leases, Run
+from node.board import Board
+from node.prepare import Preparer
+from node.record import Recorder, is_disk_full
+from node.state import WorkEvent
+from node.stopping import Aborted, Stop
+from node.training.report import TrainingReport
+from node.training.runner import TrainingJob
+
+TRAINER_FAILURES_LIMIT = 3
+"""Runs in a row without a readable report: the trainer is broken here, not the code that it was given."""
+
+FREE_DISK_MIN_BYTES = 256 * 1024 * 1024
+DISK_RETRY_S = 15.0
+REFLECTIONS_LIMIT = 4
+BROKEN_TRAINER_KIND = "no_report"
+
+_log = structlog.get_logger(__name__)
+
+
+class Trainer(Protocol):
+    """Whatever trains one ``train.py``; a failed run is a report, never an exception."""
+
+    async def run(self, job: TrainingJob) -> TrainingReport:
+        """Trains and measures; cancelling it leaves no process behind."""
+
+
+class Ending(Enum):
+    """Why the loop came back."""
+
+    DONE = "the number of experiments is reached"
+    DRAINED = "finished and left, as asked"
+    ABORTED = "dropped its work and left, as asked"
+    TRAINER_BROKEN = "the trainer does not work on this machine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When to stop by oneself; None for never."""
+
+    max_experiments: int | None = None
+    max_hours: float | None = None
+
+
+class NodeLoop:
+    """Runs until a limit is reached or a stop is asked; gives back whatever it will not do."""
+
+    def __init__(
+        self,
+        *,
+        preparer: Preparer,
+        trainer: Trainer,
+        recorder: Recorder,
+        agent: Agent,
+        leases: Leases,
+        board: Board,
+        stop: Stop,
+        limits: Limits,
+        free_bytes: Callable[[], int],
+        disk_retry_s: float = DISK_RETRY_S,
+    ) -> None:
+        self._preparer = preparer
+        self._trainer = trainer
+        self._recorder = recorder
+        self._agent = agent
+        self._leases = leases
+        self._board = board
+        self._stop = stop
+        self._limits = limits
+        self._free_bytes = free_bytes
+        self._disk_retry_s = disk_retry_s
+        self._ahead: asyncio.Task[Assignment] | None = None
+        self._reflections: set[asyncio.Task[None]] = set()
+        self._done = 0
+        self._trainer_failures = 0
+
+    async def run(self) -> Ending:
+        """The whole life. Raises SwarmError where the swarm shuts the node out for good."""
+        beside = [asyncio.create_task(self._keep_hours()), asyncio.create_task(self._watch_stop())]
+        try:
+            while not self._stop.is_draining:
+                assignment = await self._next()
+                self._prepare_ahead(after=assignment)
+                await self._carry_out(assignment)
+                self._done += 1
+                if self._trainer_failures >= TRAINER_FAILURES_LIMIT:
+                    return Ending.TRAINER_BROKEN
+                if self._has_done_enough():
+                    return Ending.DONE
+        except Aborted:
+            pass
+        finally:
+            await self._leave(beside)
+            self._board.leave()
+        return Ending.ABORTED if self._stop.is_aborted else Ending.DRAINED
+
+    async def _next(self) -> Assignment:
+        """Work that is ready and still ours. Raises Aborted when a stop comes first."""
+        while True:
+            if self._ahead is None:
+                self._ahead = asyncio.create_task(self._preparer.next_assignment())
+            assignment = await self._stop.or_stopped(self._ahead)
+            self._ahead = None
+            if not self._leases.is_lost(assignment.lease.claim_id):
+                return assignment
+            _log.info("the claim ran out before its turn", title=assignment.title)
+
+    def _prepare_ahead(self, *, after: Assignment) -> None:
+        will_be_done = self._done + 1
+        if self._limits.max_experiments is not None and will_be_done >= self._limits.max_experiments:
+            return
+        self._ahead = asyncio.create_task(self._preparer.next_assignment())
+        self._ahead.add_done_callback(self._show_prepared)
+        _log.debug("preparing the next while this one trains", title=after.title)
+
+    async def _carry_out(self, assignment: Assignment) -> None:
+        try:
+            for run in assignment.runs:
+                await self._make_room()
+                report = await self._train(assignment, run)
+                result = await self._recorder.record(assignment, run, report)
+                self._after(assignment, result)
+        except BaseException:
+            await asyncio.shield(self._preparer.give_back(assignment, "not finished"))
+            raise
+        self._leases.drop(assignment.lease.claim_id)
+        self._board.step(WorkEvent.RESULT_KEPT)
+        self._preparer.tell_news()
+
+    async def _train(self, assignment: Assignment, run: Run) -> TrainingReport:
+        job = TrainingJob(source=run.source, seed=run.seed, val_seed=run.val_seed)
+        self._board.begin_run(run.experiment.experiment_id, assignment.title, run.purpose.value)
+        while True:
+            try:
+                report = await self._stop.or_aborted(self._trainer.run(job))
+                break
+            except OSError as error:
+                if not is_disk_full(error):
+                    raise
+                await self._make_room(told_full=True)
+        self._board.end_run()
+        is_broken = report.crash_kind == BROKEN_TRAINER_KIND
+        self._trainer_failures = self._trainer_failures + 1 if is_broken else 0
+        return report
+
+    def _after(self, assignment: Assignment, result: Result) -> None:
+        if assignment.context is None:
+            return
+        if result.outcome is Outcome.CRASHED and result.crash_kind != BROKEN_TRAINER_KIND:
+            failure = Failure(kind=result.crash_kind, reason=result.reason, log_tail=result.log_tail)
+            self._preparer.offer_repair(assignment, failure)
+        if len(self._reflections) < REFLECTIONS_LIMIT:
+            task = asyncio.create_task(self._reflect(assignment, result))
+            self._reflections.add(task)
+            task.add_done_callback(self._reflections.discard)
+
+    async def _reflect(self, assignment: Assignment, result: Result) -> None:
+        """Beside the next training, never before it."""
+        assert assignment.context is not None, "only an agent's own work is reflected upon"  # noqa: S101
+        try:
+            lesson = await self._agent.reflect(assignment.context, result)
+        except AgentError as error:
+            _log.info("no reflection", reason=str(error))
+        except Exception:  # noqa: BLE001 - an agent's bug costs a lesson, not the node
+            _log.exception("agent failed", agent=self._agent.name)
+        else:
+            if lesson:
+                _log.info("lesson", title=assignment.title, lesson=lesson)
+
+    async def _make_room(self, *, told_full: bool = False) -> None:
+        """Waits while the disk is too full to train on; says so once."""
+        has_complained = False
+        while told_full or self._free_bytes() < FREE_DISK_MIN_BYTES:
+            if not has_complained:
+                _log.error(
+                    "the disk is full: no training until there is room",
+                    free_mb=self._free_bytes() >> 20,
+                    needed_mb=FREE_DISK_MIN_BYTES >> 20,
+                )
+            has_complained = True
+            told_full = False
+            await self._stop.or_stopped(asyncio.sleep(self._disk_retry_s))
+
+    def _has_done_enough(self) -> bool:
+        return self._limits.max_experiments is not None and self._done >= self._limits.max_experiments
+
+    async def _keep_hours(self) -> None:
+        if self._limits.max_hours is not None:
+            await asyncio.sleep(self._limits.max_hours * 3600.0)
+            self._stop.drain(f"{self._limits.max_hours:g} hours are over")
+
+    async def _watch_stop(self) -> None:
+        """A stop is shown at once, and ends the search for work that nobody will do."""
+        await self._stop.wait_draining()
+        _log.info("leaving after the run in hand", reason=self._stop.reason)
+        self._board.step(WorkEvent.STOP_ASKED)
+        if self._ahead is not None:
+            self._ahead.cancel()
+
+    def _show_prepared(self, ahead: asyncio.Task[Assignment]) -> None:
+        if not ahead.cancelled() and ahead.exception() is None:
+            self._board.show_prepared(ahead.result().title)
+
+    async def _leave(self, beside: list[asyncio.Task[None]]) -> None:
+        """Gives back what was prepared and ends what runs beside the loop."""
+        ahead, self._ahead = self._ahead, None
+        for task in (*beside, *self._reflections, *((ahead,) if ahead else ())):
+            if not task.done():
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        if ahead is not None and not ahead.cancelled() and ahead.exception() is None:
+            await self._preparer.give_back(ahead.result(), "the node leaves")

@@ -1,0 +1,215 @@
+"""Gets the next piece of work ready: task, parent, idea, claim, code, start.
+
+All of it happens while something else trains. What comes out is started: code judged, seeds drawn, lease
+held. What does not come out leaves nothing behind, whether it failed or was cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+from autoresearch.errors import (
+    Conflict,
+    Internal,
+    InvalidArgument,
+    LeaseLost,
+    LimitExceeded,
+    NotFound,
+    ReadOnly,
+    Unavailable,
+    UnknownChallenge,
+)
+from autoresearch.model import (
+    BaselineTask,
+    ExploreTask,
+    Hypothesis,
+    IdleTask,
+    Purpose,
+    QueuedTask,
+    ReplicateTask,
+    Task,
+    WorkingBest,
+)
+
+from node.agent.base import Agent, AgentContext, AgentError, Failure, Refusal
+from node.assignment import Assignment, Leases, NodeFacts, Run, experiment_of
+from node.claiming import Claimer
+from node.library import Library
+from node.swarm.protocol import Swarm
+
+PROPOSALS_LIMIT = 8
+"""Ideas that are refused one after the other before the node asks for its task anew."""
+
+IDLE_MAX_S = 60.0
+PAUSE_FIRST_S = 1.0
+PAUSE_MAX_S = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+class NothingReady(Exception):
+    """This attempt led to no work; the message says why. Another one may."""
+
+
+class Preparer:
+    """Prepares one assignment after the other; call ``next_assignment`` from one task at a time."""
+
+    def __init__(
+        self,
+        *,
+        swarm: Swarm,
+        agent: Agent,
+        leases: Leases,
+        facts: NodeFacts,
+        now: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: random.Random | None = None,
+    ) -> None:
+        self._swarm = swarm
+        self._agent = agent
+        self._facts = facts
+        self._now = now
+        self._sleep = sleep
+        self._jitter = jitter or random.Random()
+        self._leases = leases
+        self._library = Library(swarm=swarm, hardware_class=facts.hardware.hardware_class)
+        self._claimer = Claimer(swarm=swarm, agent=agent, leases=leases, facts=facts, now=now)
+        self._news = asyncio.Event()
+
+    def tell_news(self) -> None:
+        """Something changed (a result is out, a best is new): an idle wait ends."""
+        self._news.set()
+
+    def offer_repair(self, assignment: Assignment, failure: Failure) -> None:
+        """Let the agent mend its draft when the next idea is due."""
+        self._claimer.offer_repair(assignment, failure)
+
+    async def give_back(self, assignment: Assignment, reason: str) -> None:
+        """Releases work that will not be done."""
+        await self._claimer.give_back(assignment.lease, reason)
+
+    async def next_assignment(self) -> Assignment:
+        """Comes back with work that is started and may train at once. Raises SwarmError where it is final."""
+        failures = 0
+        while True:
+            self._news.clear()
+            try:
+                task = await self._swarm.next_task(can_propose=self._agent.can_propose, can_train=True)
+                if isinstance(task, IdleTask):
+                    _log.info("nothing to do", reason=task.reason, retry_after_s=task.retry_after_s)
+                    await self._pause(min(task.retry_after_s, IDLE_MAX_S))
+                    continue
+                return await self._ready(task)
+            except UnknownChallenge:
+                raise
+            except (NothingReady, AgentError, LeaseLost, NotFound, Conflict, InvalidArgument) as error:
+                failures += 1
+                _log.info("no work came of it", reason=str(error), failures=failures)
+                await self._pause(self._backoff(failures))
+            except (Unavailable, ReadOnly, LimitExceeded, Internal) as error:
+                failures += 1
+                pause_s = min(max(error.retry_after_s or 0.0, self._backoff(failures)), PAUSE_MAX_S)
+                _log.warning("the swarm gives no work", reason=error.message, retry_in_s=round(pause_s, 1))
+                await self._pause(pause_s)
+
+    async def _ready(self, task: Task) -> Assignment:
+        match task:
+            case ExploreTask():
+                return await self._explore(task.parent)
+            case BaselineTask():
+                return await self._claimer.under(task.lease, self._baseline(task))
+            case ReplicateTask():
+                return await self._claimer.under(task.lease, self._pair(task))
+            case QueuedTask():
+                return await self._claimer.under(task.lease, self._queued(task))
+            case IdleTask():
+                raise NothingReady(task.reason)
+
+    async def _explore(self, parent: WorkingBest) -> Assignment:
+        context = await self._context(parent)
+        for _ in range(PROPOSALS_LIMIT):
+            proposal = await self._claimer.idea(context)
+            outcome = await self._claimer.claim_and_start(context, proposal)
+            if isinstance(outcome, Assignment):
+                return outcome
+            _log.info("proposal refused", title=proposal.hypothesis.title, answer=outcome.answer)
+            context = replace(context, refusals=(*context.refusals, outcome))
+        raise NothingReady(f"{PROPOSALS_LIMIT} proposals were refused in a row")
+
+    async def _queued(self, task: QueuedTask) -> Assignment:
+        """A waiting idea: the agent writes the code, since its words were somebody else's."""
+        context = await self._context(task.parent)
+        proposal = await self._claimer.code_for(context, task.hypothesis)
+        outcome = await self._claimer.claim_and_start(context, proposal, queued=task.lease)
+        if isinstance(outcome, Refusal):
+            raise NothingReady(f"the waiting idea {task.hypothesis.title!r} is refused: {outcome.answer}")
+        if outcome.lease.claim_id != task.lease.claim_id:
+            self._leases.drop(task.lease.claim_id)  # the claim has taken it over
+        return outcome
+
+    async def _baseline(self, task: BaselineTask) -> Assignment:
+        source = self._facts.challenge.baseline_source.encode()
+        hypothesis = Hypothesis(title="baseline")
+        run = Run(
+            experiment=experiment_of(self._facts, task.experiment_id, hypothesis, source, now=self._now()),
+            source=source,
+            seed=task.seed,
+            val_seed=task.val_seed,
+            purpose=Purpose.BASELINE,
+        )
+        return Assignment(runs=(run,), lease=task.lease, title="baseline", prepared_at=self._now())
+
+    async def _pair(self, task: ReplicateTask) -> Assignment:
+        """Candidate and control with the same seeds: the difference is what counts."""
+        sides = (
+            (task.candidate_id, Purpose.VERIFY_CANDIDATE),
+            (task.control_id, Purpose.VERIFY_CONTROL),
+        )
+        runs = []
+        for experiment_id, purpose in sides:
+            source = await self._library.source(experiment_id)
+            hypothesis = Hypothesis(title=f"replication of {experiment_id}")
+            runs.append(
+                Run(
+                    experiment=experiment_of(self._facts, experiment_id, hypothesis, source, now=self._now()),
+                    source=source,
+                    seed=task.seed,
+                    val_seed=task.val_seed,
+                    purpose=purpose,
+                    verification_id=task.verification_id,
+                )
+            )
+        title = f"verification of {task.candidate_id}"
+        return Assignment(runs=tuple(runs), lease=task.lease, title=title, prepared_at=self._now())
+
+    async def _context(self, parent: WorkingBest) -> AgentContext:
+        source = await self._library.best_source(parent)
+        try:
+            text = source.decode()
+        except UnicodeDecodeError as error:
+            raise NothingReady(f"the code of {parent.experiment_id} is not UTF-8") from error
+        return AgentContext(
+            challenge=self._facts.challenge,
+            parent=parent,
+            parent_source=text,
+            history=await self._library.history(),
+        )
+
+    async def _pause(self, pause_s: float) -> None:
+        """Sleeps, unless news come first."""
+        sleeping = asyncio.ensure_future(self._sleep(pause_s))
+        hearing = asyncio.ensure_future(self._news.wait())
+        try:
+            await asyncio.wait({sleeping, hearing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            hearing.cancel()
+
+    def _backoff(self, failures: int) -> float:
+        ceiling = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2.0 ** min(failures - 1, 10))
+        return self._jitter.uniform(0.5, 1.0) * ceiling

@@ -1,0 +1,167 @@
+"""Runs ``python -m trainer run`` for one ``train.py`` and brings back how it ended.
+
+The trainer is another process in a session of its own: the terminal's Ctrl-C does not reach it, it inherits
+nothing but a short list of variables, and all that it started can be ended at once. Whatever goes wrong in it
+(a crash, a hang, a report that is garbage) comes back as an outcome, never as an exception: only a cancelled
+call raises, after the process group is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import shutil
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+from autoresearch.challenge import Challenge
+from autoresearch.model import Outcome, SourceHash, new_id, utc_now
+
+from node.training.processes import run_group
+from node.training.report import Expected, ReportError, TrainingReport, clip_log, read_report
+from node.training.scrub import Scrub
+
+PASSED_VARIABLES = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "CUDA_HOME",
+    "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+    "AUTORESEARCH_CACHE_DIR",
+)
+"""The harness finds its data and its accelerator by these; ``train.py`` itself gets none of them."""
+
+GRACE_S = 30.0
+NO_SPACE = "No space left on device"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """One run: the code, and the seeds that somebody else drew."""
+
+    source: bytes
+    seed: int
+    val_seed: int
+
+    @property
+    def code_hash(self) -> SourceHash:
+        """The identity of the code."""
+        return SourceHash("sha256:" + hashlib.sha256(self.source).hexdigest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerCommand:
+    """How to start the trainer; tests put a script of their own here."""
+
+    argv: tuple[str, ...]
+    challenge_dir: Path
+    runs_dir: Path
+    device: str = ""
+    sandbox: str = ""
+
+    def run_argv(self, job: TrainingJob, train: Path, out: Path) -> list[str]:
+        """The command line for one run."""
+        argv = [*self.argv, "run", "--challenge", str(self.challenge_dir), "--train", str(train)]
+        argv += ["--seed", str(job.seed), "--val-seed", str(job.val_seed), "--out", str(out)]
+        if self.device:
+            argv += ["--device", self.device]
+        if self.sandbox:
+            argv += ["--sandbox", self.sandbox]
+        return argv
+
+
+class SubprocessTrainer:
+    """Trains in a subprocess; one at a time."""
+
+    def __init__(
+        self, *, command: TrainerCommand, challenge: Challenge, scrub: Scrub, environ: Mapping[str, str]
+    ) -> None:
+        self._command = command
+        self._challenge = challenge
+        self._scrub = scrub
+        self._env = minimal_environment(environ)
+
+    async def run(self, job: TrainingJob) -> TrainingReport:
+        """Trains and measures. Cancelling it ends the trainer and everything it started.
+
+        Raises:
+            OSError: There is no room on the disk for the run; nothing was measured.
+        """
+        folder = self._command.runs_dir / new_id()
+        await asyncio.to_thread(folder.mkdir, parents=True, mode=0o700)
+        try:
+            return await self._run_in(folder, job)
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+
+    async def _run_in(self, folder: Path, job: TrainingJob) -> TrainingReport:
+        train, out = folder / "train.py", folder / "report.json"
+        await asyncio.to_thread(train.write_bytes, job.source)
+        started_at = utc_now()
+        ended = await run_group(
+            self._command.run_argv(job, train, out),
+            cwd=folder,
+            env=self._env,
+            timeout_s=wall_limit_s(self._challenge),
+            polite=signal.SIGINT,  # the harness then ends its worker's whole family
+        )
+        if ended.is_timeout:
+            outcome, kind = Outcome.TIMED_OUT, "harness_timeout"
+            reason = f"the trainer was not done after {wall_limit_s(self._challenge):.0f} s and was ended"
+        else:
+            expected = Expected(
+                seed=job.seed,
+                val_seed=job.val_seed,
+                code_hash=job.code_hash,
+                metric_name=self._challenge.metric_name,
+            )
+            try:
+                return self._scrubbed(await asyncio.to_thread(read_report, out, expected))
+            except ReportError as error:
+                if NO_SPACE in ended.output:
+                    raise OSError(errno.ENOSPC, "the trainer found no space on the disk") from error
+                outcome, kind = Outcome.CRASHED, "no_report"
+                reason = f"{error} (trainer's exit code {ended.returncode})"
+        _log.warning("trainer failed", reason=reason)
+        return self._scrubbed(
+            TrainingReport(
+                outcome=outcome,
+                started_at=started_at,
+                finished_at=utc_now(),
+                reason=reason,
+                crash_kind=kind,
+                log_tail=clip_log(ended.output),
+                harness_version=self._challenge.harness_versions[-1],
+            )
+        )
+
+    def _scrubbed(self, report: TrainingReport) -> TrainingReport:
+        return replace(
+            report,
+            reason=self._scrub(report.reason),
+            log_tail=clip_log(self._scrub(report.log_tail)),
+        )
+
+
+def minimal_environment(environ: Mapping[str, str], *names: str) -> dict[str, str]:
+    """The variables that a trainer needs, and ``names``; no keys, no tokens, no proxies."""
+    kept = {name: environ[name] for name in (*PASSED_VARIABLES, *names) if name in environ}
+    return {"LANG": "C.UTF-8", **kept, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def wall_limit_s(challenge: Challenge) -> float:
+    """More than every stage may take together: past it the harness itself hangs."""
+    limits = challenge.limits
+    return limits.launch_s + limits.setup_s + limits.train_wall_s + limits.eval_s + GRACE_S

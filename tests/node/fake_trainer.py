@@ -1,0 +1,103 @@
+"""Stands in for ``python -m trainer run``: a real process that obeys comments in the train.py it is given.
+
+``# fake: score 1.5`` completes; ``crash``, ``garbage``, ``nothing``, ``hang``, ``hang-forever``, ``flood``,
+``full``, ``other-seed``, ``nan``, ``huge`` misbehave; ``wait FILE`` completes once FILE exists.
+"""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+def main():
+    options = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
+    raw = Path(options["--train"]).read_bytes()
+    out = Path(options["--out"])
+    source = raw.decode()
+    match = re.search(r"^# fake: (\S+) ?(\S*)", source, re.MULTILINE)
+    mode, value = match.groups() if match else ("score", "")
+    started_at = datetime.now(UTC).isoformat()
+    marks = os.environ.get("TMPDIR")
+    if marks:
+        Path(marks, f"began-{options['--seed']}-{os.getpid()}").write_text(mode)
+    report = {
+        "outcome": "completed",
+        "reason": "",
+        "crash_kind": None,
+        "metrics": {"val_bpb": score(source, value)},
+        "seed": int(options["--seed"]),
+        "val_seed": int(options["--val-seed"]),
+        "code_hash": "sha256:" + hashlib.sha256(raw).hexdigest(),
+        "harness_version": "1",
+        "timings": {"train_s": 0.1, "wall_s": 0.2},
+        "steps": 3,
+        "tokens": 300,
+        "peak_memory_mb": 12.5,
+        "curve": [[0.0, 3.0], [1.0, 2.0]],
+        "log_tail": f"trained in {Path.cwd()}\n",
+        "rows_digest": "abc",
+        "sandbox": {"layers": ["own-session"]},
+        "started_at": started_at,
+        "finished_at": datetime.now(UTC).isoformat(),
+    }
+    misbehave(mode, value, report, out)
+    out.write_text(json.dumps(report))
+
+
+def score(source, value):
+    if value:
+        try:
+            return float(value)
+        except ValueError:
+            return 2.0
+    rate = re.search(r"MATRIX_LR = ([\d.e-]+)", source)
+    return 2.0 + abs(float(rate.group(1)) - 0.08) if rate else 2.0
+
+
+def misbehave(mode, value, report, out):  # noqa: C901, PLR0912 - one table of misdeeds
+    match mode:
+        case "crash":
+            report |= {"outcome": "crashed", "crash_kind": "exception", "reason": "boom", "metrics": {}}
+        case "garbage":
+            out.write_text("{not json")
+            sys.exit(0)
+        case "nothing":
+            sys.stdout.write("oh no\n")
+            sys.exit(3)
+        case "hang" | "hang-forever":
+            if mode == "hang-forever":
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            child = subprocess.Popen(
+                [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True
+            )
+            Path(value).write_text(f"{os.getpid()} {child.pid}")
+            time.sleep(600)
+        case "flood":
+            for _ in range(200):
+                sys.stdout.write("x" * 100_000)
+            sys.exit(4)
+        case "full":
+            if not Path(value).exists():
+                sys.stdout.write("error: No space left on device\n")
+                Path(value).touch()
+                sys.exit(1)
+        case "other-seed":
+            report["seed"] += 1
+        case "nan":
+            report["metrics"] = {"val_bpb": float("nan")}
+        case "huge":
+            report["log_tail"] = "ä" * 2_000_000
+        case "wait":
+            while not Path(value).exists():
+                time.sleep(0.01)
+
+
+main()

@@ -1,0 +1,630 @@
+import asyncio
+import errno
+import itertools
+import random
+import sqlite3
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from autoresearch.errors import LeaseLost, NodeBanned, Unavailable
+from autoresearch.model import (
+    BaselineTask,
+    ClaimId,
+    ConstantChange,
+    ExperimentId,
+    Hypothesis,
+    HypothesisId,
+    IdleTask,
+    NeedsDistinction,
+    NodeId,
+    Outcome,
+    OwnerId,
+    Purpose,
+    QueuedTask,
+    ReplicateTask,
+    StartRefused,
+    utc_now,
+)
+from fake_swarm import FakeLeases, FakeNotebook, FakeSwarm, duplicate, make_lease, near_match
+from node_builders import BASELINE, make_challenge, make_hardware
+
+from node.agent.base import AgentError, NoAgent, Proposal
+from node.agent.search import SearchAgent
+from node.assignment import NodeFacts
+from node.board import Board, read_status
+from node.loop import Ending, Limits, NodeLoop
+from node.prepare import Preparer
+from node.record import NotebookError, Recorder
+from node.state import Work, WorkEvent
+from node.stopping import Stop
+from node.training.runner import SubprocessTrainer, TrainerCommand
+
+TRAINER = Path(__file__).with_name("fake_trainer.py")
+
+
+class ScriptedAgent:
+    """Proposes the given sources one after the other; repeats the last."""
+
+    name = "scripted"
+    can_propose = True
+
+    def __init__(self, *sources, repairs=()):
+        self.sources = list(sources)
+        self.repairs = list(repairs)
+        self.contexts = []
+        self.reflected = []
+        self.failures = []
+
+    async def propose(self, context):
+        self.contexts.append(context)
+        source = self.sources.pop(0) if len(self.sources) > 1 else self.sources[0]
+        if isinstance(source, Exception):
+            raise source
+        if callable(source):
+            source = await source()
+        return Proposal(hypothesis=Hypothesis(title=f"idea {len(self.contexts)}"), draft=source)
+
+    async def edit(self, context, hypothesis):
+        return f"# {hypothesis.title}\n{context.parent_source}"
+
+    async def repair(self, context, source, failure):
+        self.failures.append(failure)
+        return self.repairs.pop(0) if self.repairs else None
+
+    async def reflect(self, context, result):
+        self.reflected.append(result)
+        return "a lesson"
+
+
+class Node:
+    """A whole node but for the network: real loop, real subprocess trainer, fake swarm."""
+
+    def __init__(self, tmp_path, swarm, agent, *, max_experiments=None, free=lambda: 1 << 40, challenge=None):
+        self.swarm, self.agent = swarm, agent
+        self.stop, self.leases, self.notebook = Stop(), FakeLeases(), FakeNotebook()
+        challenge = challenge or make_challenge()
+        facts = NodeFacts(
+            node_id=NodeId("n"), owner_id=OwnerId("o"), hardware=make_hardware(), challenge=challenge
+        )
+        self.state_dir = tmp_path
+        (tmp_path / "tmp").mkdir()
+        self.board = Board(path=tmp_path / "status.json", now=utc_now, facts={"name": "toy"})
+        self.board.step(WorkEvent.SESSION_OPENED)
+        self.sleeps = []
+        self.preparer = Preparer(
+            swarm=swarm,
+            agent=agent,
+            leases=self.leases,
+            facts=facts,
+            now=utc_now,
+            sleep=self._sleep,
+            jitter=random.Random(1),
+        )
+        self.loop = NodeLoop(
+            preparer=self.preparer,
+            trainer=SubprocessTrainer(
+                command=TrainerCommand(
+                    argv=(sys.executable, "-S", "-E", str(TRAINER)),
+                    challenge_dir=tmp_path,
+                    runs_dir=tmp_path / "runs",
+                ),
+                challenge=challenge,
+                scrub=lambda text: text.replace(str(tmp_path), "~"),
+                environ={"TMPDIR": str(tmp_path / "tmp")},
+            ),
+            recorder=Recorder(
+                swarm=swarm,
+                notebook=self.notebook,
+                board=self.board,
+                facts=facts,
+                stop=self.stop,
+                retry_s=0.01,
+            ),
+            agent=agent,
+            leases=self.leases,
+            board=self.board,
+            stop=self.stop,
+            limits=Limits(max_experiments=max_experiments),
+            free_bytes=free,
+            disk_retry_s=0.01,
+        )
+
+    async def _sleep(self, pause_s):
+        self.sleeps.append(pause_s)
+        await asyncio.sleep(0)
+
+    async def run(self):
+        return await self.loop.run()
+
+    @property
+    def outcomes(self):
+        return [publication.result.outcome for publication in self.swarm.published]
+
+    @property
+    def scores(self):
+        return [publication.result.metrics.get("val_bpb") for publication in self.swarm.published]
+
+
+def scored(score, text=""):
+    return f"# fake: score {score}\n# {text}\n"
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - other processes set no event
+            await asyncio.sleep(0.01)
+
+
+async def test_the_search_agent_explores_and_builds_on_its_own_best(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), SearchAgent(node_id="n"), max_experiments=6)
+
+    ending = await node.run()
+
+    assert ending is Ending.DONE
+    assert node.outcomes == [Outcome.COMPLETED] * 6
+    assert len({hypothesis.title for hypothesis, _ in node.swarm.claims}) == len(node.swarm.claims)
+    assert node.swarm.released == []
+    assert node.leases.held == set()
+    assert node.board.state.work is Work.STOPPED
+
+
+async def test_a_result_carries_what_the_coordinator_needs(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(scored(1.5)), max_experiments=1)
+
+    await node.run()
+
+    (publication,) = node.swarm.published
+    result = publication.result
+    assert (result.seed, result.purpose, result.metrics["val_bpb"]) == (1, Purpose.EXPLORE, 1.5)
+    assert result.metrics["peak_memory_mb"] == 12.5
+    assert result.attestation == {"rows_digest": "abc", "sandbox": "own-session"}
+    assert publication.experiment.parents == ("parent",)
+    assert publication.experiment.source_hash == result.code_hash
+    assert str(tmp_path) not in result.log_tail
+    assert publication.lease is not None
+
+
+async def test_the_next_experiment_is_started_while_the_current_one_trains(tmp_path):
+    gate = tmp_path / "gate"
+    node = Node(
+        tmp_path, FakeSwarm(), ScriptedAgent(f"# fake: wait {gate}\n", scored(1.5)), max_experiments=2
+    )
+    running = asyncio.create_task(node.run())
+
+    await until(lambda: len(node.swarm.started) == 2)
+    trained_meanwhile = len(node.swarm.published)
+    held = len(node.leases.held)
+    gate.touch()
+    await running
+
+    assert trained_meanwhile == 0
+    assert held == 2
+    assert len(node.swarm.published) == 2
+
+
+async def test_a_prepared_experiment_is_kept_when_the_best_changes(tmp_path):
+    gate = tmp_path / "gate"
+    sources = (f"# fake: wait {gate}\n# fake\n", scored(1.9, "second"), scored(1.8, "third"))
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(*sources), max_experiments=3)
+    running = asyncio.create_task(node.run())
+    await until(lambda: len(node.swarm.started) == 2)
+
+    better = ExperimentId("better")
+    node.swarm.sources[better] = b"BETTER = 1\n"
+    node.swarm.working_best = replace(node.swarm.working_best, experiment_id=better, mean=1.95)
+    gate.touch()
+    await running
+
+    assert [p.experiment.parent for p in node.swarm.published] == ["parent", "parent", "better"]
+    assert node.agent.contexts[2].parent_source == "BETTER = 1\n"
+
+
+async def test_nothing_is_prepared_beyond_the_last_experiment(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(scored(1.5)), max_experiments=1)
+
+    await node.run()
+
+    assert len(node.swarm.claims) == 1
+
+
+async def test_refused_proposals_lead_to_others_that_know_of_them(tmp_path):
+    question = NeedsDistinction(match=near_match("near"), question="How does it differ?")
+    swarm = FakeSwarm(
+        verdicts=[duplicate("old news"), question],
+        start_verdicts=[StartRefused(match=near_match("same code"), level="file")],
+    )
+    node = Node(tmp_path, swarm, ScriptedAgent(scored(1.5)), max_experiments=1)
+
+    await node.run()
+
+    refusals = node.agent.contexts[-1].refusals
+    assert [refusal.question for refusal in refusals] == ["", "How does it differ?", ""]
+    assert "old news" in refusals[0].answer
+    assert "same code" in refusals[2].answer
+    assert len(swarm.published) == 1
+
+
+async def test_endless_refusals_are_bounded_and_the_task_is_asked_anew(tmp_path):
+    swarm = FakeSwarm(verdicts=[duplicate()] * 9)
+    node = Node(tmp_path, swarm, ScriptedAgent(scored(1.5)), max_experiments=1)
+
+    await node.run()
+
+    assert len(node.sleeps) == 1
+    assert len(swarm.claims) == 10
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome", "reason"),
+    [
+        ("# fake: crash\n", Outcome.CRASHED, "boom"),
+        ("# fake: garbage\n", Outcome.CRASHED, "not JSON"),
+        ("# fake: nothing\n", Outcome.CRASHED, "no report"),
+        ("# fake: flood\n", Outcome.CRASHED, "no report"),
+        ("# fake: other-seed\n", Outcome.CRASHED, "seed"),
+        ("# fake: nan\n", Outcome.CRASHED, "NaN"),
+        ("# fake: huge\n", Outcome.CRASHED, "over 1,048,576 bytes"),
+        ("def train(:\n", Outcome.COMPLETED, ""),
+    ],
+)
+async def test_a_broken_train_py_is_recorded_and_the_loop_goes_on(tmp_path, source, outcome, reason):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(source, scored(1.5)), max_experiments=2)
+
+    ending = await node.run()
+
+    assert ending is Ending.DONE
+    assert node.outcomes == [outcome, Outcome.COMPLETED]
+    assert reason in node.swarm.published[0].result.reason
+    assert len(node.swarm.published[0].result.log_tail.encode()) <= 8192
+
+
+async def test_a_hanging_trainer_is_ended_with_all_that_it_started(tmp_path):
+    pids = tmp_path / "pids"
+    challenge = make_challenge()
+    limits = replace(challenge.limits, launch_s=0, setup_s=0, train_wall_s=1, eval_s=0)
+    challenge = replace(challenge, limits=limits)
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(f"# fake: hang {pids}\n"), challenge=challenge)
+    running = asyncio.create_task(node.run())
+    await until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+
+    node.stop.abort("test")
+    ending = await running
+
+    assert ending is Ending.ABORTED
+    assert not any(is_alive(pid) for pid in pids.read_text().split())
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_a_trainer_that_never_works_stops_the_node(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent("# fake: nothing\n"))
+
+    assert await node.run() is Ending.TRAINER_BROKEN
+    assert len(node.swarm.published) == 3
+
+
+async def test_a_crash_is_offered_to_the_agent_for_repair(tmp_path):
+    agent = ScriptedAgent("# fake: crash\n", scored(1.6), repairs=[scored(1.4, "repaired")])
+    node = Node(tmp_path, FakeSwarm(), agent, max_experiments=3)
+
+    await node.run()
+
+    titles = [publication.experiment.hypothesis.title for publication in node.swarm.published]
+    assert titles == ["idea 1", "idea 2", "repair: idea 1"]
+    assert agent.failures[0].reason == "boom"
+
+
+async def test_code_that_is_no_python_goes_back_to_the_agent_before_it_costs_a_run(tmp_path):
+    agent = ScriptedAgent("def train(:\n", repairs=[scored(1.4)])
+    node = Node(tmp_path, FakeSwarm(), agent, max_experiments=1)
+
+    await node.run()
+
+    assert node.scores == [1.4]
+    assert agent.failures[0].kind == "syntax"
+
+
+async def test_an_agent_that_fails_or_has_a_bug_is_asked_again(tmp_path):
+    agent = ScriptedAgent(AgentError("no idea"), RuntimeError("bug"), scored(1.5))
+    node = Node(tmp_path, FakeSwarm(), agent, max_experiments=1)
+
+    assert await node.run() is Ending.DONE
+    assert len(node.sleeps) == 2
+
+
+async def test_the_agent_reflects_on_its_own_runs(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(scored(1.5)), max_experiments=2)
+
+    await node.run()
+
+    assert [result.outcome for result in node.agent.reflected][:1] == [Outcome.COMPLETED]
+
+
+async def test_a_baseline_is_measured_as_told(tmp_path):
+    task = BaselineTask(
+        lease=make_lease(ClaimId("c")), experiment_id=ExperimentId("base"), seed=7, val_seed=8
+    )
+    node = Node(tmp_path, FakeSwarm(tasks=[task]), ScriptedAgent(scored(1.5)), max_experiments=1)
+
+    await node.run()
+
+    (publication,) = node.swarm.published
+    assert publication.experiment.experiment_id == "base"
+    assert publication.experiment.parents == ()
+    assert publication.source == BASELINE.encode()
+    assert (publication.result.purpose, publication.result.seed) == (Purpose.BASELINE, 7)
+    assert publication.lease.claim_id == "c"
+
+
+async def test_a_replication_runs_both_sides_with_the_same_seeds_under_one_lease(tmp_path):
+    task = ReplicateTask(
+        lease=make_lease(ClaimId("c")),
+        verification_id="v",
+        candidate_id=ExperimentId("cand"),
+        control_id=ExperimentId("parent"),
+        seed=7,
+        val_seed=8,
+    )
+    swarm = FakeSwarm(tasks=[task])
+    swarm.sources["cand"] = scored(1.9).encode()
+    node = Node(tmp_path, swarm, ScriptedAgent(scored(1.5)), max_experiments=1)
+
+    await node.run()
+
+    assert [
+        (p.result.experiment_id, p.result.purpose, p.result.seed, p.result.verification_id, p.lease.claim_id)
+        for p in swarm.published
+    ] == [
+        ("cand", Purpose.VERIFY_CANDIDATE, 7, "v", "c"),
+        ("parent", Purpose.VERIFY_CONTROL, 7, "v", "c"),
+    ]
+
+
+async def test_a_replication_without_its_code_is_given_back(tmp_path):
+    task = ReplicateTask(
+        lease=make_lease(ClaimId("c")),
+        verification_id="v",
+        candidate_id=ExperimentId("gone"),
+        control_id=ExperimentId("parent"),
+        seed=7,
+        val_seed=8,
+    )
+    node = Node(tmp_path, FakeSwarm(tasks=[task]), ScriptedAgent(scored(1.5)), max_experiments=1)
+
+    await node.run()
+
+    assert [claim_id for claim_id, _ in node.swarm.released] == ["c"]
+    assert "c" not in node.leases.held
+
+
+async def test_a_queued_idea_is_coded_claimed_and_run(tmp_path):
+    swarm = FakeSwarm()
+    task = QueuedTask(
+        lease=make_lease(ClaimId("q")),
+        hypothesis_id=HypothesisId("h"),
+        hypothesis=Hypothesis(title="theirs", changes=(ConstantChange(name="MATRIX_LR", new="0.08"),)),
+        parent=swarm._best(),
+        source_hash=None,
+    )
+    swarm.tasks.append(task)
+    node = Node(tmp_path, swarm, SearchAgent(node_id="n"), max_experiments=1)
+
+    await node.run()
+
+    assert swarm.queued_claims == ["q"]
+    assert node.scores == [2.0]
+    assert swarm.published[0].experiment.hypothesis.title == "theirs"
+    assert node.leases.held == set()
+
+
+async def test_a_node_without_an_agent_waits_for_work_of_others(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), NoAgent())
+    running = asyncio.create_task(node.run())
+    await until(lambda: node.sleeps)
+
+    node.stop.drain("test")
+
+    assert await running is Ending.DRAINED
+    assert node.swarm.claims == []
+
+
+async def test_an_idle_wait_ends_when_a_result_is_out(tmp_path):
+    swarm = FakeSwarm(tasks=[IdleTask(retry_after_s=1e9, reason="wait for the baseline")])
+    node = Node(tmp_path, swarm, ScriptedAgent(scored(1.5)), max_experiments=1)
+    forever = asyncio.Event()
+    node.preparer._sleep = lambda pause_s: forever.wait()
+    running = asyncio.create_task(node.run())
+    await until(lambda: not swarm.tasks)
+    await asyncio.sleep(0)
+
+    node.preparer.tell_news()
+
+    assert await running is Ending.DONE
+
+
+async def test_an_unreachable_swarm_is_asked_again_and_a_ban_is_final(tmp_path):
+    swarm = FakeSwarm(tasks=[Unavailable("gone"), Unavailable("gone"), NodeBanned("out")])
+    node = Node(tmp_path, swarm, ScriptedAgent(scored(1.5)))
+
+    with pytest.raises(NodeBanned):
+        await node.run()
+
+    assert len(node.sleeps) == 2
+    assert node.board.state.work is Work.STOPPED
+
+
+async def test_a_lease_lost_at_start_costs_only_that_idea(tmp_path):
+    node = Node(
+        tmp_path, FakeSwarm(start_verdicts=[LeaseLost("gone")]), ScriptedAgent(scored(1.5)), max_experiments=1
+    )
+
+    assert await node.run() is Ending.DONE
+    assert node.leases.held == set()
+
+
+async def test_a_prepared_claim_that_ran_out_is_not_trained(tmp_path):
+    gate = tmp_path / "gate"
+    node = Node(
+        tmp_path,
+        FakeSwarm(),
+        ScriptedAgent(f"# fake: wait {gate}\n", scored(1.7), scored(1.6)),
+        max_experiments=2,
+    )
+    running = asyncio.create_task(node.run())
+    await until(lambda: len(node.swarm.started) == 2)
+
+    node.leases.lost.add(node.swarm.started[1][0].claim_id)
+    gate.touch()
+    await running
+
+    assert node.scores == [2.0, 1.6]
+
+
+async def test_a_result_whose_lease_was_lost_in_training_is_published_all_the_same(tmp_path):
+    gate = tmp_path / "gate"
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(f"# fake: wait {gate}\n"), max_experiments=1)
+    running = asyncio.create_task(node.run())
+    await until(lambda: node.board.state.work is Work.TRAINING)
+
+    node.leases.lost.add(node.swarm.started[0][0].claim_id)
+    gate.touch()
+    await running
+
+    assert node.outcomes == [Outcome.COMPLETED]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        sqlite3.OperationalError("database or disk is full"),
+        Unavailable("gone"),
+    ],
+)
+async def test_what_cannot_be_published_now_is_published_later(tmp_path, error):
+    swarm = FakeSwarm(publish_errors=[error, error])
+    node = Node(tmp_path, swarm, ScriptedAgent(scored(1.5)), max_experiments=1)
+
+    await node.run()
+
+    assert node.scores == [1.5]
+
+
+async def test_a_full_disk_before_training_waits_for_room(tmp_path):
+    room = itertools.chain([0] * 6, itertools.repeat(1 << 40))
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(scored(1.5)), max_experiments=1, free=lambda: next(room))
+
+    assert await node.run() is Ending.DONE
+    assert node.scores == [1.5]
+
+
+async def test_a_disk_that_stays_full_can_be_left_by_a_drain(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(scored(1.5)), free=lambda: 0)
+    running = asyncio.create_task(node.run())
+    await until(lambda: node.swarm.started)
+
+    node.stop.drain("test")
+
+    assert await running is Ending.DRAINED
+    assert node.swarm.published == []
+    assert len(node.swarm.released) == len(node.swarm.started)
+
+
+async def test_a_disk_that_fills_up_in_a_training_costs_that_training_only(tmp_path):
+    mark = tmp_path / "mark"
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(f"# fake: full {mark}\n"), max_experiments=1)
+
+    assert await node.run() is Ending.DONE
+    assert node.outcomes == [Outcome.COMPLETED]
+
+
+async def test_a_broken_notebook_does_not_cost_the_result(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(scored(1.5)), max_experiments=2)
+    node.notebook.record = lambda page: (_ for _ in ()).throw(NotebookError("locked"))
+
+    assert await node.run() is Ending.DONE
+    assert len(node.swarm.published) == 2
+
+
+async def test_draining_finishes_the_run_and_gives_back_what_was_prepared(tmp_path):
+    gate = tmp_path / "gate"
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(f"# fake: wait {gate}\n", scored(1.5)))
+    running = asyncio.create_task(node.run())
+    await until(lambda: len(node.swarm.started) == 2)
+
+    node.stop.interrupt()
+    await until(lambda: node.board.state.work is Work.DRAINING)
+    gate.touch()
+    ending = await running
+
+    assert ending is Ending.DRAINED
+    assert node.scores == [2.0]
+    assert [claim_id for claim_id, _ in node.swarm.released] == [node.swarm.started[1][0].claim_id]
+    assert node.leases.held == set()
+
+
+async def test_aborting_drops_the_run_and_gives_both_claims_back(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent("# fake: wait /nowhere/at/all\n", scored(1.5)))
+    running = asyncio.create_task(node.run())
+    await until(lambda: len(node.swarm.started) == 2)
+
+    node.stop.interrupt()
+    node.stop.interrupt()
+    ending = await running
+
+    assert ending is Ending.ABORTED
+    assert node.swarm.published == []
+    assert {c for c, _ in node.swarm.released} == {lease.claim_id for lease, _, _ in node.swarm.started}
+
+
+async def test_draining_while_the_agent_thinks_leaves_at_once(tmp_path):
+    thinking = asyncio.Event()
+
+    async def think():
+        thinking.set()
+        await asyncio.Event().wait()
+
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(think))
+    running = asyncio.create_task(node.run())
+    await thinking.wait()
+
+    node.stop.drain("test")
+
+    assert await running is Ending.DRAINED
+
+
+async def test_the_status_file_tells_what_goes_on(tmp_path):
+    gate = tmp_path / "gate"
+    node = Node(
+        tmp_path, FakeSwarm(), ScriptedAgent(f"# fake: wait {gate}\n", scored(1.5)), max_experiments=2
+    )
+    running = asyncio.create_task(node.run())
+    await until(lambda: read_status(tmp_path)["prepared"])
+
+    status = read_status(tmp_path)
+    gate.touch()
+    await running
+
+    assert (status["state"], status["current"]["title"], status["prepared"]) == (
+        "training",
+        "idea 1",
+        "idea 2",
+    )
+    after = read_status(tmp_path)
+    assert (after["state"], after["current"], after["runs_done"]) == ("stopped", None, 2)
+    assert [line["score"] for line in after["results"]] == [2.0, 1.5]
+
+
+async def test_no_run_folder_is_left_behind(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(scored(1.5)), max_experiments=2)
+
+    await node.run()
+
+    assert list((tmp_path / "runs").iterdir()) == []
