@@ -1,0 +1,56 @@
+"""What a claim holds: short keys that are equal when two claims, codes or tasks are the same."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from autoresearch.model import ExperimentId, HypothesisId
+
+from coordinator.domain.class_state import Slot
+from coordinator.storage.base import EditKey, KeyKind
+
+DIGEST_CHARS: Final = 32
+
+
+def file_key(file_signature: str) -> EditKey:
+    """Equal for files that do the same."""
+    return EditKey(kind=KeyKind.FILE, digest=_digest("file", file_signature))
+
+
+def edit_key(parent_signature: str, edit_signature_key: str) -> EditKey:
+    """Equal for edits that do the same to equal parents."""
+    return EditKey(kind=KeyKind.EDIT, digest=_digest("edit", parent_signature, edit_signature_key))
+
+
+def words_key(parent_signature: str, canonical_key: str) -> EditKey:
+    """Equal for stated changes that mean the same to equal parents, however they are spelled."""
+    return EditKey(kind=KeyKind.WORDS, digest=_digest("words", parent_signature, canonical_key))
+
+
+def free_words_key(parent_signature: str, title: str, distinction: str) -> EditKey:
+    """Equal for ideas in the same free words; a stated distinction makes another one."""
+    parts = [" ".join(text.casefold().split()) for text in (title, distinction)]
+    return EditKey(kind=KeyKind.WORDS, digest=_digest("free words", parent_signature, *parts))
+
+
+def verification_key(slot: Slot) -> EditKey:
+    """One verification pair."""
+    series = "vote" if slot.is_vote else "any"
+    digest = _digest("verify", slot.candidate_id, slot.control_id, series, str(slot.number))
+    return EditKey(kind=KeyKind.SLOT, digest=digest)
+
+
+def baseline_key(baseline_id: ExperimentId, number: int) -> EditKey:
+    """One baseline run of a class's opening."""
+    return EditKey(kind=KeyKind.SLOT, digest=_digest("baseline", baseline_id, str(number)))
+
+
+def idea_key(hypothesis_id: HypothesisId) -> EditKey:
+    """A queued idea, which one node of a class may work on."""
+    return EditKey(kind=KeyKind.SLOT, digest=_digest("idea", hypothesis_id))
+
+
+def _digest(*parts: str) -> str:
+    text = "\0".join(parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]

@@ -1,0 +1,293 @@
+"""What a hardware class knows of its bests, frozen, with a text form that a store can keep.
+
+Every code that nodes build on or fall back to is a ``Standing``: its candidate, the verification pairs
+seen so far and the level of evidence that they add up to. Roles (working best, fallbacks, confirmed best,
+baseline) are ids into one table of standings, so that a run counts once whatever roles its code has.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from autoresearch.evidence import pooled_spread
+from autoresearch.model import (
+    ExperimentId,
+    HardwareClass,
+    Level,
+    NodeId,
+    OwnerId,
+    Purpose,
+    SourceHash,
+    WorkingBest,
+)
+
+SCHEMA = 1
+"""Version of the text form; a reader refuses what it does not know."""
+
+RUNS_LIMIT = 64
+"""Latest runs of one code that its mean is taken over; an interval gains nothing from more."""
+
+GROUPS_LIMIT = 8
+"""Control runs of this many past bests still inform the spread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a challenge says about judging. ``prior_sd`` is what is believed of the spread before runs."""
+
+    direction: Literal["lower", "higher"]
+    prior_sd: float
+    baseline_runs: int
+
+    def gain(self, score: float, reference: float) -> float:
+        """How much better ``score`` is than ``reference``; positive is better whatever the direction."""
+        return reference - score if self.direction == "lower" else score - reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A code that ran once. ``screen_score`` is that run's, which is never its score afterwards."""
+
+    experiment_id: ExperimentId
+    source_hash: SourceHash
+    parent_id: ExperimentId | None
+    node_id: NodeId
+    owner_id: OwnerId
+    title: str
+    screen_score: float
+
+    def __post_init__(self) -> None:
+        check_score(self.screen_score)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One verification pair that is asked for: unique per candidate, control, series and number.
+
+    ``is_vote``: it belongs to the series of other voting owners, which alone can confirm.
+    """
+
+    candidate_id: ExperimentId
+    control_id: ExperimentId
+    is_vote: bool
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A candidate's and its control's score with one seed on one node."""
+
+    verification_id: str
+    slot: Slot
+    owner_id: OwnerId
+    node_id: NodeId
+    candidate_score: float
+    control_score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Half:
+    """One run of a pair that waits for the other. ``score`` is None for a run that failed.
+
+    ``is_deterministic`` tells a failure of the code from one of the machine.
+    """
+
+    verification_id: str
+    slot: Slot
+    purpose: Purpose
+    owner_id: OwnerId
+    node_id: NodeId
+    score: float | None
+    is_deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        if self.purpose not in (Purpose.VERIFY_CANDIDATE, Purpose.VERIFY_CONTROL):
+            raise ValueError(f"{self.purpose} is no half of a verification pair")
+        if self.score is not None:
+            check_score(self.score)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A code that nodes build on, or fall back to, with its evidence.
+
+    ``control_id`` is the best that it has to beat. ``own_runs`` are its runs as a candidate,
+    ``control_runs`` those as a control or as the baseline: only these inform the class's spread.
+    ``failures`` are the verification ids of its failed runs. The passed rules are kept, because a
+    decision that was taken at a look stays taken when the spread is estimated anew.
+    """
+
+    candidate: Candidate
+    level: Level
+    since: datetime
+    evidence_at: datetime
+    control_id: ExperimentId | None = None
+    pairs: tuple[Pair, ...] = ()
+    failures: tuple[str, ...] = ()
+    own_runs: tuple[float, ...] = ()
+    control_runs: tuple[float, ...] = ()
+    has_passed: bool = False
+    has_passed_votes: bool = False
+    confirmed_by: tuple[OwnerId, ...] = ()
+
+    @property
+    def experiment_id(self) -> ExperimentId:
+        """The experiment whose code this is."""
+        return self.candidate.experiment_id
+
+    @property
+    def runs(self) -> tuple[float, ...]:
+        """Every run that was not picked for being good."""
+        return (*self.own_runs, *self.control_runs)
+
+    @property
+    def mean(self) -> float:
+        """Its score: the mean of its runs, or the screening run while there is no other."""
+        return math.fsum(self.runs) / len(self.runs) if self.runs else self.candidate.screen_score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassState:
+    """All that promotion needs to know of one hardware class.
+
+    ``fallback_ids``: what to return to when the working best is refuted, the next one last.
+    """
+
+    hardware_class: HardwareClass
+    standings: Mapping[ExperimentId, Standing] = field(default_factory=dict)
+    working_id: ExperimentId | None = None
+    baseline_id: ExperimentId | None = None
+    confirmed_id: ExperimentId | None = None
+    fallback_ids: tuple[ExperimentId, ...] = ()
+    waiting: tuple[Candidate, ...] = ()
+    halves: tuple[Half, ...] = ()
+    past_groups: tuple[tuple[float, ...], ...] = ()
+    baseline_failures: tuple[NodeId, ...] = ()
+
+    @property
+    def working(self) -> Standing | None:
+        """What the class builds on."""
+        return self.standings[self.working_id] if self.working_id else None
+
+    @property
+    def baseline(self) -> Standing | None:
+        """The challenge's own code, once it has run."""
+        return self.standings[self.baseline_id] if self.baseline_id else None
+
+    @property
+    def confirmed(self) -> Standing | None:
+        """What the class calls its best."""
+        return self.standings[self.confirmed_id] if self.confirmed_id else None
+
+    @property
+    def anchor_id(self) -> ExperimentId | None:
+        """What voters compare against: the confirmed best, before there is one the baseline."""
+        return self.confirmed_id or self.baseline_id
+
+    def spread(self, rules: Rules) -> float:
+        """The standard deviation of a rerun, never taken from a candidate's own runs."""
+        groups = [standing.control_runs for standing in self.standings.values()]
+        return pooled_spread([*groups, *self.past_groups], prior_sd=rules.prior_sd)
+
+    def is_open(self, rules: Rules) -> bool:
+        """True once the baseline has run often enough to screen against."""
+        return self.baseline is not None and len(self.baseline.control_runs) >= rules.baseline_runs
+
+
+def check_score(score: float) -> None:
+    """Refuses what no run can have scored.
+
+    Raises:
+        ValueError: it is not a finite number.
+    """
+    if not isinstance(score, int | float) or isinstance(score, bool) or not math.isfinite(score):
+        raise ValueError(f"a score is a finite number, not {score!r}")
+
+
+def working_best(standing: Standing, state: ClassState, rules: Rules) -> WorkingBest:
+    """A standing as nodes and readers see it."""
+    candidate = standing.candidate
+    return WorkingBest(
+        experiment_id=candidate.experiment_id,
+        hardware_class=state.hardware_class,
+        source_hash=candidate.source_hash,
+        level=standing.level,
+        mean=standing.mean,
+        runs=max(1, len(standing.runs)),
+        spread=state.spread(rules),
+        since=standing.since,
+        confirmed_by=standing.confirmed_by,
+        title=candidate.title,
+        node_id=candidate.node_id,
+    )
+
+
+def dump_state(state: ClassState) -> str:
+    """The state as JSON text."""
+    document = asdict(state)
+    document["standings"] = [asdict(standing) for standing in state.standings.values()]
+    return json.dumps({"schema": SCHEMA, **document}, default=_encode, separators=(",", ":"))
+
+
+def load_state(text: str, hardware_class: HardwareClass) -> ClassState:
+    """The state from its text; empty text is a class that has not been seen.
+
+    Raises:
+        ValueError: the text is of another schema or another class.
+    """
+    if not text:
+        return ClassState(hardware_class=hardware_class)
+    document = json.loads(text)
+    if document.get("schema") != SCHEMA:
+        raise ValueError(f"class state has schema {document.get('schema')!r}; this build reads {SCHEMA}")
+    if document["hardware_class"] != hardware_class:
+        raise ValueError(f"class state is of {document['hardware_class']!r}, not of {hardware_class!r}")
+    standings = [_standing(part) for part in document["standings"]]
+    return ClassState(
+        hardware_class=hardware_class,
+        standings={standing.experiment_id: standing for standing in standings},
+        working_id=document["working_id"],
+        baseline_id=document["baseline_id"],
+        confirmed_id=document["confirmed_id"],
+        fallback_ids=tuple(document["fallback_ids"]),
+        waiting=tuple(Candidate(**part) for part in document["waiting"]),
+        halves=tuple(
+            Half(**{**part, "slot": Slot(**part["slot"]), "purpose": Purpose(part["purpose"])})
+            for part in document["halves"]
+        ),
+        past_groups=tuple(tuple(group) for group in document["past_groups"]),
+        baseline_failures=tuple(document["baseline_failures"]),
+    )
+
+
+def latest(runs: Sequence[float]) -> tuple[float, ...]:
+    """The runs that are kept."""
+    return tuple(runs[-RUNS_LIMIT:])
+
+
+def _encode(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _standing(document: dict[str, Any]) -> Standing:
+    return Standing(
+        candidate=Candidate(**document["candidate"]),
+        level=Level(document["level"]),
+        since=datetime.fromisoformat(document["since"]),
+        evidence_at=datetime.fromisoformat(document["evidence_at"]),
+        control_id=document["control_id"],
+        pairs=tuple(Pair(**{**part, "slot": Slot(**part["slot"])}) for part in document["pairs"]),
+        failures=tuple(document["failures"]),
+        own_runs=tuple(document["own_runs"]),
+        control_runs=tuple(document["control_runs"]),
+        has_passed=document["has_passed"],
+        has_passed_votes=document["has_passed_votes"],
+        confirmed_by=tuple(document["confirmed_by"]),
+    )

@@ -1,0 +1,359 @@
+"""A class state in the making: the steps that the transitions of ``promotion`` are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from autoresearch.evidence import LOOKS, Verdict, passes_screen, verify
+from autoresearch.model import BestChange, ExperimentId, ExperimentState, Level, OwnerId
+
+from coordinator.domain.class_state import (
+    GROUPS_LIMIT,
+    Candidate,
+    ClassState,
+    Half,
+    Pair,
+    Rules,
+    Standing,
+    check_score,
+    latest,
+    working_best,
+)
+
+OWNERS_TO_CONFIRM = 2
+_LOOKS = frozenset(look.pairs for look in LOOKS)
+FAILURES_LIMIT = 2
+"""A candidate that fails this often in verification, where its control ran, is refuted."""
+
+FALLBACK_LIMIT = 8
+WAITING_LIMIT = 16
+PAIRS_LIMIT = 48
+SETTLE_PATIENCE = timedelta(hours=1)
+"""A best that passed its rule holds up the candidates behind it no longer than this for more votes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a transition depends on besides state and evidence.
+
+    ``voters`` are the owners with a vote whose nodes were active in the class in the last 24 hours.
+    """
+
+    rules: Rules
+    now: datetime
+    voters: frozenset[OwnerId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The next state with what follows from it.
+
+    ``marks`` set experiments' states and reasons; ``changes`` go to the class's history in order;
+    ``requeued`` are candidates that lost their place with a refuted base and deserve another try.
+    """
+
+    state: ClassState
+    marks: Mapping[ExperimentId, tuple[ExperimentState, str]]
+    changes: tuple[BestChange, ...]
+    requeued: tuple[Candidate, ...]
+
+
+def is_settled(standing: Standing, context: Context) -> bool:
+    """True when the evidence is as good as the class can give now, so that the next candidate may come."""
+    if standing.level in (Level.BASELINE, Level.CONFIRMED):
+        return True
+    if not standing.has_passed:
+        return False
+    others = context.voters - {standing.candidate.owner_id}
+    has_votes = len(standing.confirmed_by) >= min(OWNERS_TO_CONFIRM, len(others))
+    return has_votes or context.now - standing.evidence_at > SETTLE_PATIENCE
+
+
+def votes_of(standing: Standing, anchor_id: ExperimentId | None) -> tuple[Pair, ...]:
+    """Pairs of other voting owners against the class's anchor, in order of arrival."""
+    return tuple(pair for pair in standing.pairs if pair.slot.is_vote and pair.slot.control_id == anchor_id)
+
+
+def replications_of(standing: Standing) -> tuple[Pair, ...]:
+    """Pairs of anybody against the best that this code has to beat, in order of arrival."""
+    return tuple(pair for pair in standing.pairs if pair.slot.control_id == standing.control_id)
+
+
+class Draft:
+    """A state in the making, with the marks and changes that it collects."""
+
+    def __init__(self, state: ClassState, context: Context) -> None:
+        self.state = state
+        self._context = context
+        self._rules = context.rules
+        self._marks: dict[ExperimentId, tuple[ExperimentState, str]] = {}
+        self._changes: list[BestChange] = []
+        self._requeued: list[Candidate] = []
+
+    def decision(self) -> Decision:
+        return Decision(
+            state=self._pruned(),
+            marks=self._marks,
+            changes=tuple(self._changes),
+            requeued=tuple(self._requeued),
+        )
+
+    def put(self, standing: Standing) -> None:
+        self.state = replace(self.state, standings={**self.state.standings, standing.experiment_id: standing})
+
+    def mark(self, experiment_id: ExperimentId, state: ExperimentState, reason: str) -> None:
+        self._marks[experiment_id] = (state, reason)
+
+    def note_change(self, previous: ExperimentId | None, reason: str) -> None:
+        if (working := self.state.working) is not None:
+            best = working_best(working, self.state, self._rules)
+            self._changes.append(
+                BestChange(best=best, previous=previous, reason=reason, at=self._context.now)
+            )
+
+    def add_control_run(self, experiment_id: ExperimentId, score: float) -> None:
+        check_score(score)
+        standing = self.state.standings.get(experiment_id)
+        if standing is not None:
+            self.put(replace(standing, control_runs=latest((*standing.control_runs, score))))
+
+    def add_failure(self, half: Half) -> None:
+        standing = self.state.standings[half.slot.candidate_id]
+        if half.verification_id not in standing.failures:
+            self.put(replace(standing, failures=(*standing.failures, half.verification_id)))
+
+    def close_pair(self, candidate: Half, control: Half) -> None:
+        """Both runs are in. A control that failed says that the machine is at fault: nothing counts."""
+        standing = self.state.standings[candidate.slot.candidate_id]
+        if control.score is None:
+            kept = tuple(one for one in standing.failures if one != candidate.verification_id)
+            self.put(replace(standing, failures=kept))
+            return
+        self.add_control_run(candidate.slot.control_id, control.score)
+        if candidate.score is None:
+            self.add_failure(candidate)
+            return
+        pair = Pair(
+            verification_id=candidate.verification_id,
+            slot=candidate.slot,
+            owner_id=candidate.owner_id,
+            node_id=candidate.node_id,
+            candidate_score=candidate.score,
+            control_score=control.score,
+        )
+        standing = self.state.standings[candidate.slot.candidate_id]
+        self.put(
+            replace(
+                standing,
+                pairs=(*standing.pairs, pair)[:PAIRS_LIMIT],
+                own_runs=latest((*standing.own_runs, candidate.score)),
+                evidence_at=self._context.now,
+            )
+        )
+
+    def wait(self, candidate: Candidate) -> None:
+        """Joins the waiting list; past its limit the smallest gain leaves."""
+        ordered = sorted(
+            (*self.state.waiting, candidate),
+            key=lambda one: self._rules.gain(one.screen_score, 0.0),
+            reverse=True,
+        )
+        for dropped in ordered[WAITING_LIMIT:]:
+            self.mark(
+                dropped.experiment_id,
+                ExperimentState.COMPLETED,
+                f"{WAITING_LIMIT} candidates with larger gains wait for verification",
+            )
+        self.state = replace(self.state, waiting=tuple(ordered[:WAITING_LIMIT]))
+
+    def rescreen(self, *, refuted: ExperimentId | None) -> None:
+        """Judges the waiting candidates against the present working best."""
+        working = self.state.working
+        if working is None or not self.state.is_open(self._rules):
+            return
+        spread, kept = self.state.spread(self._rules), []
+        for candidate in self.state.waiting:
+            gain = self._rules.gain(candidate.screen_score, working.mean)
+            if passes_screen(gain, spread):
+                kept.append(candidate)
+                self.mark(
+                    candidate.experiment_id,
+                    ExperimentState.CANDIDATE,
+                    f"one run beats the working best's mean by {gain:.6g}; waits for verification",
+                )
+            elif refuted is not None and candidate.parent_id == refuted:
+                self._requeued.append(candidate)
+                self.mark(
+                    candidate.experiment_id,
+                    ExperimentState.COMPLETED,
+                    f"was built on {refuted}, which was refuted; queued to be tried on the present best",
+                )
+            else:
+                self.mark(
+                    candidate.experiment_id,
+                    ExperimentState.COMPLETED,
+                    f"gains {gain:.6g} over the present working best, not enough to verify",
+                )
+        self.state = replace(self.state, waiting=tuple(kept))
+
+    def advance(self) -> None:
+        """Once the working best is settled, the waiting candidate with the largest gain takes its place."""
+        working = self.state.working
+        if working is None or not self.state.is_open(self._rules) or not is_settled(working, self._context):
+            return
+        if self.state.waiting:
+            self.rescreen(refuted=None)
+        if not self.state.waiting:
+            return
+        candidate, *rest = self.state.waiting
+        now = self._context.now
+        standing = Standing(
+            candidate=candidate,
+            level=Level.PROVISIONAL,
+            since=now,
+            evidence_at=now,
+            control_id=working.experiment_id,
+        )
+        self.put(standing)
+        self.state = replace(
+            self.state,
+            waiting=tuple(rest),
+            working_id=standing.experiment_id,
+            fallback_ids=(*self.state.fallback_ids, working.experiment_id)[-FALLBACK_LIMIT:],
+        )
+        gain = self._rules.gain(candidate.screen_score, working.mean)
+        reason = f"passed the screen: one run beats the mean of the best before it by {gain:.6g}"
+        self.mark(standing.experiment_id, ExperimentState.CANDIDATE, f"{reason}; is being verified")
+        self.note_change(working.experiment_id, reason)
+
+    def judge(self, candidate_id: ExperimentId) -> None:
+        """Applies the sequential rule to both series of a candidate's pairs."""
+        standing = self.state.standings[candidate_id]
+        if standing.level in (Level.BASELINE, Level.CONFIRMED):
+            return
+        if len(standing.failures) >= FAILURES_LIMIT:
+            self._refute(standing, f"failed {len(standing.failures)} times where its control ran")
+            return
+        anchor_id = self.state.anchor_id
+        if not standing.has_passed_votes:
+            votes = votes_of(standing, anchor_id)
+            verdict = self._verdict(standing, votes, anchor_id)
+            if verdict is Verdict.DROP:
+                self._refute(standing, f"dropped after {len(votes)} pairs of other owners")
+                return
+            if verdict is Verdict.PROMOTE:
+                standing = replace(standing, has_passed=True, has_passed_votes=True)
+        if not standing.has_passed:
+            replications = replications_of(standing)
+            verdict = self._verdict(standing, replications, standing.control_id)
+            if verdict is Verdict.DROP:
+                self._refute(standing, f"dropped after {len(replications)} pairs")
+                return
+            if verdict is Verdict.PROMOTE:
+                standing = replace(standing, has_passed=True)
+        self._raise_level(standing)
+
+    def _verdict(self, standing: Standing, pairs: Sequence[Pair], control_id: ExperimentId | None) -> Verdict:
+        """The sequential rule, which promotes only what is better on the mean of all its runs too."""
+        gains = [self._rules.gain(pair.candidate_score, pair.control_score) for pair in pairs]
+        if len(gains) not in _LOOKS and len(gains) < LOOKS[-1].pairs:
+            # Between looks nothing is decided, even if the spread is estimated anew.
+            return Verdict.CONTINUE
+        verdict = verify(gains, self.state.spread(self._rules))
+        control = self.state.standings.get(control_id) if control_id else None
+        if verdict is not Verdict.PROMOTE or control is None:
+            return verdict
+        if self._rules.gain(standing.mean, control.mean) > 0:
+            return verdict
+        return Verdict.CONTINUE if len(gains) < LOOKS[-1].pairs else Verdict.DROP
+
+    def _raise_level(self, standing: Standing) -> None:
+        before = self.state.standings[standing.experiment_id]
+        owners = self._passing_owners(standing) if standing.has_passed_votes else ()
+        level = standing.level
+        if len(owners) >= OWNERS_TO_CONFIRM:
+            level = Level.CONFIRMED
+        elif owners:
+            level = Level.ONE_OWNER
+        elif standing.has_passed:
+            level = Level.SELF_REPLICATED
+        standing = replace(standing, level=level, confirmed_by=owners)
+        if standing != before:
+            self.put(standing)
+        if level is before.level:
+            return
+        if level is Level.CONFIRMED:
+            self._confirm(standing)
+        elif not before.has_passed and standing.control_id is not None:
+            self._supersede(standing.control_id, standing.experiment_id)
+        gains = [self._rules.gain(pair.candidate_score, pair.control_score) for pair in standing.pairs]
+        mean_gain = math.fsum(gains) / len(gains)
+        reason = f"{level}: {len(gains)} pairs gain {mean_gain:.6g} on average"
+        if owners:
+            reason += f"; confirmed by {', '.join(owners)}"
+        state = ExperimentState.BEST if level is Level.CONFIRMED else ExperimentState.CANDIDATE
+        self.mark(standing.experiment_id, state, reason)
+        if standing.experiment_id == self.state.working_id:
+            self.note_change(standing.control_id, reason)
+
+    def _passing_owners(self, standing: Standing) -> tuple[OwnerId, ...]:
+        gains: dict[OwnerId, list[float]] = {}
+        for pair in votes_of(standing, self.state.anchor_id):
+            gain = self._rules.gain(pair.candidate_score, pair.control_score)
+            gains.setdefault(pair.owner_id, []).append(gain)
+        return tuple(owner for owner, own in gains.items() if math.fsum(own) > 0)
+
+    def _confirm(self, standing: Standing) -> None:
+        """The class's best from now on; what was kept to fall back to is history."""
+        for experiment_id in (*self.state.fallback_ids, self.state.confirmed_id):
+            if experiment_id is not None and experiment_id != standing.experiment_id:
+                self._supersede(experiment_id, standing.experiment_id)
+        is_working = standing.experiment_id == self.state.working_id
+        kept = () if is_working else self._above(standing.experiment_id)
+        self.state = replace(self.state, confirmed_id=standing.experiment_id, fallback_ids=kept)
+
+    def _above(self, experiment_id: ExperimentId) -> tuple[ExperimentId, ...]:
+        ids = self.state.fallback_ids
+        return ids[ids.index(experiment_id) :] if experiment_id in ids else ids
+
+    def _supersede(self, experiment_id: ExperimentId, successor: ExperimentId) -> None:
+        if experiment_id != self.state.baseline_id:
+            self.mark(experiment_id, ExperimentState.SUPERSEDED, f"{successor} is better")
+
+    def _refute(self, standing: Standing, reason: str) -> None:
+        """Takes a candidate out; if nodes built on it, they go back to the best before it."""
+        refuted_id = standing.experiment_id
+        self.mark(refuted_id, ExperimentState.REFUTED, reason)
+        fallback = tuple(one for one in self.state.fallback_ids if one != refuted_id)
+        halves = tuple(one for one in self.state.halves if one.slot.candidate_id != refuted_id)
+        self.state = replace(self.state, fallback_ids=fallback, halves=halves)
+        if self.state.working_id != refuted_id:
+            return
+        restored_id = fallback[-1] if fallback else self.state.anchor_id
+        if restored_id is None:
+            raise ValueError(f"{refuted_id} is built on, and {self.state.hardware_class} has no baseline")
+        self.state = replace(self.state, working_id=restored_id, fallback_ids=fallback[:-1])
+        restored = self.state.standings[restored_id]
+        if restored.level is not Level.BASELINE:
+            is_best = restored.level is Level.CONFIRMED
+            state = ExperimentState.BEST if is_best else ExperimentState.CANDIDATE
+            self.mark(restored_id, state, f"is built on again: {refuted_id} was refuted")
+        self.note_change(refuted_id, f"{refuted_id} was refuted ({reason}); back to the best before it")
+        self.rescreen(refuted=refuted_id)
+
+    def _pruned(self) -> ClassState:
+        """Standings without a role leave; their control runs go on informing the spread."""
+        state = self.state
+        roles = {state.working_id, state.baseline_id, state.confirmed_id, *state.fallback_ids}
+        gone = [one for key, one in state.standings.items() if key not in roles]
+        if not gone:
+            return state
+        groups = [one.control_runs for one in gone if len(one.control_runs) > 1]
+        return replace(
+            state,
+            standings={key: one for key, one in state.standings.items() if key in roles},
+            past_groups=(*state.past_groups, *groups)[-GROUPS_LIMIT:],
+        )

@@ -1,0 +1,71 @@
+"""Scores and order: what one experiment's runs amount to, and which experiment comes first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from autoresearch.evidence import interval_half_width
+from autoresearch.model import ExperimentId, ExperimentState, Outcome, Purpose, Result
+
+from coordinator.domain.class_state import Rules
+
+_UNMEASURED = math.inf
+_OUT_OF_RACE = frozenset({ExperimentState.REJECTED})
+"""States whose score ranks behind every other: a run that broke the measuring rules has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One completed run; ``at`` is when the coordinator took it in."""
+
+    score: float
+    is_explore: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The mean over ``runs`` runs with the half-width of its 95 % interval, in the metric's unit."""
+
+    mean: float
+    interval: float
+    runs: int
+
+
+def run_of(result: Result, metric_name: str) -> Run | None:
+    """A result as a run that counts; None if it was not completed or has no finite score."""
+    score = result.metrics.get(metric_name)
+    if result.outcome is not Outcome.COMPLETED or score is None or not math.isfinite(score):
+        return None
+    at = result.published_at or result.finished_at
+    return Run(score=score, is_explore=result.purpose is Purpose.EXPLORE, at=at)
+
+
+def score_of(runs: Sequence[Run], spread: float, *, before: datetime | None = None) -> Score | None:
+    """The score over the runs taken in before a time; None without a run.
+
+    Once there are runs that nobody picked (verification, control, baseline), they alone count: the run
+    that made a code a candidate was picked for being good.
+    """
+    known = [run for run in runs if before is None or run.at < before]
+    unpicked = [run.score for run in known if not run.is_explore]
+    scores = unpicked or [run.score for run in known]
+    if not scores:
+        return None
+    return Score(
+        mean=math.fsum(scores) / len(scores),
+        interval=interval_half_width(spread, len(scores)),
+        runs=len(scores),
+    )
+
+
+def best_first(
+    score: float | None, state: ExperimentState, experiment_id: ExperimentId, rules: Rules
+) -> tuple[float, ExperimentId]:
+    """A sort key: better scores first, then older; what has no score, or broke the rules, comes last."""
+    if score is None or state in _OUT_OF_RACE:
+        return (_UNMEASURED, experiment_id)
+    return (-rules.gain(score, 0.0), experiment_id)

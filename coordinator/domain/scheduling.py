@@ -1,0 +1,169 @@
+"""What a node does next: a pure choice, best first, from the class's state and what is under way.
+
+Several choices are returned because another replica may take a slot in the meantime: the service tries
+them in order until a lease is granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autoresearch.model import HypothesisId, Idea, NodeId
+
+from coordinator.domain.class_state import ClassState, Rules, Slot
+from coordinator.domain.verification import LiveSlot, Worker, wanted_slot
+
+IDLE_RETRY_S = 10.0
+BROKEN_RETRY_S = 300.0
+BASELINE_ATTEMPTS_PER_NODE = 2
+"""A node on which the baseline failed this often is not asked for it again."""
+
+BASELINE_SLOTS_LIMIT = 100
+VERIFYING_SHARE = 0.5
+"""At most this share of the active nodes verify, and at most this share run queued ideas before that."""
+
+IDEAS_TRIED_LIMIT = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureBaseline:
+    """Run the challenge's own code; ``number`` is the slot."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """Run one verification pair."""
+
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQueued:
+    """Claim a waiting idea."""
+
+    hypothesis_id: HypothesisId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explore:
+    """Propose something new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """Ask again later."""
+
+    retry_after_s: float
+    reason: str
+
+
+Choice = MeasureBaseline | Verify | RunQueued | Explore | Idle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a node can do."""
+
+    can_propose: bool
+    can_train: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderWay:
+    """Leases of the class that live now: numbers of baseline slots, pairs, ideas."""
+
+    baselines: frozenset[int] = frozenset()
+    pairs: tuple[LiveSlot, ...] = ()
+    ideas: frozenset[HypothesisId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swarm:
+    """The class around a node: who is active, what is under way, what waits."""
+
+    workers: Sequence[Worker]
+    under_way: UnderWay
+    ideas: Sequence[Idea]
+
+
+def choose(
+    state: ClassState, rules: Rules, node: Worker, capabilities: Capabilities, swarm: Swarm, *, coin: float
+) -> tuple[Choice, ...]:
+    """The node's choices, best first; the last one needs no lease.
+
+    Args:
+        state: Of the node's class.
+        rules: Of the challenge.
+        node: Who asks.
+        capabilities: What it can do.
+        swarm: The class around it.
+        coin: Uniform from 0 to 1; decides what is left of an uneven share, so that a lone node both
+            explores and verifies.
+    """
+    choices: list[Choice] = []
+    if capabilities.can_train:
+        baseline = _baseline(state, rules, node, swarm.under_way)
+        if baseline is not None:
+            return (baseline, *_explore(state, capabilities))
+        verify = _verify(state, node, swarm, coin)
+        queued = _queued(state, capabilities, swarm)
+        is_crowded = len(swarm.under_way.ideas) >= _share(len(swarm.workers), coin)
+        first, second = (verify, queued) if is_crowded else (queued, verify)
+        choices.extend((*first, *second))
+    return (*choices, *_explore(state, capabilities, node))
+
+
+def _baseline(state: ClassState, rules: Rules, node: Worker, under_way: UnderWay) -> MeasureBaseline | None:
+    done = len(state.baseline.control_runs) if state.baseline else 0
+    missing = rules.baseline_runs - done - len(under_way.baselines)
+    if missing <= 0 or _has_broken_baseline(state, node.node_id):
+        return None
+    # Numbers are absolute, so that a finished slot is never handed out again.
+    numbers = range(done, min(done + BASELINE_SLOTS_LIMIT, done + rules.baseline_runs))
+    free = next((number for number in numbers if number not in under_way.baselines), None)
+    return None if free is None else MeasureBaseline(number=free)
+
+
+def _has_broken_baseline(state: ClassState, node_id: NodeId) -> bool:
+    return state.baseline_failures.count(node_id) >= BASELINE_ATTEMPTS_PER_NODE
+
+
+def _verify(state: ClassState, node: Worker, swarm: Swarm, coin: float) -> tuple[Verify, ...]:
+    others = {one.node_id for one in swarm.under_way.pairs} - {node.node_id}
+    if len(others) >= _share(len(swarm.workers), coin):
+        return ()
+    slot = wanted_slot(state, node, swarm.workers, swarm.under_way.pairs)
+    return () if slot is None else (Verify(slot=slot),)
+
+
+def _share(nodes: int, coin: float) -> int:
+    exact = nodes * VERIFYING_SHARE
+    return int(exact) + (coin < exact - int(exact))
+
+
+def _queued(state: ClassState, capabilities: Capabilities, swarm: Swarm) -> tuple[RunQueued, ...]:
+    if state.working is None:
+        return ()
+    fitting = [
+        RunQueued(hypothesis_id=idea.hypothesis_id)
+        for idea in swarm.ideas
+        if idea.hypothesis_id not in swarm.under_way.ideas
+        and (capabilities.can_propose or idea.source_hash is not None)
+    ]
+    return tuple(fitting[:IDEAS_TRIED_LIMIT])
+
+
+def _explore(
+    state: ClassState, capabilities: Capabilities, node: Worker | None = None
+) -> tuple[Explore | Idle]:
+    if state.working is None:
+        if node is not None and _has_broken_baseline(state, node.node_id):
+            reason = "the challenge's own train.py failed on this node; mend its environment or its memory"
+            return (Idle(retry_after_s=BROKEN_RETRY_S, reason=reason),)
+        return (Idle(retry_after_s=IDLE_RETRY_S, reason="the baseline of this hardware is being measured"),)
+    if capabilities.can_propose:
+        return (Explore(),)
+    return (Idle(retry_after_s=IDLE_RETRY_S, reason="nothing waits that this node can run"),)
