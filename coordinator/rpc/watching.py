@@ -145,9 +145,11 @@ class EventHub:
             raise Unavailable("the coordinator is stopping; watch again when it is back")
 
     def _since(self, last: Position) -> Sequence[Event] | None:
-        """What the ring has after ``last``; None where it does not reach back that far."""
-        floor = self._floor
-        if floor is None or floor.epoch != last.epoch or _order(last) < _order(floor):
+        """What the ring has after ``last``; None where only the store can tell."""
+        floor, here = self._floor, self._here
+        if floor is None or here is None or floor.epoch != last.epoch:
+            return None
+        if not _order(floor) <= _order(last) <= _order(here):
             return None
         found = []
         for event in reversed(self._ring):
