@@ -212,12 +212,19 @@ def test_set_up_leaves_no_trace_in_the_weights() -> None:
     assert module.WARM_UP_STEPS == 1
 
 
-def test_training_ends_before_the_budget_does() -> None:
-    ctx = FakeContext(steps=20)
+@pytest.mark.parametrize(("device", "batches"), [("cpu", 3), ("cuda", 2)])
+def test_no_batch_begins_that_would_end_after_the_budget(device: str, batches: int) -> None:
+    spent = 0.0
+    ctx = types.SimpleNamespace(device=torch.device(device), progress=lambda: spent)
+    clock = baseline().Clock(ctx)
+    begun = 0
 
-    baseline().train(ctx)
+    while not clock.is_late():
+        begun += 1
+        spent += 0.3
+        clock.passed(torch.tensor(1.0))
 
-    assert ctx.progress() < 1.0
+    assert begun == batches
 
 
 def test_a_loss_that_is_no_number_ends_the_run_at_once() -> None:

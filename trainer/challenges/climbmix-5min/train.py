@@ -479,6 +479,7 @@ class Clock:
     def __init__(self, ctx):
         self.ctx, self.share, self.last = ctx, 0.0, ctx.progress()  # share: of the budget, per batch
         self.waiting, self.loss = None, math.nan
+        self.unfinished = 1 if ctx.device.type == "cpu" else 2  # batches: the next one, and the one in flight
 
     def passed(self, loss):
         """Waits for the batch before this one; afterwards `self.loss` is that one's."""
@@ -495,8 +496,8 @@ class Clock:
                 raise FloatingPointError(f"the loss is {self.loss}: training has diverged")
 
     def is_late(self):
-        """Whether another batch, behind the one in flight, would end after the budget."""
-        return self.ctx.progress() + 2 * self.share >= 1
+        """Whether another batch would end after the budget."""
+        return self.ctx.progress() + self.unfinished * self.share >= 1
 
 
 def train_step(ctx, machine, optimizer, rows, clock, step):
