@@ -267,10 +267,10 @@ _TEXTS = st.text(alphabet="DEPTHx_[]().0123456789+-*/'\"kM% \n\ud800\0é", max_s
 def test_any_statement_is_read_or_refused(changes: list) -> None:
     try:
         canonical = canonical_changes(said(*changes), PARENT)
-    except EditError as error:
-        assert str(error)
-    else:
-        assert canonical.key == canonical_changes(said(*reversed(changes)), PARENT).key
+    except EditError:
+        return
+
+    assert canonical.key == canonical_changes(said(*reversed(changes)), PARENT).key
 
 
 @given(
@@ -338,9 +338,12 @@ def test_an_exact_title_says_the_same_as_the_structured_changes(title: str, chan
 @pytest.mark.parametrize(
     "title",
     [
-        "", "more depth", "DEPTH", "DEPTH 10", "set DEPTH to ten", "DEPTH to 10 with warmup", "use gelu", "halve the batch",
-        "LEARNING_RATE 0.1 -> 0.2", "EMBEDDING_LR 0.7 -> 0.8", "increase DEPTH from 8 to 6", "lower DEPTH to 9",
-        "EMBEDDING_LR 0.6 -> 0.7 -> 0.8", "set DEPTH to 8", "halve WINDOW_PATTERN", "set DEPTH to 10 and add EMA",
+        "", "more depth", "DEPTH", "DEPTH 10", "set DEPTH to ten", "DEPTH to 10 with warmup", "use gelu",
+        "halve the batch",
+        "LEARNING_RATE 0.1 -> 0.2", "EMBEDDING_LR 0.7 -> 0.8",
+        "increase DEPTH from 8 to 6", "lower DEPTH to 9",
+        "EMBEDDING_LR 0.6 -> 0.7 -> 0.8", "set DEPTH to 8", "halve WINDOW_PATTERN",
+        "set DEPTH to 10 and add EMA",
         "DEPTH = 9, DEPTH = 10", "x" * 201, "halve ADAM_BETAS", "increase DEPTH by 25%", "set DEPTH to f(2)",
         "set USE_NORM to maybe", "\ud800 -> \0",
     ],

@@ -351,8 +351,8 @@ def test_sources_with_giant_values_are_signed_without_computing_them(source: str
 def test_any_text_is_signed_or_refused(text: str) -> None:
     try:
         signature = file_signature(text)
-    except EditError as error:
-        assert str(error)
-    else:
-        assert edit_signature(text, text).is_empty
-        assert signature == file_signature(text)
+    except EditError:
+        return
+
+    assert edit_signature(text, text).is_empty
+    assert signature == file_signature(text)

@@ -61,8 +61,10 @@ def test_a_constant_expression_has_one_text(expression: str, text: str | None) -
 @pytest.mark.parametrize(
     "expression",
     [
-        "f(1)", "x", "x.y", "1 if 2 else 3", "1 < 2", "True + True", "1j", "b'x'", "...", "f'{1}'", "1 / 0", "0 ** -1",
-        "9**9**9", "1 << 99999", "1 << -1", "'a' * 9**9", "2.0 ** 1e9", "(-8) ** (1/3)", "1 @ 2", "{**{}}", "lambda: 1",
+        "f(1)", "x", "x.y", "1 if 2 else 3", "1 < 2", "True + True", "1j", "b'x'", "...", "f'{1}'", "1 / 0",
+        "0 ** -1",
+        "9**9**9", "1 << 99999", "1 << -1", "'a' * 9**9", "2.0 ** 1e9", "(-8) ** (1/3)", "1 @ 2", "{**{}}",
+        "lambda: 1",
         "1e308 * 10", "2 % 0.0", "{1: 2, 1: 3}", "(1).real", "[i for i in (1,)]", "10**400 * 1.5", "1e999",
     ],
 )  # fmt: skip
@@ -185,10 +187,10 @@ def _matches(value: Value, expected: object) -> bool:
 def test_any_stated_text_is_a_value_or_refused(text: str) -> None:
     try:
         value = parse_value(text)
-    except EditError as error:
-        assert str(error)
-    else:
-        assert canonical_text(value) is not None
+    except EditError:
+        return
+
+    assert canonical_text(value)
 
 
 @pytest.mark.parametrize("text", ["", "  ", "`", "1" * 1_001, "\0"])
