@@ -287,3 +287,17 @@ def test_the_baseline_is_one_page_of_at_most_64_kib() -> None:
     source = (find_challenge("climbmix-5min") / "train.py").read_bytes()
 
     assert len(source) <= 64 * 1024
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("window", [64, 256])
+def test_the_attention_that_a_card_gets_agrees_with_the_plain_one(window: int) -> None:
+    module = baseline(HEAD_DIM=64)
+    device = torch.device("cuda")
+    dtype = torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
+    q, k, v = torch.randn(3, 2, 256, 2, 64, device=device, dtype=dtype).unbind(0)
+
+    found = module.choose_attention(device, dtype)(q, k, v, window)
+
+    torch.testing.assert_close(found, module.attend_sdpa(q, k, v, window), atol=0.05, rtol=0.05)
