@@ -51,12 +51,16 @@ def wanted_slot(
     is_own_but_need_not_be = node.owner_id == standing.candidate.owner_id and others
     if voting_owners or standing.has_passed or is_own_but_need_not_be or standing.control_id is None:
         return None
+    return _replication(standing, standing.control_id, live)
+
+
+def _replication(standing: Standing, control_id: ExperimentId, live: Sequence[LiveSlot]) -> Slot | None:
     done = replications_of(standing)
+    running = _running(standing.experiment_id, control_id, live)
     target = next_look(len(done))
-    running = _running(standing.experiment_id, standing.control_id, live)
     if target is None or len(done) + len(running) >= target:
         return None
-    return _free(standing.experiment_id, standing.control_id, done, running, is_vote=False)
+    return _free(standing.experiment_id, control_id, done, running, is_vote=False)
 
 
 def _vote(

@@ -73,7 +73,7 @@ class PromotionMachine(RuleBasedStateMachine):
             self.take(record_baseline(self.state, self.context(), run=run, node_id=NodeId("n")))
 
     @rule(score=scores, owner=st.sampled_from(OWNERS), on_working=st.booleans())
-    def explore(self, score: float, owner: str, on_working: bool) -> None:
+    def explore(self, *, score: float, owner: str, on_working: bool) -> None:
         self.made += 1
         parent = self.state.working_id if on_working else "baseline"
         one = candidate(f"x{self.made}", score, owner=owner, parent=parent)
@@ -86,7 +86,7 @@ class PromotionMachine(RuleBasedStateMachine):
         fails=st.sampled_from(("", "", "", "", "candidate", "control", "both")),
         is_cut_short=st.booleans(),
     )
-    def verify(self, owner: str, noise: int, gain: float, fails: str, is_cut_short: bool) -> None:
+    def verify(self, *, owner: str, noise: int, gain: float, fails: str, is_cut_short: bool) -> None:
         node = Worker(
             node_id=NodeId(f"node-of-{owner}"), owner_id=OwnerId(owner), has_vote=OwnerId(owner) in VOTERS
         )

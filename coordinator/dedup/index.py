@@ -1,0 +1,181 @@
+"""Every edit tried, in memory: by file, by edit, by stated changes, by the constants it turns.
+
+Exact, rebuilt from the store and kept current by whoever follows its events. ``Neighbours`` is what
+ranks and advises; the judge itself needs equality only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
+
+from autoresearch.model import ExperimentId, HardwareClass
+
+SCAN_LIMIT = 2_000
+"""Latest edits of one constant, or with one word, that a search for neighbours looks at."""
+
+WORD_CHARS_MIN = 4
+UNLIKE = 10.0
+"""Distance of values that cannot be compared, and of an edit that leaves the constant alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedEdit:
+    """What the index knows of one experiment. Empty texts are unknown.
+
+    ``knobs``: canonical new value by constant. ``stated_key`` comes from the hypothesis,
+    ``code_key`` from the code, in the same terms.
+    """
+
+    experiment_id: ExperimentId
+    hardware_class: HardwareClass
+    parent_id: ExperimentId | None
+    title: str
+    knobs: Mapping[str, str] = field(default_factory=dict)
+    stated_key: str = ""
+    code_key: str = ""
+    edit_key: str = ""
+    file_signature: str = ""
+
+    @property
+    def is_read(self) -> bool:
+        """True once its code has been read."""
+        return bool(self.file_signature)
+
+
+class Neighbours(Protocol):
+    """Finds the tried edits that are nearest to an idea."""
+
+    def nearest(
+        self, hardware_class: HardwareClass, knobs: Mapping[str, str], title: str, *, limit: int
+    ) -> tuple[ExperimentId, ...]:
+        """Nearest first; the same class only."""
+
+
+class EditIndex:
+    """The exact index of one challenge; it ranks neighbours by the constants they share."""
+
+    def __init__(self) -> None:
+        self._edits: dict[ExperimentId, TriedEdit] = {}
+        self._by: dict[tuple[HardwareClass, str, str], dict[ExperimentId, None]] = defaultdict(dict)
+
+    def __len__(self) -> int:
+        return len(self._edits)
+
+    def put(self, edit: TriedEdit) -> None:
+        """Adds an edit, or replaces what was known of it."""
+        known = self._edits.get(edit.experiment_id)
+        if known == edit:
+            return
+        if known is not None:
+            for place in _places(known):
+                self._by[place].pop(edit.experiment_id, None)
+        self._edits[edit.experiment_id] = edit
+        for place in _places(edit):
+            self._by[place][edit.experiment_id] = None
+
+    def get(self, experiment_id: ExperimentId) -> TriedEdit | None:
+        """What is known of one experiment."""
+        return self._edits.get(experiment_id)
+
+    def unread(self) -> tuple[ExperimentId, ...]:
+        """Experiments whose code has not been read yet, latest first."""
+        return tuple(key for key, edit in reversed(self._edits.items()) if not edit.is_read)
+
+    def same_file(self, hardware_class: HardwareClass, signature: str) -> tuple[TriedEdit, ...]:
+        """Experiments whose files do the same, oldest first."""
+        return self._at(hardware_class, "file", signature)
+
+    def same_edit(self, hardware_class: HardwareClass, edit_key: str) -> tuple[TriedEdit, ...]:
+        """Experiments whose edits do the same, on whatever parent, oldest first."""
+        return self._at(hardware_class, "edit", edit_key)
+
+    def same_changes(self, hardware_class: HardwareClass, key: str) -> tuple[TriedEdit, ...]:
+        """Experiments that state or make the same changes, on whatever parent, oldest first."""
+        return self._at(hardware_class, "changes", key)
+
+    def same_title(self, hardware_class: HardwareClass, title: str) -> tuple[TriedEdit, ...]:
+        """Experiments with the same title but for case and blanks, oldest first."""
+        return self._at(hardware_class, "title", plain(title))
+
+    def with_knob(self, hardware_class: HardwareClass, knob: str) -> tuple[TriedEdit, ...]:
+        """The latest edits of one constant, latest first."""
+        return self._latest(hardware_class, "knob", knob)
+
+    def nearest(
+        self, hardware_class: HardwareClass, knobs: Mapping[str, str], title: str, *, limit: int
+    ) -> tuple[ExperimentId, ...]:
+        """By distance of the values of the same constants; by shared words of titles without any."""
+        if knobs:
+            found = {
+                edit.experiment_id: edit
+                for knob in knobs
+                for edit in self._latest(hardware_class, "knob", knob)
+            }
+            ranked = sorted(found.values(), key=lambda edit: (_distance(knobs, edit.knobs), _newness(edit)))
+            return tuple(edit.experiment_id for edit in ranked[:limit])
+        words = _words(title)
+        shared: dict[ExperimentId, int] = defaultdict(int)
+        for word in words:
+            for edit in self._latest(hardware_class, "word", word):
+                shared[edit.experiment_id] += 1
+        by_words = sorted(shared, key=lambda key: (-shared[key], _newness(self._edits[key])))
+        return tuple(by_words[:limit])
+
+    def _at(self, hardware_class: HardwareClass, kind: str, value: str) -> tuple[TriedEdit, ...]:
+        if not value:
+            return ()
+        return tuple(self._edits[key] for key in self._by.get((hardware_class, kind, value), ()))
+
+    def _latest(self, hardware_class: HardwareClass, kind: str, value: str) -> tuple[TriedEdit, ...]:
+        ids = self._by.get((hardware_class, kind, value), {})
+        return tuple(self._edits[key] for key in islice(reversed(ids), SCAN_LIMIT))
+
+
+def plain(text: str) -> str:
+    """A title without its case and blanks."""
+    return " ".join(text.casefold().split())
+
+
+def _places(edit: TriedEdit) -> Iterable[tuple[HardwareClass, str, str]]:
+    keys: list[tuple[str, str]] = [
+        ("file", edit.file_signature),
+        ("edit", edit.edit_key),
+        ("changes", edit.stated_key),
+        ("changes", edit.code_key),
+        ("title", plain(edit.title)),
+        *(("knob", knob) for knob in edit.knobs),
+        *(("word", word) for word in _words(edit.title)),
+    ]
+    return ((edit.hardware_class, kind, value) for kind, value in keys if value)
+
+
+def _words(title: str) -> Sequence[str]:
+    return sorted({word for word in plain(title).split() if len(word) >= WORD_CHARS_MIN})
+
+
+def _newness(edit: TriedEdit) -> int:
+    """Sorts later ids, which are times, first."""
+    return -int(edit.experiment_id.replace("-", ""), 16)
+
+
+def _distance(asked: Mapping[str, str], tried: Mapping[str, str]) -> float:
+    return math.fsum(
+        _value_distance(value, tried[knob]) if knob in tried else UNLIKE for knob, value in asked.items()
+    ) + len(set(tried) - set(asked))
+
+
+def _value_distance(one: str, other: str) -> float:
+    if one == other:
+        return 0.0
+    try:
+        left, right = float(one), float(other)
+    except ValueError:
+        return 1.0
+    if left > 0 and right > 0 and math.isfinite(left) and math.isfinite(right):
+        return min(UNLIKE, abs(math.log(left / right)))
+    return 1.0
