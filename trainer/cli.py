@@ -4,7 +4,8 @@ Reports go to files and to stdout, words for people to stderr. Exit codes: 0 whe
 (whatever it says), 2 for wrong usage, 1 for everything else.
 """
 
-
+# ruff: noqa: FBT002, PLR0917 - typer reads options and their defaults from the signatures
+# ruff: noqa: PLC0415 - numpy and the rest are imported by the command that needs them, never for --help
 from __future__ import annotations
 
 import sys

@@ -40,8 +40,8 @@ class PocketCorpus:
             _write(folder / TOKENS_NAME, tokens)
         except OSError as error:
             raise CorpusError(
-                f"cannot write {len(tokens) >> 20} MiB to {folder}: {error.strerror}; free some space there or "
-                "choose another place with --cache-dir or AUTORESEARCH_CACHE_DIR"
+                f"cannot write {len(tokens) >> 20} MiB to {folder}: {error.strerror}; free some space there "
+                "or choose another place with --cache-dir or AUTORESEARCH_CACHE_DIR"
             ) from error
         report(f"prepared {challenge.name}: {len(tokens) // 2} tokens in {folder}")
 
@@ -117,8 +117,8 @@ def _is_intact(challenge: Challenge, folder: Path) -> bool:
 def _check(what: str, found: str, stated: str) -> None:
     if found != stated:
         raise CorpusError(
-            f"the {what} have hash {found[:16]} and the manifest states {stated[:16]}: this build's generator is "
-            "another one; take a challenge and a build that belong together"
+            f"the {what} have hash {found[:16]} and the manifest states {stated[:16]}: this generator "
+            "is another one; take a challenge and a build that belong together"
         )
 
 

@@ -1,5 +1,6 @@
 """What a worker computes on: detection, compute dtype, memory, and the peak that MFU is measured against."""
 
+# ruff: noqa: PLC0415 - importing torch takes seconds, and the harness of a CPU challenge never needs it
 from __future__ import annotations
 
 import os
@@ -36,7 +37,7 @@ _PEAK_TFLOPS = (
     (r"\bMI300X\b", 1307.4),
     (r"\bMI250X\b", 383.0),
 )
-"""Device name -> dense bf16 TFLOP/s of the maker's data sheet, accumulating in fp32; the first match counts."""
+"""Device name -> dense bf16 TFLOP/s of the maker's data sheet, summed in fp32; the first match counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,20 +1,20 @@
 """Bits per byte of a model that is not trusted: commit, reveal, purity.
 
-The model sees tokens and returns logits; everything else is ours. Three things are checked, because a model that
-sees the token it should predict, or remembers rows, would score well and predict nothing:
+The model sees tokens and returns logits; everything else is ours. Three things are checked, because a model
+that sees the token it should predict, or remembers rows, would score well and predict nothing:
 
-1. **Commit.** Before any validation row is whole, audited prefixes are sent, spliced onto foreign text (from the
-   training tokens), and the losses of their true next tokens are kept. The true continuation was never sent, so
-   these losses cannot have peeked.
+1. **Commit.** Before any validation row is whole, audited prefixes are sent, spliced onto foreign text (from
+   the training tokens), and the losses of their true next tokens are kept. The true continuation was never
+   sent, so these losses cannot have peeked.
 2. **Reveal.** All rows in a secret order give the score. At audited positions the losses must agree with the
    commitment: a lower loss now means that later tokens of the row leaked into the answer.
-3. **Purity.** Rows of the first batch come again at the end, in other company and other places. A lower loss now
-   means that rows or earlier calls leaked into the answer.
+3. **Purity.** Rows of the first batch come again at the end, in other company and other places. Another loss
+   now means that rows or earlier calls leaked into the answer.
 
 Agreement is judged in nats, with a tolerance, because kernels may round differently from call to call.
 
-What this does not catch: a model that stores every row with its answers, recognises each repetition and replays
-the answer given before. Memory of the process can only be taken from it by the sandbox.
+What this does not catch: a model that stores every row with its answers, recognises each repetition and
+replays the answer given before. Memory of the process can only be taken from it by the sandbox.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def evaluate(
     order = rng.permutation(len(rows.inputs))
     audited = rng.permutation(len(rows.inputs))[: audit.rows]
     cuts = rng.integers(rows.inputs.shape[1] // 4, rows.inputs.shape[1] - 1, len(audited))
-    committed = _commit(answer, rows, audited, cuts, audit.batch_rows, foreign, rng)
+    committed = _commit(answer, rows, audited, cuts, batch_rows=audit.batch_rows, foreign=foreign, rng=rng)
     losses = _collect(answer, _batches(rows, order, audit.batch_rows), order, rows)
     scored = rows.targets != UNSCORED
     if not np.isfinite(losses[scored]).all():
@@ -126,6 +126,7 @@ def _commit(
     rows: ValidationRows,
     audited: Tokens,
     cuts: Tokens,
+    *,
     batch_rows: int,
     foreign: npt.NDArray[np.uint16],
     rng: np.random.Generator,

@@ -46,6 +46,7 @@ SEED_LIMIT = 1 << 63
 CURVE_KEPT_POINTS = 4096
 METRICS_KEPT = 16
 SHARDS_LIMIT = 4096
+QUARTERS = 4
 _CLAIM_TOKENS_MAX = 1e15
 
 
@@ -89,7 +90,16 @@ def run_experiment(experiment: Experiment, say: Progress) -> Report:
     try:
         with claimed_core() as core:
             on_cpu = experiment.challenge.budget.kind != "wall"
-            return _Run(experiment, record, corpus, shards, scratch, core if on_cpu else None, say).report()
+            run = _Run(
+                experiment,
+                record,
+                corpus=corpus,
+                shards=shards,
+                scratch=scratch,
+                core=core if on_cpu else None,
+                say=say,
+            )
+            return run.report()
     finally:
         if experiment.keep_scratch:
             say(f"kept {scratch}")
@@ -190,6 +200,7 @@ class _Run:
         self,
         experiment: Experiment,
         record: _Record,
+        *,
         corpus: Corpus,
         shards: list[Path],
         scratch: Path,
@@ -349,12 +360,15 @@ class _Run:
         if limit_s is not None and progress >= 1.0 and self.clock.used_s > limit_s + overrun_s:
             raise RunEnded(
                 "timed_out",
-                f"train() had not returned {overrun_s:g} s after its {limit_s:g} s; stop when ctx.running() says so",
+                f"train() had not returned {overrun_s:g} s after its {limit_s:g} s were spent; return when "
+                "ctx.running() turns false",
             )
-        quarter = int(progress * 4)
-        if self._quarter < quarter < 4:
+        quarter = int(progress * QUARTERS)
+        if self._quarter < quarter < QUARTERS:
             self._quarter = quarter
-            self.say(f"{25 * quarter} % of the budget, step {self.record.steps}, {self._last_loss()}")
+            self.say(
+                f"{100 * quarter // QUARTERS} % of the budget, step {self.record.steps}, {self._last_loss()}"
+            )
 
     def _last_loss(self) -> str:
         return f"loss {self.record.curve[-1][1]:.3f}" if self.record.curve else "no loss logged"

@@ -4,10 +4,11 @@ Every choice comes from SplitMix64 (Steele, Lea and Flood, "Fast splittable pseu
 2014) over whole numbers, so the same seed gives the same bytes on every Python and every machine: no floats,
 no hash order, no locale, no library randomness.
 
-The language gives a model several things to learn at several depths: spelling and word shapes; agreement of
-article, adjective, noun and verb, over nested clauses too; which nouns a verb takes and which adjectives a
-noun takes (a few thousand facts); topics; names and amounts that a document invents and then repeats; refrains
-that come back word by word; sums; counting with a stride; balanced brackets.
+Words are made of a few dozen syllables, so no syllable says much alone: what a word is (its gender, the verbs
+and adjectives that go with it) lies in the combination, and what follows in the sentence depends on it:
+agreement of noun, adjective, verb and the clauses nested between them. Beside that there are topics; names
+and amounts that a document invents and then repeats; refrains that come back word by word; sums; counting
+with a stride; balanced brackets.
 """
 
 from __future__ import annotations
@@ -17,20 +18,47 @@ from collections.abc import Callable, Iterator
 GENERATOR = "pocket-generator/1"
 
 _MASK = (1 << 64) - 1
-_ONSETS = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "dr", "kl", "st", "tr")
-_VOWELS = ("a", "e", "i", "o", "u", "ai", "ø", "é")
-_CODAS = ("", "", "", "n", "r", "l", "s", "k", "m")
+_NAME_ONSETS = (
+    "B",
+    "D",
+    "F",
+    "G",
+    "K",
+    "L",
+    "M",
+    "N",
+    "P",
+    "R",
+    "S",
+    "T",
+    "V",
+    "Z",
+    "Br",
+    "Dr",
+    "Kl",
+    "St",
+    "Tr",
+)
+_NAME_VOWELS = ("a", "e", "i", "o", "u", "ø", "é")
+_NAME_CODAS = ("n", "r", "l", "s", "k", "m")
+_SYLLABLES = tuple(onset + vowel for onset in "bdfgklmnprstvz" for vowel in "aeiou")
 
-NOUNS, VERBS, ADJECTIVES, TOPICS = 120, 60, 40, 8
-_ARTICLES = (("ta", "tai"), ("lo", "loi"), ("ne", "nen"))  # [gender][number]
-_THAT_ONE = (("tak", "taki"), ("lok", "loki"), ("nek", "neki"))
-_ENDINGS = (("a", "ai"), ("o", "oi"), ("e", "en"))
-_VERB_ENDINGS = (("ut", "uts"), ("im", "imes"))  # [tense][number]
+NOUNS, VERBS, ADJECTIVES, TOPICS = 240, 120, 80, 12
+GENDERS = 3
+_NOUNS_OF_TOPIC = 24
+_PREFERRED = 5
+_ARTICLES = ("ta", "lo")  # [number]; the gender is the noun's own secret
+_MARKERS = (("sha", "shai"), ("sho", "shoi"), ("she", "shei"))  # [gender][number]
+_ENDINGS = (("ma", "mai"), ("ro", "roi"), ("ne", "nei"))  # of adjectives, [gender][number]
+_VERB_ENDINGS = (  # [tense][gender][number]
+    (("rut", "ruts"), ("nak", "naks"), ("bol", "bols")),
+    (("dim", "dims"), ("sep", "seps"), ("lan", "lans")),
+)
 _BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
 _THINGS = ("stones", "coins", "boats", "lamps", "bells")
-_PREFERRED = 6
 _NEST_LIMIT = 2
-_CAST = 3
+_CAST = 2
+_SYLLABLES_USED = 40
 
 
 class Dice:
@@ -53,7 +81,7 @@ class Dice:
         return choices[self.below(len(choices))]
 
     def skewed(self, limit: int) -> int:
-        """A number below ``limit``; small ones are likelier, with a long tail (product of two draws)."""
+        """A number below ``limit``; small ones are likelier, with a long tail (one draw below another)."""
         return self.below(self.below(limit) + 1)
 
 
@@ -63,21 +91,11 @@ class Lexicon:
     def __init__(self, seed: int) -> None:
         dice = Dice(seed)
         taken: set[str] = set()
-        stems = [_new_stem(dice, taken) for _ in range(NOUNS + VERBS + ADJECTIVES)]
-        self.genders = tuple(dice.below(3) for _ in range(NOUNS))
-        self.nouns = tuple(
-            tuple(stem + ending for ending in _ENDINGS[gender])
-            for stem, gender in zip(stems[:NOUNS], self.genders, strict=True)
-        )
-        self.verbs = tuple(
-            tuple(tuple(stem + ending for ending in endings) for endings in _VERB_ENDINGS)
-            for stem in stems[NOUNS : NOUNS + VERBS]
-        )
-        self.adjectives = tuple(
-            tuple(tuple(stem + ending for ending in endings) for endings in _ENDINGS)
-            for stem in stems[NOUNS + VERBS :]
-        )
-        self.topic_nouns = _facts(dice, TOPICS, 16, NOUNS)
+        self.nouns = tuple(_new_word(dice, taken) for _ in range(NOUNS))
+        self.verbs = tuple(_new_word(dice, taken) for _ in range(VERBS))
+        self.adjectives = tuple(_new_word(dice, taken) for _ in range(ADJECTIVES))
+        self.genders = tuple(dice.below(GENDERS) for _ in range(NOUNS))
+        self.topic_nouns = _facts(dice, TOPICS, _NOUNS_OF_TOPIC, NOUNS)
         self.verbs_of_noun = _facts(dice, NOUNS, _PREFERRED, VERBS)
         self.objects_of_verb = _facts(dice, VERBS, _PREFERRED, NOUNS)
         self.adjectives_of_noun = _facts(dice, NOUNS, _PREFERRED, ADJECTIVES)
@@ -117,104 +135,108 @@ class _Document:
     def __init__(self, lexicon: Lexicon, dice: Dice, number: int) -> None:
         self.lexicon = lexicon
         self.dice = dice
-        self.number = number
+        self.kinds = _ROTATION[number % len(_ROTATION)]
         self.topic = dice.below(TOPICS)
-        self.names = [_syllables(dice, 2 + dice.below(2)).capitalize() for _ in range(_CAST)]
+        self.names = [_new_name(dice) for _ in range(_CAST)]
         self.owned = [f"{2 + dice.below(97)} {dice.one_of(_THINGS)}" for _ in self.names]
-        self.refrain = self._plain()
+        self.refrain = self.plain()
 
     def text(self) -> str:
-        kinds = _ROTATION[self.number % len(_ROTATION)]
-        sentences = [kind(self) for kind in kinds]
-        return " ".join(sentences) + "\n\n"
+        """The whole document."""
+        return " ".join(kind(self) for kind in self.kinds) + "\n\n"
 
-    def _noun(self) -> int:
-        if self.dice.below(4):
-            return self.lexicon.topic_nouns[self.topic][self.dice.skewed(16)]
-        return self.dice.skewed(NOUNS)
-
-    def _phrase(self, noun: int, number: int) -> str:
-        gender = self.lexicon.genders[noun]
-        article, word = _ARTICLES[gender][number], self.lexicon.nouns[noun][number]
-        if self.dice.below(2):
-            return f"{article} {word}"
-        adjective = self.lexicon.adjectives_of_noun[noun][self.dice.skewed(_PREFERRED)]
-        return f"{article} {self.lexicon.adjectives[adjective][gender][number]} {word}"
-
-    def _predicate(self, verbs: tuple[int, ...], number: int, tense: int) -> str:
-        verb = verbs[self.dice.skewed(len(verbs))] if self.dice.below(8) else self.dice.below(VERBS)
-        objects = self.lexicon.objects_of_verb[verb]
-        if not self.dice.below(3):
-            return f"{self.lexicon.verbs[verb][tense][number]} {self.names[self.dice.below(_CAST)]}"
-        noun = objects[self.dice.skewed(_PREFERRED)] if self.dice.below(8) else self._noun()
-        return f"{self.lexicon.verbs[verb][tense][number]} {self._phrase(noun, self.dice.below(2))}"
-
-    def _clause(self, depth: int, tense: int) -> str:
-        noun, number = self._noun(), self.dice.below(2)
-        subject = self._phrase(noun, number)
-        verbs = self.lexicon.verbs_of_noun[noun]
-        if depth and self.dice.below(3):
-            marker = _THAT_ONE[self.lexicon.genders[noun]][number]
-            subject += f", {marker} {self._clause(depth - 1, 1 - tense)},"
-        return f"{subject} {self._predicate(verbs, number, tense)}"
-
-    def _plain(self) -> str:
+    def plain(self) -> str:
+        """A sentence of one clause."""
         return f"{self._clause(0, self.dice.below(2))}."
 
-    def _nested(self) -> str:
+    def nested(self) -> str:
+        """A sentence whose subjects carry clauses of their own; each verb agrees with its own subject."""
         return f"{self._clause(_NEST_LIMIT, self.dice.below(2))}."
 
-    def _named(self) -> str:
-        who = self.names[self.dice.below(_CAST)]
+    def named(self) -> str:
+        """A sentence about one of the document's people."""
         verbs = self.lexicon.verbs_of_noun[self.lexicon.topic_nouns[self.topic][0]]
-        return f"{who} {self._predicate(verbs, 0, self.dice.below(2))}."
+        return f"{self.names[self.dice.below(_CAST)]} {self._predicate(verbs, 0, 0, self.dice.below(2))}."
 
-    def _owns(self) -> str:
+    def owns(self) -> str:
+        """What one of them has; the same whenever it is told."""
         which = self.dice.below(_CAST)
         return f"{self.names[which]} has {self.owned[which]}."
 
-    def _chorus(self) -> str:
+    def chorus(self) -> str:
+        """The document's refrain."""
         return self.refrain
 
-    def _sum(self) -> str:
+    def sum(self) -> str:
+        """An addition of two numbers below 50."""
         left, right = 1 + self.dice.below(49), 1 + self.dice.below(49)
         return f"{left} + {right} = {left + right}."
 
-    def _count(self) -> str:
+    def count(self) -> str:
+        """Six numbers with one stride."""
         start, stride = self.dice.below(60), 1 + self.dice.below(5)
         return " ".join(str(start + stride * turn) for turn in range(6)) + "."
 
-    def _brackets(self) -> str:
+    def brackets(self) -> str:
+        """Names in balanced brackets of three kinds."""
         return self._group(3) + "."
 
+    def _noun(self) -> int:
+        if self.dice.below(8):
+            return self.lexicon.topic_nouns[self.topic][self.dice.skewed(_NOUNS_OF_TOPIC)]
+        return self.dice.below(NOUNS)
+
+    def _phrase(self, noun: int, number: int) -> str:
+        """Article, noun, and perhaps an adjective behind it, whose ending shows the noun's gender."""
+        phrase = f"{_ARTICLES[number]} {self.lexicon.nouns[noun]}"
+        if self.dice.below(2):
+            return phrase
+        adjective = self.lexicon.adjectives_of_noun[noun][self.dice.skewed(_PREFERRED)]
+        return f"{phrase} {self.lexicon.adjectives[adjective]}{_ENDINGS[self.lexicon.genders[noun]][number]}"
+
+    def _predicate(self, verbs: tuple[int, ...], gender: int, number: int, tense: int) -> str:
+        verb = verbs[self.dice.skewed(len(verbs))]
+        noun = self.lexicon.objects_of_verb[verb][self.dice.skewed(_PREFERRED)]
+        ending = _VERB_ENDINGS[tense][gender][number]
+        return f"{self.lexicon.verbs[verb]}{ending} {self._phrase(noun, self.dice.below(2))}"
+
+    def _clause(self, depth: int, tense: int) -> str:
+        noun, number = self._noun(), self.dice.below(2)
+        gender = self.lexicon.genders[noun]
+        subject = self._phrase(noun, number)
+        if depth and self.dice.below(3):
+            subject += f", {_MARKERS[gender][number]} {self._clause(depth - 1, 1 - tense)},"
+        return f"{subject} {self._predicate(self.lexicon.verbs_of_noun[noun], gender, number, tense)}"
+
     def _group(self, depth: int) -> str:
-        opening, closing = _BRACKETS[self.dice.below(3)]
+        opening, closing = _BRACKETS[self.dice.below(len(_BRACKETS))]
         inner = [self.names[self.dice.below(_CAST)]]
         inner += [self._group(depth - 1) for _ in range(1 + self.dice.below(2)) if depth]
         return opening + " ".join(inner) + closing
 
 
-_Kind = Callable[[_Document], str]
 _D = _Document
-_ROTATION: tuple[tuple[_Kind, ...], ...] = (
-    (_D._owns, _D._plain, _D._chorus, _D._named, _D._named, _D._owns, _D._chorus, _D._owns),
-    (_D._nested, _D._named, _D._sum, _D._named, _D._named, _D._nested, _D._sum, _D._named),
-    (_D._chorus, _D._named, _D._owns, _D._chorus, _D._named, _D._owns, _D._owns, _D._chorus),
-    (_D._count, _D._owns, _D._brackets, _D._named, _D._owns, _D._count, _D._brackets),
-    (_D._named, _D._plain, _D._nested, _D._named, _D._nested, _D._plain, _D._named),
+_ROTATION: tuple[tuple[Callable[[_Document], str], ...], ...] = (
+    (_D.plain, _D.nested, _D.plain, _D.nested, _D.plain, _D.nested),
+    (_D.plain, _D.chorus, _D.nested, _D.plain, _D.chorus, _D.nested),
+    (_D.named, _D.owns, _D.plain, _D.named, _D.owns, _D.nested, _D.owns),
+    (_D.nested, _D.sum, _D.plain, _D.count, _D.nested, _D.sum),
+    (_D.brackets, _D.plain, _D.nested, _D.brackets, _D.plain),
 )
 
 
-def _syllables(dice: Dice, count: int) -> str:
-    return "".join(dice.one_of(_ONSETS) + dice.one_of(_VOWELS) + dice.one_of(_CODAS) for _ in range(count))
+def _new_name(dice: Dice) -> str:
+    """A name of two syllables that no other word is made of."""
+    last = dice.one_of(_NAME_ONSETS).lower() + dice.one_of(_NAME_VOWELS) + dice.one_of(_NAME_CODAS)
+    return dice.one_of(_NAME_ONSETS) + dice.one_of(_NAME_VOWELS) + last
 
 
-def _new_stem(dice: Dice, taken: set[str]) -> str:
+def _new_word(dice: Dice, taken: set[str]) -> str:
     for _ in range(1000):
-        stem = _syllables(dice, 1 + dice.below(2)) + dice.one_of(_ONSETS)
-        if stem not in taken:
-            taken.add(stem)
-            return stem
+        word = "".join(_SYLLABLES[dice.below(_SYLLABLES_USED)] for _ in range(2))
+        if word not in taken:
+            taken.add(word)
+            return word
     raise AssertionError("the syllables ran out")
 
 

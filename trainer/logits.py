@@ -6,6 +6,7 @@ could change the shared bytes between two readings, and so give a distribution t
 Log-softmax and loss are computed in float64.
 """
 
+# ruff: noqa: PLC0415 - importing torch takes seconds, and the harness of a CPU challenge never needs it
 from __future__ import annotations
 
 import base64
@@ -85,8 +86,7 @@ class HostBuffer:
         start = slot * shape.slot_floats * _FLOAT_BYTES
         taken = np.frombuffer(self._map[start : start + shape.slot_floats * _FLOAT_BYTES], dtype=np.float32)
         rows = taken.reshape(-1, shape.vocab_size)
-        with np.errstate(all="ignore"):
-            return nats(rows, targets.reshape(-1)).reshape(targets.shape)
+        return nats(rows, targets.reshape(-1)).reshape(targets.shape)
 
     def close(self) -> None:
         """See ``LogitsBuffer``."""
@@ -95,12 +95,13 @@ class HostBuffer:
 
 
 def nats(logits: npt.NDArray[np.float32], targets: Tokens) -> Losses:
-    """-log softmax(logits)[target] in float64, for logits [N, V] and targets [N]."""
-    exact = logits.astype(np.float64)
-    exact -= exact.max(axis=1, keepdims=True)
-    chosen = exact[np.arange(len(targets)), targets].copy()
-    np.exp(exact, out=exact)
-    return cast("Losses", np.log(exact.sum(axis=1)) - chosen)
+    """-log softmax(logits)[target] in float64, for logits [N, V] and targets [N]; NaN where logits are wild."""
+    with np.errstate(all="ignore"):
+        exact = logits.astype(np.float64)
+        exact -= exact.max(axis=1, keepdims=True)
+        chosen = exact[np.arange(len(targets)), targets].copy()
+        np.exp(exact, out=exact)
+        return cast("Losses", np.log(exact.sum(axis=1)) - chosen)
 
 
 class DeviceBuffer:
@@ -118,7 +119,7 @@ class DeviceBuffer:
         """See ``LogitsBuffer``; the handle travels as base64, never as a pickle."""
         from torch.multiprocessing.reductions import reduce_tensor
 
-        _rebuild, parts = reduce_tensor(self._buffer)
+        _rebuild, parts = cast("Any", reduce_tensor)(self._buffer)
         (_cls, size, stride, offset, _storage, _dtype, device, handle, storage_bytes, storage_offset) = parts[
             :10
         ]
@@ -167,7 +168,7 @@ class WorkerBuffer:
         self._tensor = _open_on_device(fields) if self._on_device else _open_on_host(fields, fds, shape)
 
     def write(self, slot: int, logits: torch.Tensor) -> None:
-        """Put the logits of one batch [B, T, V] where the harness reads them, and wait until they are there."""
+        """Put the logits of one batch [B, T, V] where the harness reads them; returns when they are there."""
         import torch
 
         self._tensor[slot].copy_(logits)
@@ -187,7 +188,7 @@ def _open_on_device(fields: dict[str, Any]) -> torch.Tensor:
     import torch
     from torch.multiprocessing.reductions import rebuild_cuda_tensor
 
-    opened = rebuild_cuda_tensor(
+    opened = cast("Any", rebuild_cuda_tensor)(
         torch.Tensor,
         torch.Size(fields["size"]),
         tuple(fields["stride"]),

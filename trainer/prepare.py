@@ -41,8 +41,8 @@ def freeze(name_or_path: str, cache_dir: Path, say: Progress) -> Challenge:
     challenge = load_challenge(folder)
     if challenge.frozen:
         raise ChallengeError(
-            f"challenge {challenge.name} is frozen already as {challenge.challenge_id}; copy its folder and set "
-            "frozen = false to make another one"
+            f"challenge {challenge.name} is frozen already as {challenge.challenge_id}; copy its folder and "
+            "set frozen = false to make another one"
         )
     text = find_corpus(challenge).freeze(challenge, cache_dir, say)
     frozen = parse_challenge(text, challenge.baseline_source, challenge.program_md)

@@ -1,6 +1,6 @@
 """A worker and everything it started, seen from outside: CPU time, memory, and an end that none escapes.
 
-Linux only: it reads ``/proc`` and asks the kernel's per-process CPU clocks, which the worker cannot slow down.
+Linux only: it reads ``/proc`` and the kernel's per-process CPU clocks, which the worker cannot slow down.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ class ProcessTree:
 def _children(pid: int) -> list[int]:
     found: list[int] = []
     try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text("ascii").split())
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text("ascii").split())
     except OSError:
         return found
     return found

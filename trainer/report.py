@@ -99,7 +99,7 @@ class Report:
         try:
             fields: dict[str, Any] = json.loads(text)
             if fields["schema"] != SCHEMA or fields["outcome"] not in OUTCOMES:
-                raise ValueError(f"schema {fields['schema']!r}, outcome {fields['outcome']!r}")
+                raise ValueError(f"schema {fields['schema']!r}, outcome {fields['outcome']!r}")  # noqa: TRY301
             fields["sandbox_layers"] = tuple(fields.pop("sandbox")["layers"])
             fields["curve"] = tuple((float(progress), float(loss)) for progress, loss in fields["curve"])
             fields["device"] = DeviceReport(**fields["device"])

@@ -37,7 +37,7 @@ _PASSED_ON = (
     "NVIDIA_VISIBLE_DEVICES",
     "ROCR_VISIBLE_DEVICES",
 )
-"""What a worker on an accelerator takes over from our environment: which devices, and where their drivers are."""
+"""What a worker on an accelerator inherits of our environment: which devices, and where their drivers are."""
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 # glibc returns large blocks to the kernel at once and pays page faults to get them back: a quarter of the CPU

@@ -15,7 +15,7 @@ class Spread:
     """Mean and standard deviation of the completed runs; None where there are too few for it."""
 
     metric: str
-    runs: int
+    attempted: int
     completed: int
     mean: float | None
     sd: float | None
@@ -26,7 +26,7 @@ class Spread:
         values = [report.metrics[metric] for report in reports if metric in report.metrics]
         return cls(
             metric=metric,
-            runs=len(reports),
+            attempted=len(reports),
             completed=len(values),
             mean=statistics.fmean(values) if values else None,
             sd=statistics.stdev(values) if len(values) > 1 else None,
@@ -39,9 +39,9 @@ class Spread:
     def sentence(self) -> str:
         """One line for a person."""
         if self.mean is None:
-            return f"none of {self.runs} runs completed"
+            return f"none of {self.attempted} runs completed"
         spread = f", sd {self.sd:.4f}" if self.sd is not None else ""
-        return f"{self.metric} mean {self.mean:.4f}{spread} over {self.completed} of {self.runs} runs"
+        return f"{self.metric} mean {self.mean:.4f}{spread} over {self.completed} of {self.attempted} runs"
 
 
 def describe_run(report: Report) -> dict[str, Any]:

@@ -6,6 +6,7 @@ bytes. Ties are broken by the smaller pair, so the same text gives the same merg
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -14,12 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import itertools
 
 BYTES = 256
 _FORMAT = "word-pieces/1"
+# Pieces never cross a syllable (consonants, vowels, and last consonants unless a vowel follows them).
 # Letters by name: what \w means depends on the Unicode tables of the Python that runs it.
-_WORD = re.compile(r" ?[A-Za-zøéØÉ]+| ?[0-9]|\n+| ?[^A-Za-zøéØÉ0-9 \n]| +")
+_VOWEL, _CONSONANT = "aeiouøéAEIOUØÉ", "b-df-hj-np-tv-zB-DF-HJ-NP-TV-Z"
+_WORD = re.compile(
+    rf" ?[{_CONSONANT}]*[{_VOWEL}]+(?:[{_CONSONANT}]+(?![{_CONSONANT}]*[{_VOWEL}]))?"
+    rf"| ?[{_CONSONANT}]+| ?[0-9]+|\n+| ?[^{_VOWEL}{_CONSONANT}0-9 \n]| +"
+)
 _SEEN_MIN = 2  # a word seen once teaches no pair worth keeping, and there are very many of them
 
 Pair = tuple[int, int]

@@ -4,6 +4,7 @@ Started by ``trainer.sandbox`` as ``python -m trainer.worker SOCKET_FD PAGE_FD``
 believed; it tells the harness how it failed only so that people get a good reason.
 """
 
+# ruff: noqa: PLC0415 - torch is imported after the harness has said what to do, once
 from __future__ import annotations
 
 import linecache
@@ -14,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -125,7 +126,7 @@ def main() -> None:
         os._exit(0)  # the harness is gone: nobody is left to tell
     except _Failed as failure:
         _tell(channel, failure.kind, str(failure))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the boundary: whatever a candidate raises is told
         traceback.print_exc()
         _tell(channel, *_explain(error))
     else:
@@ -171,7 +172,7 @@ def _serve(channel: socket.socket, view: BudgetView) -> None:
 
 def _train(source: str, context: Context) -> Forward:
     train = _load(source, context.scratch)
-    forward = train(context)
+    forward: Forward = train(context)
     if not context.has_started:
         raise _Failed("no_start", "train() returned without calling ctx.start(), so nothing was trained")
     if not callable(forward):
@@ -193,11 +194,11 @@ def _load(source: str, scratch: Path) -> Callable[[Any], Any]:
     module = ModuleType("candidate")
     module.__file__ = path
     sys.modules["candidate"] = module  # torch.compile and dataclasses look a function's module up
-    exec(code, module.__dict__)
+    exec(code, module.__dict__)  # noqa: S102 - running the candidate is what this process is for
     train = module.__dict__.get("train")
     if not callable(train):
         raise _Failed("no_train", "train.py defines no function train(ctx)")
-    return train  # type: ignore[no-any-return]
+    return cast("Callable[[Any], Any]", train)
 
 
 def _answer(channel: socket.socket, forward: Forward, shape: BufferShape, device: torch.device) -> None:
