@@ -355,8 +355,8 @@ class Counts:
 class ReadStore(Protocol):
     """What is there. ``with_logs=False`` leaves logs and curves out.
 
-    Logs are kept under a quota (the end of the log is what stays), curve values to five significant
-    digits.
+    Logs are kept under a quota (the end of the log is what stays), curves to six significant digits of
+    the largest value of each axis.
     """
 
     async def get_experiment(

@@ -1,11 +1,34 @@
-"""Which enrolment tokens may be spent, decided purely; each store does the spending in one transition."""
+"""Why an enrolment token is refused; each store does the spending in one transition of its own."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from autoresearch.errors import TokenRefused
 from autoresearch.model import Token
+
+
+class Refusal(StrEnum):
+    """Why a token admits nobody."""
+
+    UNKNOWN = "unknown"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    SPENT = "spent"
+
+
+_SENTENCES = {
+    Refusal.UNKNOWN: "this enrolment token is not known here: check that all of it was copied",
+    Refusal.REVOKED: "enrolment token {} was revoked: ask the operator for another",
+    Refusal.EXPIRED: "enrolment token {} has expired: ask the operator for another",
+    Refusal.SPENT: "enrolment token {} is spent: ask the operator for another",
+}
+
+
+def refused(why: Refusal, token_id: str) -> TokenRefused:
+    """The error for a refusal."""
+    return TokenRefused(_SENTENCES[why].format(token_id))
 
 
 def check_token(token: Token | None, now: datetime) -> Token:
@@ -15,11 +38,11 @@ def check_token(token: Token | None, now: datetime) -> Token:
         TokenRefused: it is unknown, revoked, expired or spent.
     """
     if token is None:
-        raise TokenRefused("this enrolment token is not known here: ask the operator for one")
+        raise refused(Refusal.UNKNOWN, "")
     if token.is_revoked:
-        raise TokenRefused(f"enrolment token {token.token_id} was revoked: ask the operator for another")
+        raise refused(Refusal.REVOKED, token.token_id)
     if token.expires_at is not None and token.expires_at <= now:
-        raise TokenRefused(f"enrolment token {token.token_id} has expired: ask the operator for another")
+        raise refused(Refusal.EXPIRED, token.token_id)
     if token.uses_left is not None and token.uses_left <= 0:
-        raise TokenRefused(f"enrolment token {token.token_id} is spent: ask the operator for another")
+        raise refused(Refusal.SPENT, token.token_id)
     return token

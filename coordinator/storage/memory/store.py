@@ -72,6 +72,8 @@ class MemoryClaims:
                 request.node_id,
             )
             return present.lease() if is_repeat else ClaimIdTaken()
+        if present is not None:
+            t.end_claim(present, EventKind.EXPIRED)
         mine = self._end_expired_of(request.node_id)
         taken_over = self._taken_over(request)
         live = sum(entry is not taken_over for entry in mine)

@@ -1,0 +1,5 @@
+"""A store on Redis or Valkey."""
+
+from coordinator.storage.redis.server import RedisStoreServer
+
+__all__ = ["RedisStoreServer"]

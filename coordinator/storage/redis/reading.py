@@ -1,0 +1,128 @@
+"""What is there, on Redis."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from autoresearch.errors import NotFound
+from autoresearch.model import ExperimentId, Result, ResultId, SourceHash
+
+from coordinator.storage.base import ExperimentRecord, NewSource
+from coordinator.storage.redis.evidence import unpack_evidence
+from coordinator.storage.redis.keys import pack_id, unpack_id
+from coordinator.storage.redis.link import Arg, ScriptRunner
+from coordinator.storage.redis.records import (
+    RESULT_HEADER_BYTES,
+    RecordCodec,
+    read_experiment,
+    read_result,
+    read_state,
+)
+from coordinator.storage.redis.sources import SourceShelf
+
+PAGE = 200
+"""Entries of a list read in one round trip."""
+
+
+class RedisReading:
+    """The experiments, results, sources and vectors of one challenge."""
+
+    _runner: ScriptRunner
+    _shelf: SourceShelf
+    _codec: RecordCodec
+
+    async def get_experiment(
+        self, experiment_id: ExperimentId, *, with_logs: bool = True
+    ) -> ExperimentRecord | None:
+        records = await self._read_records([pack_id(experiment_id)], with_logs=with_logs)
+        return records[0] if records else None
+
+    async def _read_records(self, packed: Sequence[bytes], *, with_logs: bool) -> list[ExperimentRecord]:
+        named = self._runner.keys.named
+        blobs, states = await self._runner.link.read_together(
+            ["HMGET", named("experiments"), *packed], ["HMGET", named("states"), *packed]
+        )
+        found = [
+            (unpack_id(key), blob, read_state(state))
+            for key, blob, state in zip(packed, blobs, states, strict=True)
+            if blob is not None and state is not None
+        ]
+        result_ids = [result_id for _, _, (_, _, ids) in found for result_id in ids]
+        results = await self._read_results(result_ids, with_logs=with_logs)
+        return [
+            ExperimentRecord(
+                experiment=read_experiment(experiment_id, self._codec.unpack(blob)),
+                state=state,
+                reason=reason,
+                results=tuple(results[result_id] for result_id in ids),
+            )
+            for experiment_id, blob, (state, reason, ids) in found
+        ]
+
+    async def _read_results(self, result_ids: Sequence[str], *, with_logs: bool) -> dict[str, Result]:
+        if not result_ids:
+            return {}
+        packed = [pack_id(result_id) for result_id in result_ids]
+        named = self._runner.keys.named
+        reads: list[list[Arg]] = [["HMGET", named("results"), *packed]]
+        if with_logs:
+            reads.append(["HMGET", named("evidence"), *packed])
+        blobs, *evidence = await self._runner.link.read_together(*reads)
+        results = {}
+        for index, (result_id, blob) in enumerate(zip(result_ids, blobs, strict=True)):
+            result = self._read_result(result_id, blob)
+            if evidence and evidence[0][index] is not None:
+                log_tail, curve = unpack_evidence(evidence[0][index])
+                result = replace(result, log_tail=log_tail, curve=curve)
+            results[result_id] = result
+        return results
+
+    def _read_result(self, result_id: str, blob: bytes) -> Result:
+        _, is_late, published_ms = struct.unpack_from(">8s?d", blob)
+        parts = self._codec.unpack(blob[RESULT_HEADER_BYTES:])
+        return read_result(result_id, parts, is_late=is_late, published_ms=published_ms)
+
+    async def scan_experiments(self, *, batch: int = PAGE) -> AsyncIterator[ExperimentRecord]:
+        async for page in self._pages("ids", batch):
+            for record in await self._read_records(page, with_logs=False):
+                yield record
+
+    async def get_result_ids(self) -> AsyncIterator[ResultId]:
+        states_key = self._runner.keys.named("states")
+        async for page in self._pages("ids", PAGE):
+            states = await self._runner.link.command("HMGET", states_key, *page)
+            for state in states:
+                for result_id in read_state(state)[2] if state is not None else ():
+                    yield ResultId(result_id)
+
+    async def _pages(self, name: str, batch: int) -> AsyncIterator[list[bytes]]:
+        """A list that only grows, page by page."""
+        start = 0
+        while page := await self._runner.link.command(
+            "LRANGE", self._runner.keys.named(name), start, start + batch - 1
+        ):
+            yield page
+            start += len(page)
+
+    async def get_source(self, source_hash: SourceHash) -> bytes | None:
+        return await self._shelf.get(source_hash)
+
+    async def put_source(self, source: NewSource) -> None:
+        await self._shelf.put(source)
+
+    async def put_vector(self, experiment_id: ExperimentId, model: str, vector: bytes) -> None:
+        vectors = self._runner.keys.vectors(model)
+        args: list[Arg] = [pack_id(experiment_id), model, vector]
+        if not await self._runner.run("put_vector", args, vectors=vectors):
+            raise NotFound(f"experiment {experiment_id} is not in the store, so it can have no vector")
+
+    async def get_vectors(self, model: str) -> AsyncIterator[tuple[ExperimentId, bytes]]:
+        start = 0
+        key = self._runner.keys.vectors(model)
+        while page := await self._runner.link.command("LRANGE", key, start, start + PAGE - 1):
+            start += len(page)
+            for entry in page:
+                end = 1 + entry[0]
+                yield ExperimentId(unpack_id(entry[1:end])), entry[end:]

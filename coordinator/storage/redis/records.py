@@ -1,0 +1,345 @@
+"""Immutable records as short compressed bytes, and back.
+
+A packed record is one byte of version and a zstd frame (no magic, no checksum) of a JSON array, made with
+a static dictionary. ``VERSION`` grows with any change of a layout or of the dictionary; readers keep the
+layouts that came before.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import zstandard
+from autoresearch.model import (
+    BestChange,
+    ChallengeId,
+    Change,
+    ConstantChange,
+    Experiment,
+    ExperimentId,
+    ExperimentState,
+    Hardware,
+    HardwareClass,
+    Hypothesis,
+    HypothesisId,
+    Idea,
+    Intent,
+    Level,
+    MechanismChange,
+    MechanismOp,
+    NodeId,
+    Outcome,
+    OwnerId,
+    Purpose,
+    Result,
+    ResultId,
+    SourceHash,
+    WorkingBest,
+)
+
+from coordinator.storage.redis.dictionary import RECORD_DICTIONARY_V1
+from coordinator.storage.redis.keys import unpack_id
+
+VERSION = 1
+RECORD_LEVEL = 12
+RECORD_LIMIT_BYTES = 1 << 20
+"""No record that the contract's caps allow comes near this."""
+
+RESULT_HEADER_BYTES = 17
+"""Before a stored result: fingerprint (8), is_late (1), time of publication in ms as a double (8)."""
+
+STATE_CODES: dict[ExperimentState, str] = {
+    ExperimentState.RUNNING: "r",
+    ExperimentState.COMPLETED: "c",
+    ExperimentState.CRASHED: "x",
+    ExperimentState.TIMED_OUT: "t",
+    ExperimentState.REJECTED: "j",
+    ExperimentState.LOST: "l",
+    ExperimentState.CANDIDATE: "n",
+    ExperimentState.REFUTED: "f",
+    ExperimentState.BEST: "b",
+    ExperimentState.SUPERSEDED: "s",
+}
+"""The scripts know RUNNING and LOST by these letters."""
+
+_STATES = {code: state for state, code in STATE_CODES.items()}
+_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class RecordCodec:
+    """Packs and unpacks; one per thread, as zstd contexts are."""
+
+    def __init__(self) -> None:
+        dictionary = zstandard.ZstdCompressionDict(
+            RECORD_DICTIONARY_V1, dict_type=zstandard.DICT_TYPE_RAWCONTENT
+        )
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            RECORD_LEVEL, format=zstandard.FORMAT_ZSTD1_MAGICLESS, write_checksum=0, write_dict_id=0
+        )
+        self._compressor = zstandard.ZstdCompressor(dict_data=dictionary, compression_params=parameters)
+        self._decompressor = zstandard.ZstdDecompressor(
+            dict_data=dictionary, format=zstandard.FORMAT_ZSTD1_MAGICLESS
+        )
+
+    def pack(self, parts: list[Any]) -> bytes:
+        """A record's parts as bytes."""
+        text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False).encode()
+        return bytes([VERSION]) + self._compressor.compress(text)
+
+    def unpack(self, packed: bytes) -> list[Any]:
+        """The parts of a record."""
+        if packed[0] != VERSION:
+            raise ValueError(
+                f"a record of version {packed[0]} was written by a newer coordinator: this one reads up to "
+                f"{VERSION}; upgrade it"
+            )
+        text = self._decompressor.decompress(packed[1:], max_output_size=RECORD_LIMIT_BYTES)
+        parts: list[Any] = json.loads(text)
+        return parts
+
+
+def micros(at: datetime) -> int:
+    """A time as whole microseconds since 1970."""
+    return (at - _UNIX) // _MICROSECOND
+
+
+def from_micros(value: int) -> datetime:
+    """The time of ``micros``."""
+    return _UNIX + timedelta(microseconds=value)
+
+
+def from_millis(value: float) -> datetime:
+    """A server's time in whole milliseconds."""
+    return _UNIX + timedelta(milliseconds=int(value))
+
+
+def hypothesis_parts(hypothesis: Hypothesis) -> list[Any]:
+    """A hypothesis as JSON."""
+    return [
+        hypothesis.title,
+        hypothesis.rationale,
+        [_change_parts(change) for change in hypothesis.changes],
+        hypothesis.intent,
+        hypothesis.distinction,
+        hypothesis.agent,
+    ]
+
+
+def read_hypothesis(parts: list[Any]) -> Hypothesis:
+    """The hypothesis of ``hypothesis_parts``."""
+    title, rationale, changes, intent, distinction, agent = parts
+    return Hypothesis(
+        title=title,
+        rationale=rationale,
+        changes=tuple(_read_change(change) for change in changes),
+        intent=Intent(intent),
+        distinction=distinction,
+        agent=agent,
+    )
+
+
+def _change_parts(change: Change) -> list[str]:
+    if isinstance(change, ConstantChange):
+        return ["c", change.name, change.old, change.new]
+    return ["m", change.op, change.what, change.where]
+
+
+def _read_change(parts: list[str]) -> Change:
+    kind, first, second, third = parts
+    if kind == "c":
+        return ConstantChange(name=first, old=second, new=third)
+    return MechanismChange(op=MechanismOp(first), what=second, where=third)
+
+
+def experiment_parts(experiment: Experiment) -> list[Any]:
+    """An experiment as JSON, without its id."""
+    return [
+        *hypothesis_parts(experiment.hypothesis),
+        experiment.challenge_id,
+        experiment.source_hash,
+        list(experiment.parents),
+        experiment.node_id,
+        experiment.owner_id,
+        experiment.hardware_class,
+        micros(experiment.created_at),
+        list(experiment.flags),
+    ]
+
+
+def read_experiment(experiment_id: str, parts: list[Any]) -> Experiment:
+    """The experiment of ``experiment_parts``."""
+    challenge, source, parents, node, owner, hardware_class, created, flags = parts[6:]
+    return Experiment(
+        experiment_id=ExperimentId(experiment_id),
+        challenge_id=ChallengeId(challenge),
+        hypothesis=read_hypothesis(parts[:6]),
+        source_hash=SourceHash(source),
+        parents=tuple(ExperimentId(parent) for parent in parents),
+        node_id=NodeId(node),
+        owner_id=OwnerId(owner),
+        hardware_class=HardwareClass(hardware_class),
+        created_at=from_micros(created),
+        flags=tuple(flags),
+    )
+
+
+def result_parts(result: Result) -> list[Any]:
+    """A result as JSON, without its id, its log and its curve."""
+    hardware = result.hardware
+    return [
+        result.experiment_id,
+        result.challenge_id,
+        result.node_id,
+        result.owner_id,
+        result.outcome,
+        result.purpose,
+        dict(result.metrics),
+        result.seed,
+        [
+            hardware.hardware_class,
+            hardware.device_kind,
+            hardware.device_name,
+            hardware.memory_mb,
+            hardware.torch_version,
+            hardware.device_count,
+        ],
+        result.code_hash,
+        result.harness_version,
+        micros(result.started_at),
+        micros(result.finished_at),
+        result.reason,
+        result.crash_kind,
+        dict(result.attestation),
+        result.verification_id,
+    ]
+
+
+def read_result(result_id: str, parts: list[Any], *, is_late: bool, published_ms: float) -> Result:
+    """The result of ``result_parts``, with what the store added."""
+    hardware_class, kind, device, memory_mb, torch_version, count = parts[8]
+    return Result(
+        result_id=ResultId(result_id),
+        experiment_id=ExperimentId(parts[0]),
+        challenge_id=ChallengeId(parts[1]),
+        node_id=NodeId(parts[2]),
+        owner_id=OwnerId(parts[3]),
+        outcome=Outcome(parts[4]),
+        purpose=Purpose(parts[5]),
+        metrics=parts[6],
+        seed=parts[7],
+        hardware=Hardware(
+            hardware_class=HardwareClass(hardware_class),
+            device_kind=kind,
+            device_name=device,
+            memory_mb=memory_mb,
+            torch_version=torch_version,
+            device_count=count,
+        ),
+        code_hash=SourceHash(parts[9]),
+        harness_version=parts[10],
+        started_at=from_micros(parts[11]),
+        finished_at=from_micros(parts[12]),
+        reason=parts[13],
+        crash_kind=parts[14],
+        attestation=parts[15],
+        verification_id=parts[16],
+        is_late=is_late,
+        published_at=from_millis(published_ms),
+    )
+
+
+def idea_parts(idea: Idea) -> list[Any]:
+    """An idea as JSON, without its id."""
+    return [
+        *hypothesis_parts(idea.hypothesis),
+        idea.node_id,
+        micros(idea.proposed_at),
+        idea.origin_experiment_id or "",
+        idea.source_hash or "",
+    ]
+
+
+def read_idea(hypothesis_id: str, parts: list[Any]) -> Idea:
+    """The idea of ``idea_parts``."""
+    node, proposed, origin, source = parts[6:]
+    return Idea(
+        hypothesis_id=HypothesisId(hypothesis_id),
+        hypothesis=read_hypothesis(parts[:6]),
+        node_id=NodeId(node),
+        proposed_at=from_micros(proposed),
+        origin_experiment_id=ExperimentId(origin) if origin else None,
+        source_hash=SourceHash(source) if source else None,
+    )
+
+
+def best_text(best: WorkingBest) -> str:
+    """A working best as a JSON object; the scripts read ``experiment_id`` and ``mean``."""
+    return json.dumps(
+        {
+            "experiment_id": best.experiment_id,
+            "class": best.hardware_class,
+            "source": best.source_hash,
+            "level": best.level,
+            "mean": best.mean,
+            "runs": best.runs,
+            "spread": best.spread,
+            "since": micros(best.since),
+            "confirmed_by": list(best.confirmed_by),
+            "title": best.title,
+            "node": best.node_id,
+        },
+        separators=(",", ":"),
+    )
+
+
+def read_best(text: bytes | str) -> WorkingBest:
+    """The working best of ``best_text``."""
+    return _best_of(json.loads(text))
+
+
+def change_text(change: BestChange) -> str:
+    """A line of a class's history as a JSON object."""
+    previous = json.dumps(change.previous or "")
+    reason = json.dumps(change.reason)
+    at = micros(change.at)
+    return f'{{"best":{best_text(change.best)},"previous":{previous},"reason":{reason},"at":{at}}}'
+
+
+def read_change(text: bytes | str) -> BestChange:
+    """The line of ``change_text``."""
+    value = json.loads(text)
+    return BestChange(
+        best=_best_of(value["best"]),
+        previous=ExperimentId(value["previous"]) if value["previous"] else None,
+        reason=value["reason"],
+        at=from_micros(value["at"]),
+    )
+
+
+def _best_of(value: dict[str, Any]) -> WorkingBest:
+    return WorkingBest(
+        experiment_id=ExperimentId(value["experiment_id"]),
+        hardware_class=HardwareClass(value["class"]),
+        source_hash=SourceHash(value["source"]),
+        level=Level(value["level"]),
+        mean=value["mean"],
+        runs=value["runs"],
+        spread=value["spread"],
+        since=from_micros(value["since"]),
+        confirmed_by=tuple(OwnerId(owner) for owner in value["confirmed_by"]),
+        title=value["title"],
+        node_id=NodeId(value["node"]),
+    )
+
+
+def read_state(state: bytes) -> tuple[ExperimentState, str, tuple[str, ...]]:
+    """State, reason and result ids from the changing part of an experiment (layout: ``_states.lua``)."""
+    at = 2
+    result_ids = []
+    while length := state[at]:
+        result_ids.append(unpack_id(state[at + 1 : at + 1 + length]))
+        at += length + 1
+    return _STATES[chr(state[0])], state[at + 1 :].decode(), tuple(result_ids)

@@ -1,0 +1,52 @@
+-- What every transition of a challenge begins with: the store's time, its epoch, and its events.
+--
+-- The loader puts the named parts before a script's own body, with K (its KEYS by name),
+-- NAMED_KEYS (how many those are) and EVENTS_KEPT.
+-- Uses K.meta (hash: now, epoch, run, counter) and, in emit, K.stream.
+
+local EPOCH_ORIGIN_H = 473352 -- hours from 1970 to 2024: an emptied store still starts a later epoch
+local TOKEN_SHIFT = 4294967296 -- a fencing token is epoch * 2^32 + counter, and fits in a double
+local now, epoch, last_event_id
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- Reads time and epoch. Time is the later of TIME and what was last written, so it never goes back.
+-- A server process that is not the one that wrote last (restart, failover, restore) is a new epoch: it
+-- cannot prove that it lost nothing. Returns the process's id and whether the epoch is new.
+local function peek()
+  local time = redis.call('TIME')
+  local seen = redis.call('HMGET', K.meta, 'now', 'epoch', 'run')
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), tonumber(seen[1] or 0))
+  epoch = tonumber(seen[2] or 0)
+  if seen[3] == run then
+    return run, false
+  end
+  epoch = math.max(epoch + 1, math.floor(now / 3600000) - EPOCH_ORIGIN_H)
+  return run, true
+end
+
+local function begin()
+  local run, is_new = peek()
+  if is_new then
+    redis.call('HSET', K.meta, 'epoch', whole(epoch), 'run', run, 'counter', '0', 'now', whole(now))
+  end
+end
+
+local function emit(kind, class, node, experiment, text, best)
+  redis.call('HSET', K.meta, 'now', whole(now))
+  local entry = {'XADD', K.stream, 'MAXLEN', '~', EVENTS_KEPT, '*',
+    'k', kind, 'c', class, 'n', node, 'x', experiment, 't', text}
+  if best then
+    entry[#entry + 1] = 'b'
+    entry[#entry + 1] = best
+  end
+  last_event_id = redis.call(unpack(entry))
+end
+
+local function last_id()
+  local newest = redis.call('XREVRANGE', K.stream, '+', '-', 'COUNT', 1)
+  return newest[1] and newest[1][1] or '0-0'
+end

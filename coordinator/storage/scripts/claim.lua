@@ -1,0 +1,67 @@
+-- claim(request, keys) -> {'lease', token, expires_ms, ttl_s} | {'held', i, claim, node, title, experiment}
+--                       | {'tried', i, experiment} | {'taken'} | {'many', live}
+--
+-- USES: clock states claims
+-- KEYS: meta claims expiry live held states stream tried...   (one bucket of tried keys per key)
+-- ARGV: 1 JSON {id, f, n, c, k, T, keys, ttl_s, max_live, memory_mb, takes_over, is_queued}
+--       2 the request as the client wrote it; then the bytes of each key
+--
+-- Race closed: two nodes that ask for one edit in the same instant. Look-up, judgement and hold are one
+-- step, so the second sees the first's hold; an expired holder is ended in the same step.
+
+local ask = cjson.decode(ARGV[1])
+begin()
+
+local present = load_claim(ask.id)
+if present and is_live(ask.id) then
+  if present.f ~= ask.f or present.n ~= ask.n then
+    return {'taken'}
+  end
+  return {'lease', present.t, redis.call('ZSCORE', K.expiry, ask.id), tostring(present.l)}
+end
+
+if present then
+  end_claim(ask.id, present, 'expired')
+end
+for _, id in ipairs(claims_of(ask.n)) do
+  if not is_live(id) then
+    end_claim(id, load_claim(id), 'expired')
+  end
+end
+
+local before = ask.takes_over ~= '' and load_claim(ask.takes_over) or nil
+if before and not (before.k == 'queued' and before.n == ask.n and before.c == ask.c) then
+  before = nil
+end
+local mine = claims_of(ask.n)
+local live = #mine - (before and 1 or 0)
+if live >= ask.max_live then
+  return {'many', live}
+end
+
+local own = {}
+if before then
+  own[ask.takes_over] = true
+end
+local blocked = find_block(ask.keys, NAMED_KEYS, 2, own, ask.memory_mb, true)
+if blocked then
+  return blocked
+end
+
+local passed_on = {}
+if before then
+  passed_on = before.h
+  end_claim(ask.takes_over, before, nil)
+end
+local token = whole(epoch * TOKEN_SHIFT + redis.call('HINCRBY', K.meta, 'counter', 1))
+local claim = {f = ask.f, n = ask.n, c = ask.c, k = ask.k, T = ask.T, t = token, l = ask.ttl_s,
+  h = {}, x = '', b = '', s = '', r = ARGV[2]}
+hold(ask.id, claim, passed_on)
+hold(ask.id, claim, ask.keys)
+save_claim(ask.id, claim)
+mine = claims_of(ask.n)
+mine[#mine + 1] = ask.id
+set_claims_of(ask.n, mine)
+local expires = renew(ask.id, ask.ttl_s * 1000)
+emit('claimed', ask.c, ask.n, '', ask.T)
+return {'lease', token, expires, tostring(ask.ttl_s)}
