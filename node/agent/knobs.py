@@ -19,6 +19,7 @@ EXPRESSION_NODES_LIMIT = 40
 EXPONENT_LIMIT = 64
 POWER_OF_TWO_MIN = 16
 FRACTION_SPAN = 0.5
+CAP_MAX = 100.0
 
 _UPPERCASE = re.compile(r"[A-Z][A-Z0-9_]*")
 _NOT_FOR_SEARCH = re.compile(
@@ -27,6 +28,8 @@ _NOT_FOR_SEARCH = re.compile(
 _FRACTION_NAME = re.compile(
     r"(^|_)(BETA\d?|BETAS|MOMENTUM|DROPOUT|RATIO|FRAC|FRACTION|PERCENT|PROB|WARMUP|WARMDOWN|COOLDOWN|DECAY_FROM|EMA)(_|$|S$)"
 )
+_SIZE_NAME = re.compile(r"(^|_)(BATCH|DIM|SIZE|WIDTH|LEN|TOKENS)(_|$)")
+_CAP_NAME = re.compile(r"(SOFTCAP|(^|_)CAP|CLIP)(_|$)")
 _COUNT_NAME = re.compile(r"(^|_)(DEPTH|LAYERS?|N_LAYERS?|HEADS?|N_HEADS?|STEPS|NUM|EVERY|REPEATS?)(_|$|S$)")
 
 
@@ -67,11 +70,17 @@ class Knob:
             return KnobKind.FRACTION
         return KnobKind.SCALE
 
+    @property
+    def is_cap(self) -> bool:
+        """True for a ceiling on something, which is switched off at zero and never small."""
+        return _CAP_NAME.search(self.name) is not None
+
     def _integer_kind(self) -> KnobKind:
         whole = int(self.value)
         if _COUNT_NAME.search(self.name):
             return KnobKind.COUNT
-        if whole >= POWER_OF_TWO_MIN and whole & (whole - 1) == 0:
+        is_power = whole > 0 and whole & (whole - 1) == 0
+        if is_power and (whole >= POWER_OF_TWO_MIN or _SIZE_NAME.search(self.name)):
             return KnobKind.POWER_OF_TWO
         return KnobKind.COUNT if abs(whole) < POWER_OF_TWO_MIN else KnobKind.INTEGER
 
@@ -80,7 +89,7 @@ class Knob:
         value = self.value
         match self.kind:
             case KnobKind.POWER_OF_TWO:
-                return max(2.0, value / 16), value * 16
+                return max(1.0, value / 16), value * 16
             case KnobKind.COUNT:
                 return (1.0 if value >= 1 else 0.0), max(4.0, value * 3)
             case KnobKind.INTEGER:
@@ -91,7 +100,7 @@ class Knob:
                 return 0.0, 1.0
             case KnobKind.SCALE:
                 low, high = sorted((value / 30, value * 30))
-                return (low, high) if value else (0.0, 1.0)
+                return (low, high) if value else (0.0, CAP_MAX if self.is_cap else 1.0)
 
 
 def read_knobs(source: str) -> dict[str, Knob]:

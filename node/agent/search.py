@@ -45,6 +45,7 @@ NEAR_ONE_RATIOS = (0.4, 0.6, 1.6, 2.5)
 FRACTION_STEPS = (-0.2, -0.1, -0.05, 0.05, 0.1, 0.2)
 COUNT_STEPS = (-2, -1, 1, 2)
 FROM_ZERO = (0.01, 0.02, 0.05, 0.1)
+CAPS_FROM_ZERO = (10.0, 15.0, 30.0)
 KEEP_DIRECTION_SHARE = 0.75
 PARZEN_SHARE = 0.5
 
@@ -214,7 +215,7 @@ def _step(knob: Knob, direction: int, rng: random.Random) -> float:
         case KnobKind.FRACTION:
             return value + direction * abs(rng.choice(FRACTION_STEPS))
         case _ if value == 0:
-            return rng.choice(FROM_ZERO)
+            return rng.choice(CAPS_FROM_ZERO if knob.is_cap else FROM_ZERO)
         case _:
             grows = (direction > 0) == (value > 0)
             return value * rng.choice([r for r in RATIOS if (r > 1) == grows])

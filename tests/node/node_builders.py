@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from autoresearch.challenge import Challenge, parse_challenge
 from autoresearch.model import (
@@ -152,3 +153,11 @@ def make_summary(
 def make_context(source: str = BASELINE, **changes) -> AgentContext:
     fields = {"challenge": make_challenge(), "parent": make_best(), "parent_source": source, **changes}
     return AgentContext(**fields)
+
+
+def is_alive(pid) -> bool:
+    """True for a process that runs; one that nobody has reaped yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -28,7 +28,7 @@ from autoresearch.model import (
     utc_now,
 )
 from fake_swarm import FakeLeases, FakeNotebook, FakeSwarm, duplicate, make_lease, near_match
-from node_builders import BASELINE, make_challenge, make_hardware
+from node_builders import BASELINE, is_alive, make_challenge, make_hardware
 
 from node.agent.base import AgentError, NoAgent, Proposal
 from node.agent.search import SearchAgent
@@ -294,13 +294,6 @@ async def test_a_hanging_trainer_is_ended_with_all_that_it_started(tmp_path):
 
     assert ending is Ending.ABORTED
     assert not any(is_alive(pid) for pid in pids.read_text().split())
-
-
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 async def test_a_trainer_that_never_works_stops_the_node(tmp_path):
