@@ -27,14 +27,13 @@ from autoresearch.v1 import admin_pb2_grpc, ideas_pb2_grpc, leaderboard_pb2_grpc
 from coordinator.auth.keys import KeyAuthenticator, load_operator_key
 from coordinator.config import DEFAULT_ADDRESS, Config, ConfigError, is_loopback, split_address
 from coordinator.rpc.admin import AdminServicer
-from coordinator.rpc.health import SERVICES, StoreWatch
+from coordinator.rpc.health import READING, WRITING, StoreWatch
 from coordinator.rpc.ideas import IdeaServicer
 from coordinator.rpc.interceptor import CallInterceptor, CallLimits
 from coordinator.rpc.leaderboard import LeaderboardServicer
 from coordinator.rpc.limits import IN_FLIGHT_PER_NODE, STREAMS_PER_CALLER, InFlight, RateLimit
 from coordinator.rpc.swarm import SwarmServicer
 from coordinator.rpc.watching import EventHub
-from coordinator.rpc.writes import WriteGate
 from coordinator.services.challenge import ChallengeServices
 from coordinator.services.settings import ServiceSettings
 from coordinator.services.swarm import SwarmServices
@@ -45,6 +44,9 @@ PING_INTERVAL_MIN_MS = 10_000
 KEEPALIVE_MS = 60_000
 KEEPALIVE_TIMEOUT_MS = 20_000
 METADATA_LIMIT_BYTES = 16 * 1024
+STORE_FOLDER = "store"
+"""Of the embedded store, in the data folder."""
+_MEBIBYTE = 1024**2
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),  # a taken port is an error, not a second server
@@ -100,18 +102,16 @@ async def running_coordinator(
     operator_key = load_operator_key(config.data_dir)
     async with AsyncExitStack() as down:
         if store is None:
-            store = await _open_store(config)
-            down.push_async_callback(store.close)
+            store = await _open_store(config, down)
         services = SwarmServices(store, hosted, _service_settings(config))
         await services.start()
         down.push_async_callback(services.close)
-        gate = WriteGate()
-        watch = StoreWatch(store, gate, folder=config.data_dir, free_min_mb=config.free_disk_min_mb)
+        watch = StoreWatch(store)
         hubs = {entry.challenge.challenge_id: _hub_of(entry) for entry in services.challenges}
         authenticator = KeyAuthenticator(
             store.identity_store(), {operator_key.node_id: operator_key.public_key}
         )
-        interceptor = CallInterceptor(authenticator, _call_limits(config), writes=gate)
+        interceptor = CallInterceptor(authenticator, _call_limits(config))
         rpc = grpc.aio.server(interceptors=(interceptor,), options=_OPTIONS)
         swarm = SwarmServicer(
             services,
@@ -195,10 +195,24 @@ def _load_challenges(names: Sequence[str]) -> tuple[Challenge, ...]:
     return tuple(load_challenge(find_challenge(name)) for name in names)
 
 
-async def _open_store(config: Config) -> StoreServer:
-    from coordinator.storage.open import open_store  # noqa: PLC0415  (needs the [coordinator] extra)
+async def _open_store(config: Config, down: AsyncExitStack) -> StoreServer:
+    # Needs the [coordinator] extra, which whoever brings a store of their own can do without.
+    from coordinator.storage.open import EmbeddedStoreServer, open_store_server  # noqa: PLC0415
 
-    return await open_store(config.store, config.data_dir)
+    store = await open_store_server(
+        config.store,
+        config.data_dir / STORE_FOLDER,
+        allow_unsafe=config.allow_unsafe_store,
+        min_free_bytes=config.free_disk_min_mb * _MEBIBYTE,
+    )
+    down.push_async_callback(store.close)
+    if isinstance(store, EmbeddedStoreServer):
+        down.push_async_callback(_end, _begin(store.watch(_note_restart)))
+    return store
+
+
+async def _note_restart() -> None:
+    _log.warning("the embedded store was started again")
 
 
 def _service_settings(config: Config) -> ServiceSettings:
@@ -245,7 +259,7 @@ def _register(rpc: grpc.aio.Server, swarm: SwarmServicer, services: SwarmService
 def _add_reflection(rpc: grpc.aio.Server) -> None:
     reflection = importlib.import_module("grpc_reflection.v1alpha.reflection")  # wanted by few
 
-    reflection.enable_server_reflection((*SERVICES, reflection.SERVICE_NAME), rpc)
+    reflection.enable_server_reflection((*WRITING[1:], *READING, reflection.SERVICE_NAME), rpc)
 
 
 def _bind(rpc: grpc.aio.Server, config: Config) -> str:

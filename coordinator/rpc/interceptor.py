@@ -22,7 +22,6 @@ from coordinator.auth.authenticator import Authenticator, SignedCall
 from coordinator.auth.policy import Requirement
 from coordinator.rpc.call import Call
 from coordinator.rpc.limits import DEADLINE_S, InFlight, RateLimit, address_of
-from coordinator.rpc.writes import WriteGate
 
 Handler = Any
 """grpc.RpcMethodHandler, whose four behaviours are typed as optional and synchronous."""
@@ -48,12 +47,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         authenticator: Authenticator,
         limits: CallLimits,
         *,
-        writes: WriteGate | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._authenticator = authenticator
         self._limits = limits
-        self._writes = writes or WriteGate()
         self._now_ms = now_ms
         self._guarded: dict[str, Handler] = {}
 
@@ -150,7 +147,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         call.admit(await self._authenticator.authenticate(signed, requirement))
         if requirement is not Requirement.PUBLIC:
             self._limits.per_node.take(call.caller.key_id)
-        self._writes.check(method)
 
 
 def _decode(handler: Handler, body: bytes) -> Any:

@@ -49,7 +49,7 @@ from autoresearch.signing import load_key
 from bench_swarm import HARDWARE, Client, coordinator_process, make_challenge
 
 from coordinator.remote import reach_coordinator
-from coordinator.storage.open import open_store
+from coordinator.storage.open import open_store_server
 
 OWNERS = ("ada", "grace", "edsger", "barbara")
 REPEAT_SHARE = 0.1
@@ -273,7 +273,7 @@ async def audit(
     folder: Path, challenge: Challenge, acknowledged: Iterable[str], origin_ms: int
 ) -> dict[str, Any]:
     """What the store itself says, with the coordinator gone."""
-    server = await open_store(None, folder / "data")
+    server = await open_store_server(None, folder / "data" / "store")
     try:
         store = server.challenge_store(challenge.challenge_id)
         ledger = Counter([result_id async for result_id in store.get_result_ids()])

@@ -1,17 +1,15 @@
-"""Rates, calls in flight, replayed nonces and read-only mode."""
+"""Rates, calls in flight and replayed nonces."""
 
 from __future__ import annotations
 
 import pytest
-from autoresearch.errors import ClockSkew, LimitExceeded, ReadOnly, Unauthenticated
+from autoresearch.errors import ClockSkew, LimitExceeded, Unauthenticated
 from autoresearch.signing import WINDOW_S, new_nonce
 
 from coordinator.auth.replay import ReplayGuard
 from coordinator.rpc.limits import BURST_FACTOR, InFlight, RateLimit, address_of
-from coordinator.rpc.writes import WriteGate
 
 WINDOW_MS = int(WINDOW_S * 1000)
-PUBLISH = "/autoresearch.v1.SwarmService/Publish"
 
 
 class Clock:
@@ -109,16 +107,3 @@ def test_a_call_signed_before_the_start_has_to_be_signed_anew() -> None:
 
     with pytest.raises(ClockSkew):
         guard.check(new_nonce(), time_ms=999, now_ms=1_001)
-
-
-def test_a_closed_gate_stops_what_grows_and_nothing_else() -> None:
-    gate = WriteGate()
-    gate.check(PUBLISH)
-    gate.set_reason("the disk is full")
-
-    with pytest.raises(ReadOnly, match="the disk is full"):
-        gate.check(PUBLISH)
-
-    gate.check("/autoresearch.v1.SwarmService/Heartbeat")
-    gate.set_reason("")
-    gate.check(PUBLISH)

@@ -108,7 +108,7 @@ async def settled(task: asyncio.Task[Event]) -> None:
 async def caught_up(swarm: Swarm) -> None:
     """Lets the hub read until it stands where the store does."""
     async with asyncio.timeout(LIMIT_S):
-        while swarm.hub._here != await swarm.store.position():
+        while swarm.hub._here != await swarm.store.position():  # noqa: ASYNC110  (the hub tells only watchers)
             await asyncio.sleep(0)
 
 
