@@ -42,6 +42,8 @@ class EventHub:
         bests: Callable[[], Awaitable[Sequence[WorkingBest]]],
         *,
         jitter: Callable[[], float] = random.random,
+        ring_events: int = RING_EVENTS,
+        page_events: int = PAGE_EVENTS,
     ) -> None:
         """Takes the stream's end from ``position`` and the classes' working bests from ``bests``.
 
@@ -51,6 +53,8 @@ class EventHub:
         self._position = position
         self._bests = bests
         self._jitter = jitter
+        self._ring_events = ring_events
+        self._page_events = page_events
         self._ring: deque[Event] = deque()
         self._floor: Position | None = None
         self._here: Position | None = None
@@ -64,7 +68,7 @@ class EventHub:
             try:
                 if self._here is None:
                     self._restart(await self._position())
-                page = await self._store.read_events(self._here, limit=PAGE_EVENTS, block_s=BLOCK_S)
+                page = await self._store.read_events(self._here, limit=self._page_events, block_s=BLOCK_S)
                 if page.is_gap:
                     self._restart(await self._position())
                     continue
@@ -110,7 +114,7 @@ class EventHub:
             _order(last)
             events = self._since(last)
             if events is None:
-                page = await self._store.read_events(last, limit=PAGE_EVENTS, block_s=0.0)
+                page = await self._store.read_events(last, limit=self._page_events, block_s=0.0)
                 if page.is_gap:
                     last = await self._position()
                     for event in await self._present(last, EventKind.SNAPSHOT, None):
@@ -180,7 +184,7 @@ class EventHub:
 
     def _append(self, events: Sequence[Event]) -> None:
         self._ring.extend(events)
-        while len(self._ring) > RING_EVENTS:
+        while len(self._ring) > self._ring_events:
             self._floor = self._ring.popleft().position
         self._here = events[-1].position
         self._announce()

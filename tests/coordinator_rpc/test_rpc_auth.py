@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import grpc
 import pytest
@@ -17,11 +18,15 @@ from autoresearch.errors import (
 )
 from autoresearch.signing import SIGNATURE_KEY, WINDOW_S, SigningKey, new_nonce
 from autoresearch.status import REQUEST_ID_KEY, SERVER_TIME_KEY
-from autoresearch.v1 import swarm_pb2
+from autoresearch.v1 import swarm_pb2, swarm_pb2_grpc
 from rpc_nodes import TestNode, now_ms
 
-from coordinator.auth import keys
+from coordinator.auth.authenticator import Caller, SignedCall
+from coordinator.auth.keys import KeyAuthenticator
+from coordinator.auth.policy import Requirement
 from coordinator.config import Config
+from coordinator.rpc.interceptor import CallInterceptor, CallLimits
+from coordinator.rpc.limits import InFlight, RateLimit
 from coordinator.server import RunningCoordinator, running_coordinator
 from coordinator.storage.memory import MemoryStoreServer
 
@@ -40,6 +45,15 @@ async def node(memory_coordinator: RunningCoordinator, new_node: NewNode) -> Tes
 def heartbeat(node: TestNode, activity: str = "exploring") -> bytes:
     request = swarm_pb2.HeartbeatRequest(challenge_id=node.challenge_id, activity=activity)
     return request.SerializeToString()
+
+
+async def in_turn(calls: list[Coroutine[Any, Any, bytes]]) -> None:
+    try:
+        for call in calls:
+            await call
+    finally:
+        for call in calls:
+            call.close()
 
 
 async def test_a_call_without_signature_is_refused(node: TestNode) -> None:
@@ -124,11 +138,11 @@ async def test_anybody_is_no_operator(node: TestNode) -> None:
         await node.send(ADMIN_SERVICE + "ListTokens", b"")
 
 
-async def test_a_method_that_is_not_listed_is_denied(node: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "requirement_of", lambda method: None)
+def test_a_method_that_is_not_listed_is_denied() -> None:
+    authenticator = KeyAuthenticator(MemoryStoreServer().identity_store(), {})
 
     with pytest.raises(PermissionDenied, match="not in the policy"):
-        await node.send(HEARTBEAT, heartbeat(node))
+        authenticator.requirement_of(SWARM_SERVICE + "Erase")
 
 
 async def test_an_unknown_method_says_that_the_versions_differ(node: TestNode) -> None:
@@ -169,9 +183,11 @@ async def test_a_fast_caller_is_told_when_to_come_back(config: Config, new_node:
         node = new_node(running)
         await node.join()
 
+        calls = [
+            node.send(HEARTBEAT, heartbeat(node), node.sign(HEARTBEAT, heartbeat(node))) for _ in range(10)
+        ]
         with pytest.raises(LimitExceeded) as refused:
-            for _ in range(10):
-                await node.send(HEARTBEAT, heartbeat(node), node.sign(HEARTBEAT, heartbeat(node)))
+            await in_turn(calls)
 
     assert 0 < (refused.value.retry_after_s or 0) <= 1.0
 
@@ -179,23 +195,39 @@ async def test_a_fast_caller_is_told_when_to_come_back(config: Config, new_node:
 async def test_an_address_shares_one_rate(config: Config, new_node: NewNode) -> None:
     slow = Config(listen=config.listen, data_dir=config.data_dir, calls_per_peer_s=1.0)
     async with running_coordinator(slow, store=MemoryStoreServer()) as running:
+        calls = [new_node(running).send(LEADERBOARD_SERVICE + "GetStatus", b"") for _ in range(10)]
         with pytest.raises(LimitExceeded, match="address"):
-            for _ in range(10):
-                await new_node(running).send(LEADERBOARD_SERVICE + "GetStatus", b"")
+            await in_turn(calls)
 
 
-async def test_a_bug_is_told_by_its_request_id_alone(
-    node: TestNode, memory_coordinator: RunningCoordinator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def burst() -> None:
-        raise RuntimeError("the secret cause")
+class Broken:
+    """An authenticator with a bug."""
 
-    monkeypatch.setattr(memory_coordinator.services.membership, "server_info", burst, raising=True)
-    stub = node.channel.unary_unary(SWARM_SERVICE + "GetServerInfo")
+    def requirement_of(self, method: str) -> Requirement:
+        raise RuntimeError(f"the secret cause of {method}")
 
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await stub(b"")
+    async def authenticate(self, call: SignedCall, requirement: Requirement) -> Caller:
+        raise AssertionError((call, requirement))
 
+
+async def test_a_bug_is_told_by_its_request_id_alone() -> None:
+    plenty = InFlight("calls", total_max=9, per_key_max=9)
+    rates = RateLimit("caller", per_s=9.0)
+    limits = CallLimits(
+        per_peer=rates, per_node=rates, in_flight=plenty, in_flight_per_node=plenty, streams=plenty
+    )
+    server = grpc.aio.server(interceptors=(CallInterceptor(Broken(), limits),))
+    swarm_pb2_grpc.add_SwarmServiceServicer_to_server(swarm_pb2_grpc.SwarmServiceServicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await channel.unary_unary(SWARM_SERVICE + "GetServerInfo")(b"")
+    await server.stop(None)
+
+    details = failed.value.details() or ""
     assert failed.value.code() is grpc.StatusCode.INTERNAL
-    assert "request id" in (failed.value.details() or "")
-    assert "secret" not in (failed.value.details() or "")
+    assert "request id" in details
+    assert "secret" not in details
+    assert plenty.total == 0

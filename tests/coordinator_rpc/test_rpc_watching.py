@@ -24,7 +24,6 @@ from autoresearch.model import (
     new_id,
 )
 
-from coordinator.rpc import watching
 from coordinator.rpc.watching import EventHub
 from coordinator.storage.base import ClaimKind, ClaimRequest, ClassUpdate, EditKey, KeyKind
 from coordinator.storage.memory import MemoryStoreServer
@@ -39,7 +38,14 @@ class Swarm:
 
     def __init__(self) -> None:
         self.store = MemoryStoreServer().challenge_store("ch_1")
-        self.hub = EventHub(self.store, self.store.position, self.working_bests, jitter=lambda: 0.0)
+        self.hub = EventHub(
+            self.store,
+            self.store.position,
+            self.working_bests,
+            jitter=lambda: 0.0,
+            ring_events=4,
+            page_events=7,
+        )
         self.bests: dict[HardwareClass, WorkingBest] = {}
 
     async def working_bests(self) -> tuple[WorkingBest, ...]:
@@ -126,11 +132,7 @@ async def test_a_feed_sees_every_event_once_and_in_order(swarm: Swarm) -> None:
     assert ids == sorted(ids, key=lambda text: tuple(map(int, text.split("-"))))
 
 
-async def test_a_feed_older_than_the_ring_goes_on_from_the_store(
-    swarm: Swarm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watching, "RING_EVENTS", 4)
-    monkeypatch.setattr(watching, "PAGE_EVENTS", 7)
+async def test_a_feed_older_than_the_ring_goes_on_from_the_store(swarm: Swarm) -> None:
     start = await swarm.store.position()
     live = swarm.hub.feed(None)
     waiting = subscribe(live)
