@@ -16,7 +16,9 @@ import pytest
 from store_samples import CHALLENGE
 
 from coordinator.storage.base import IdentityStore, Store, StoreServer
+from coordinator.storage.binaries import packaged_server_program
 from coordinator.storage.memory import MemoryStoreServer
+from coordinator.storage.open import open_store_server
 from coordinator.storage.redis import RedisStoreServer
 
 START_LIMIT_S = 10.0
@@ -100,10 +102,8 @@ async def store_server(request: pytest.FixtureRequest) -> AsyncIterator[StoreSer
         await redis_server._link.command("FLUSHALL")
         server = redis_server
     else:
-        from coordinator.storage.open import open_store_server
-
         folder = request.getfixturevalue("short_folder")
-        server = await open_store_server(None, folder / "data")
+        server = await open_store_server(None, folder / "data", program=packaged_server_program())
     yield server
     await server.close()
 

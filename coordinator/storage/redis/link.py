@@ -65,6 +65,7 @@ class Link:
     """
 
     def __init__(self, url: str, *, check_writable: Callable[[], None] | None = None) -> None:
+        self.url = url
         self._commands = _client(url, connections=CONNECTIONS_MAX, timeout_s=COMMAND_TIMEOUT_S)
         # Readers that wait must not use up the connections of those who work.
         self._waiting = _client(url, connections=BLOCKING_READS_MAX, timeout_s=None)

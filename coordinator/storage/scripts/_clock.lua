@@ -4,7 +4,10 @@
 -- NAMED_KEYS (how many those are) and EVENTS_KEPT.
 -- Uses K.meta (hash: now, epoch, run, counter) and, in emit, K.stream.
 
-local EPOCH_ORIGIN_H = 473352 -- hours from 1970 to 2024: an emptied store still starts a later epoch
+-- An emptied store knows no last epoch, so an epoch is at least the number of ten minutes since 2026 (they
+-- fit in a token's 21 bits until 2065), and its counter starts at the time within them.
+local EPOCH_UNIT_MS, EPOCH_ORIGIN_MS = 600000, 1767225600000
+local COUNTS_PER_MS = 64
 local TOKEN_SHIFT = 4294967296 -- a fencing token is epoch * 2^32 + counter, and fits in a double
 local now, epoch, last_event_id
 
@@ -24,14 +27,15 @@ local function peek()
   if seen[3] == run then
     return run, false
   end
-  epoch = math.max(epoch + 1, math.floor(now / 3600000) - EPOCH_ORIGIN_H)
+  epoch = math.max(epoch + 1, math.floor((now - EPOCH_ORIGIN_MS) / EPOCH_UNIT_MS))
   return run, true
 end
 
 local function begin()
   local run, is_new = peek()
   if is_new then
-    redis.call('HSET', K.meta, 'epoch', whole(epoch), 'run', run, 'counter', '0', 'now', whole(now))
+    redis.call('HSET', K.meta, 'epoch', whole(epoch), 'run', run, 'now', whole(now),
+      'counter', whole(now % EPOCH_UNIT_MS * COUNTS_PER_MS))
   end
 end
 
