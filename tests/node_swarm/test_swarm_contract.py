@@ -1,0 +1,453 @@
+"""What every swarm promises to a node, alone or behind a coordinator."""
+
+import dataclasses
+
+import pytest
+from autoresearch import errors, model
+from autoresearch.model import new_id
+from autoresearch.signing import SigningKey
+from swarm_samples import START, constant, hardware, hash_of, hypothesis, result
+
+from coordinator.config import Config
+from coordinator.server import running_coordinator
+from coordinator.storage.memory.server import MemoryStoreServer
+from node.swarm.address import open_channel, parse_address
+from node.swarm.grpc_client import GrpcSwarm, JoinTerms
+from node.swarm.protocol import Publication
+from node.swarm.solo import SoloSwarm
+
+
+@pytest.fixture(params=["solo", "grpc"])
+async def swarm(request, tmp_path, challenge):
+    if request.param == "solo":
+        alone = SoloSwarm(tmp_path / "solo.sqlite", challenge, SigningKey.generate().node_id)
+        yield alone
+        await alone.close()
+        return
+    config = Config(listen="127.0.0.1:0", data_dir=tmp_path)
+    async with running_coordinator(config, store=MemoryStoreServer(), challenges=[challenge]) as coordinator:
+        channel = open_channel(parse_address(coordinator.address))
+        terms = JoinTerms(name="bee", has_consented=True)
+        behind = GrpcSwarm(channel, coordinator.address, SigningKey.generate(), terms, node_version="0")
+        yield behind
+        await behind.close()
+
+
+class Worker:
+    """Plays a node: measures what it is told to."""
+
+    def __init__(self, swarm, challenge, session):
+        self.swarm = swarm
+        self.challenge = challenge
+        self.owner_id = session.owner_id
+
+    def experiment(self, source, *, experiment_id=None, parents=(), title="baseline", changes=()):
+        return model.Experiment(
+            experiment_id=experiment_id or new_id(),
+            challenge_id=self.challenge.challenge_id,
+            hypothesis=hypothesis(title, changes=changes),
+            source_hash=hash_of(source),
+            parents=parents,
+            node_id="n_1",
+            owner_id=self.owner_id,
+            hardware_class=hardware().hardware_class,
+            created_at=START,
+        )
+
+    def publication(self, made, source, *, lease, score=1.5, **parts):
+        harness = (
+            {"harness_version": self.challenge.harness_versions[0]} if self.challenge.harness_versions else {}
+        )
+        run = result(made, score=score, **harness, **parts)
+        return Publication(result=run, experiment=made, source=source, lease=lease)
+
+    async def next_task(self):
+        return await self.swarm.next_task(can_propose=True, can_train=True)
+
+    async def measure_baseline(self, task, score=1.5):
+        source = self.challenge.baseline_source.encode()
+        made = self.experiment(source, experiment_id=task.experiment_id)
+        return await self.swarm.publish(
+            self.publication(
+                made, source, lease=task.lease, score=score, purpose=model.Purpose.BASELINE, seed=task.seed
+            )
+        )
+
+    async def open_class(self):
+        for score in (1.500, 1.502, 1.498):
+            await self.measure_baseline(await self.next_task(), score)
+        task = await self.next_task()
+        assert isinstance(task, model.ExploreTask)
+        return task.parent
+
+    def edit(self, **values):
+        """The baseline with other constants, and the words for it."""
+        lines = self.challenge.baseline_source.splitlines(keepends=True)
+        for index, line in enumerate(lines):
+            name = line.split(" = ")[0]
+            if name in values:
+                lines[index] = f"{name} = {values.pop(name)}\n"
+        assert not values, "the baseline lacks these constants"
+        return "".join(lines).encode()
+
+    async def start(self, parent, *, claim_id=None, **values):
+        changes = tuple(constant(name, str(value)) for name, value in values.items())
+        title = ", ".join(f"set {name} to {value}" for name, value in values.items())
+        words = hypothesis(title, changes=changes)
+        verdict = await self.swarm.claim(claim_id or new_id(), words, parent.experiment_id)
+        assert isinstance(verdict, model.Granted), verdict
+        experiment_id = new_id()
+        source = self.edit(**values)
+        started = await self.swarm.start(verdict.lease, experiment_id, source)
+        made = self.experiment(
+            source, experiment_id=experiment_id, parents=(parent.experiment_id,), title=title, changes=changes
+        )
+        return started, made, source
+
+    async def explore(self, parent, *, score, **values):
+        started, made, source = await self.start(parent, **values)
+        publication = self.publication(made, source, lease=started.lease, score=score, seed=started.seed)
+        return await self.swarm.publish(publication)
+
+    async def replicate(self, task, *, candidate, control):
+        for experiment_id, purpose, score in (
+            (task.candidate_id, model.Purpose.VERIFY_CANDIDATE, candidate),
+            (task.control_id, model.Purpose.VERIFY_CONTROL, control),
+        ):
+            source = await self.swarm.source(experiment_id)
+            made = self.experiment(source, experiment_id=experiment_id, title="replication")
+            published = await self.swarm.publish(
+                self.publication(
+                    made,
+                    source,
+                    lease=task.lease,
+                    score=score,
+                    purpose=purpose,
+                    seed=task.seed,
+                    verification_id=task.verification_id,
+                )
+            )
+        return published
+
+
+@pytest.fixture
+async def worker(swarm, challenge):
+    session = await swarm.connect(hardware())
+    return Worker(swarm, challenge, session)
+
+
+async def test_session_names_challenge_and_terms(swarm, challenge):
+    session = await swarm.connect(hardware(), challenge.name)
+
+    assert session.challenge.challenge_id == challenge.challenge_id
+    assert session.challenge.baseline_source == challenge.baseline_source
+    assert session.best is None
+    assert 0 < session.heartbeat_interval_s < session.lease_ttl_s
+
+
+async def test_unknown_challenge_is_refused(swarm):
+    with pytest.raises(errors.UnknownChallenge):
+        await swarm.connect(hardware(), "chess")
+
+
+async def test_class_opens_with_three_runs_of_the_baseline(worker, swarm):
+    assert await swarm.best() is None
+
+    parent = await worker.open_class()
+
+    best = await swarm.best()
+    assert best.best.experiment_id == parent.experiment_id
+    assert best.best.level is model.Level.BASELINE
+    assert best.best.runs == 3
+    assert best.best.mean == pytest.approx(1.5)
+    assert best.source == worker.challenge.baseline_source.encode()
+
+
+async def test_published_result_can_be_published_again(worker):
+    task = await worker.next_task()
+    source = worker.challenge.baseline_source.encode()
+    made = worker.experiment(source, experiment_id=task.experiment_id)
+    publication = worker.publication(
+        made, source, lease=task.lease, purpose=model.Purpose.BASELINE, seed=task.seed
+    )
+
+    first = await worker.swarm.publish(publication)
+    second = await worker.swarm.publish(publication)
+
+    assert (first.is_repeat, second.is_repeat) == (False, True)
+    assert first.result_id == second.result_id == publication.result.result_id
+
+
+async def test_result_id_cannot_be_used_for_another_result(worker):
+    task = await worker.next_task()
+    source = worker.challenge.baseline_source.encode()
+    made = worker.experiment(source, experiment_id=task.experiment_id)
+    publication = worker.publication(
+        made, source, lease=task.lease, purpose=model.Purpose.BASELINE, seed=task.seed
+    )
+    await worker.swarm.publish(publication)
+
+    other = dataclasses.replace(publication.result, metrics={"val_bpb": 1.1})
+    with pytest.raises(errors.Conflict):
+        await worker.swarm.publish(dataclasses.replace(publication, result=other))
+
+
+async def test_claim_is_granted_once_and_repeats_bring_the_same_lease(worker):
+    parent = await worker.open_class()
+    words = hypothesis("set DEPTH to 3", changes=(constant("DEPTH", "3"),))
+    claim_id = new_id()
+
+    first = await worker.swarm.claim(claim_id, words, parent.experiment_id)
+    again = await worker.swarm.claim(claim_id, words, parent.experiment_id)
+
+    assert isinstance(first, model.Granted)
+    assert isinstance(again, model.Granted)
+    assert again.lease.fencing_token == first.lease.fencing_token
+
+
+async def test_claim_id_cannot_be_used_for_another_idea(worker):
+    parent = await worker.open_class()
+    claim_id = new_id()
+    await worker.swarm.claim(
+        claim_id, hypothesis("set DEPTH to 3", changes=(constant("DEPTH", "3"),)), parent.experiment_id
+    )
+
+    with pytest.raises(errors.Conflict):
+        await worker.swarm.claim(
+            claim_id, hypothesis("set DEPTH to 5", changes=(constant("DEPTH", "5"),)), parent.experiment_id
+        )
+
+
+async def test_edit_that_was_tried_is_a_duplicate_with_its_outcome(worker):
+    parent = await worker.open_class()
+    await worker.explore(parent, score=1.6, DEPTH=3)
+    same = hypothesis("a deeper model", changes=(constant("DEPTH", "2 + 1"),))
+
+    verdict = await worker.swarm.claim(new_id(), same, parent.experiment_id)
+
+    assert isinstance(verdict, model.Duplicate)
+    assert verdict.match.state is model.ExperimentState.COMPLETED
+    assert verdict.match.score == pytest.approx(1.6)
+    assert verdict.match.same_parent
+
+
+async def test_other_value_of_the_same_constant_is_granted_with_advice(worker):
+    parent = await worker.open_class()
+    await worker.explore(parent, score=1.6, DEPTH=3)
+    other = hypothesis("set DEPTH to 4", changes=(constant("DEPTH", "4"),))
+
+    verdict = await worker.swarm.claim(new_id(), other, parent.experiment_id)
+
+    assert isinstance(verdict, model.Granted)
+    assert any(trial.knob == "DEPTH" and trial.value == "3" for trial in verdict.advice.knobs)
+
+
+async def test_stated_retest_is_granted(worker):
+    parent = await worker.open_class()
+    await worker.explore(parent, score=1.6, DEPTH=3)
+    again = hypothesis("again", changes=(constant("DEPTH", "3"),), intent=model.Intent.RETEST)
+
+    assert isinstance(await worker.swarm.claim(new_id(), again, parent.experiment_id), model.Granted)
+
+
+async def test_claim_on_an_unknown_parent_is_not_found(worker):
+    await worker.open_class()
+
+    with pytest.raises(errors.NotFound):
+        await worker.swarm.claim(new_id(), hypothesis(), new_id())
+
+
+async def test_code_that_was_tried_under_other_words_is_refused(worker):
+    parent = await worker.open_class()
+    await worker.explore(parent, score=1.6, DEPTH=3)
+    words = hypothesis("something else entirely", changes=(constant("HEAD_DIM", "16"),))
+    verdict = await worker.swarm.claim(new_id(), words, parent.experiment_id)
+
+    refused = await worker.swarm.start(verdict.lease, new_id(), worker.edit(DEPTH=3) + b"\n# a comment\n")
+
+    assert isinstance(refused, model.StartRefused)
+    assert refused.match.title == "set DEPTH to 3"
+
+
+async def test_repeated_start_brings_the_same_seeds(worker):
+    parent = await worker.open_class()
+    words = hypothesis("set DEPTH to 3", changes=(constant("DEPTH", "3"),))
+    verdict = await worker.swarm.claim(new_id(), words, parent.experiment_id)
+    experiment_id = new_id()
+
+    first = await worker.swarm.start(verdict.lease, experiment_id, worker.edit(DEPTH=3))
+    again = await worker.swarm.start(verdict.lease, experiment_id, worker.edit(DEPTH=3))
+
+    assert isinstance(first, model.Started)
+    assert (first.seed, first.val_seed) == (again.seed, again.val_seed)
+
+
+async def test_released_claim_is_free_again_and_cannot_start(worker):
+    parent = await worker.open_class()
+    words = hypothesis("set DEPTH to 3", changes=(constant("DEPTH", "3"),))
+    verdict = await worker.swarm.claim(new_id(), words, parent.experiment_id)
+
+    await worker.swarm.release(verdict.lease, "changed my mind")
+    await worker.swarm.release(verdict.lease, "twice is fine")
+
+    with pytest.raises(errors.LeaseLost):
+        await worker.swarm.start(verdict.lease, new_id(), worker.edit(DEPTH=3))
+    assert isinstance(await worker.swarm.claim(new_id(), words, parent.experiment_id), model.Granted)
+
+
+async def test_live_claim_holds_its_edit_against_others(worker):
+    parent = await worker.open_class()
+    await worker.start(parent, DEPTH=3)
+    words = hypothesis("also DEPTH 3", changes=(constant("DEPTH", "3"),))
+
+    verdict = await worker.swarm.claim(new_id(), words, parent.experiment_id)
+
+    assert isinstance(verdict, model.Duplicate)
+    assert verdict.match.state is model.ExperimentState.RUNNING
+
+
+async def test_heartbeat_renews_what_is_held_and_names_what_is_lost(worker):
+    parent = await worker.open_class()
+    words = hypothesis("set DEPTH to 3", changes=(constant("DEPTH", "3"),))
+    verdict = await worker.swarm.claim(new_id(), words, parent.experiment_id)
+    gone = new_id()
+
+    beat = await worker.swarm.heartbeat([verdict.lease.claim_id, gone], "exploring")
+
+    assert [lease.claim_id for lease in beat.renewed] == [verdict.lease.claim_id]
+    assert beat.lost == (gone,)
+    assert beat.best_experiment_id == parent.experiment_id
+
+
+async def test_edit_that_does_not_gain_leaves_the_best(worker):
+    parent = await worker.open_class()
+
+    published = await worker.explore(parent, score=1.501, DEPTH=3)
+
+    assert published.state is model.ExperimentState.COMPLETED
+    assert published.best.experiment_id == parent.experiment_id
+
+
+async def test_gain_is_provisional_until_it_is_verified_in_pairs(worker):
+    parent = await worker.open_class()
+    won = await worker.explore(parent, score=1.40, DEPTH=3)
+
+    levels = [won.best.level]
+    for _ in range(8):
+        task = await worker.next_task()
+        if not isinstance(task, model.ReplicateTask):
+            break
+        assert task.control_id == parent.experiment_id
+        levels.append((await worker.replicate(task, candidate=1.40, control=1.50)).best.level)
+
+    best = (await worker.swarm.best()).best
+    assert levels[0] is model.Level.PROVISIONAL
+    assert best.level is model.Level.SELF_REPLICATED
+    assert best.runs == 3
+    assert best.mean == pytest.approx(1.40)
+
+
+async def test_gain_that_reruns_do_not_show_is_refuted_and_the_best_returns(worker):
+    parent = await worker.open_class()
+    lucky = await worker.explore(parent, score=1.45, DEPTH=3)
+
+    for _ in range(3):
+        await worker.replicate(await worker.next_task(), candidate=1.51, control=1.50)
+
+    best = (await worker.swarm.best()).best
+    page = await worker.swarm.experiments(model.ExperimentQuery(state=model.ExperimentState.REFUTED))
+    assert lucky.best.level is model.Level.PROVISIONAL
+    assert best.experiment_id == parent.experiment_id
+    assert [summary.experiment.hypothesis.title for summary in page.experiments] == ["set DEPTH to 3"]
+    assert isinstance(await worker.next_task(), model.ExploreTask)
+
+
+async def test_crash_is_kept_and_not_tried_again(worker):
+    parent = await worker.open_class()
+    started, made, source = await worker.start(parent, DEPTH=3)
+    crashed = worker.publication(
+        made,
+        source,
+        lease=started.lease,
+        seed=started.seed,
+        outcome=model.Outcome.CRASHED,
+        metrics={},
+        crash_kind="exception",
+        reason="shapes do not match",
+    )
+
+    published = await worker.swarm.publish(crashed)
+    again = hypothesis("once more", changes=(constant("DEPTH", "3"),))
+
+    assert published.state is model.ExperimentState.CRASHED
+    assert isinstance(await worker.swarm.claim(new_id(), again, parent.experiment_id), model.Duplicate)
+
+
+async def test_result_that_cannot_be_true_is_refused(worker):
+    parent = await worker.open_class()
+    started, made, source = await worker.start(parent, DEPTH=3)
+
+    with pytest.raises(errors.InvalidArgument):
+        await worker.swarm.publish(
+            worker.publication(made, source, lease=started.lease, score=-1.0, seed=started.seed)
+        )
+
+
+async def test_listing_filters_orders_and_pages(worker):
+    parent = await worker.open_class()
+    await worker.explore(parent, score=1.60, DEPTH=3)
+    await worker.explore(parent, score=1.55, DEPTH=5)
+    await worker.explore(parent, score=1.70, DEPTH=6)
+
+    best = await worker.swarm.experiments(model.ExperimentQuery(text="depth"))
+    newest = model.ExperimentQuery(text="DEPTH", order=model.ExperimentOrder.NEWEST, limit=2)
+    first = await worker.swarm.experiments(newest)
+    rest = await worker.swarm.experiments(dataclasses.replace(newest, cursor=first.next_cursor))
+
+    assert [summary.score for summary in best.experiments] == [1.55, 1.60, 1.70]
+    assert best.total == 3
+    assert [summary.score for summary in (*first.experiments, *rest.experiments)] == [1.70, 1.55, 1.60]
+    assert rest.next_cursor == ""
+    assert best.experiments[0].delta == pytest.approx(0.05)
+
+
+async def test_code_is_there_by_its_experiment(worker):
+    parent = await worker.open_class()
+    _, made, source = await worker.start(parent, DEPTH=3)
+
+    assert await worker.swarm.source(made.experiment_id) == source
+    with pytest.raises(errors.NotFound):
+        await worker.swarm.source(new_id())
+
+
+async def test_proposed_idea_becomes_a_task_and_is_done_once(worker):
+    parent = await worker.open_class()
+    hypothesis_id = new_id()
+    words = hypothesis("try DEPTH 3", changes=(constant("DEPTH", "3"),))
+    await worker.swarm.propose(hypothesis_id, words, None, None)
+    await worker.swarm.propose(hypothesis_id, words, None, None)
+
+    task = await worker.next_task()
+    verdict = await worker.swarm.claim(
+        new_id(), task.hypothesis, parent.experiment_id, queued_claim_id=task.lease.claim_id
+    )
+    experiment_id = new_id()
+    source = worker.edit(DEPTH=3)
+    started = await worker.swarm.start(verdict.lease, experiment_id, source)
+    made = worker.experiment(source, experiment_id=experiment_id, parents=(parent.experiment_id,))
+    await worker.swarm.publish(
+        worker.publication(made, source, lease=started.lease, score=1.6, seed=started.seed)
+    )
+
+    assert isinstance(task, model.QueuedTask)
+    assert (task.hypothesis_id, task.hypothesis.title) == (hypothesis_id, "try DEPTH 3")
+    assert isinstance(await worker.next_task(), model.ExploreTask)
+
+
+async def test_hypothesis_id_cannot_be_used_for_another_idea(worker):
+    await worker.open_class()
+    hypothesis_id = new_id()
+    await worker.swarm.propose(hypothesis_id, hypothesis("one"), None, None)
+
+    with pytest.raises(errors.Conflict):
+        await worker.swarm.propose(hypothesis_id, hypothesis("two"), None, None)
