@@ -61,6 +61,7 @@ class EditIndex:
 
     def __init__(self) -> None:
         self._edits: dict[ExperimentId, TriedEdit] = {}
+        self._skipped: set[ExperimentId] = set()
         self._by: dict[tuple[HardwareClass, str, str], dict[ExperimentId, None]] = defaultdict(dict)
 
     def __len__(self) -> int:
@@ -84,7 +85,15 @@ class EditIndex:
 
     def unread(self) -> tuple[ExperimentId, ...]:
         """Experiments whose code has not been read yet, latest first."""
-        return tuple(key for key, edit in reversed(self._edits.items()) if not edit.is_read)
+        return tuple(
+            key
+            for key, edit in reversed(self._edits.items())
+            if not edit.is_read and key not in self._skipped
+        )
+
+    def skip(self, experiment_id: ExperimentId) -> None:
+        """Its code cannot be read; its words are all there is."""
+        self._skipped.add(experiment_id)
 
     def same_file(self, hardware_class: HardwareClass, signature: str) -> tuple[TriedEdit, ...]:
         """Experiments whose files do the same, oldest first."""

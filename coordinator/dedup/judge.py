@@ -91,7 +91,9 @@ class Judge:
         same = self._index.same_changes(question.hardware_class, canonical.key)
         # Constants say all that an edit does; a mechanism in the same words may be built another way.
         if not canonical.mechanisms and not canonical.foreign:
-            verdict = self._duplicate(question, same, Level.WORDS)
+            # What an experiment said and did not do blocks nobody.
+            did = [edit for edit in same if edit.code_key == canonical.key]
+            verdict = self._duplicate(question, did, Level.WORDS)
             if verdict is not None:
                 return verdict
         return self._ask(question, same, Level.WORDS)
@@ -100,6 +102,10 @@ class Judge:
         self, question: Question, reading: CodeReading, *, own_id: ExperimentId | None = None
     ) -> Verdict:
         """Judges code; ``own_id`` is the asking experiment itself, in case it is known already."""
+        if reading.edit is not None and reading.edit.is_empty:
+            return Verdict(
+                ruling=Ruling.DUPLICATE, level=Level.FILE, match=question.parent_id, same_parent=True
+            )
         same_file = self._others(
             self._index.same_file(question.hardware_class, reading.file_signature), own_id
         )

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from autoresearch.challenge import Challenge
+import asyncio
+from collections.abc import Awaitable, Callable
+
 from coordinator.services.claiming import Claiming
+from coordinator.services.context import ChallengeContext
+from coordinator.services.following import Caretaker, Follower
 from coordinator.services.ideas import Ideas
 from coordinator.services.leaderboard import Leaderboard
 from coordinator.services.publishing import Publishing
-from coordinator.storage.base import Store
+from coordinator.storage.base import StoreHealth
 
 
 class ChallengeServices:
     """One challenge: its store and what can be done with it."""
 
-    challenge: Challenge
-    store: Store
-    claiming: Claiming
-    publishing: Publishing
-    ideas: Ideas
-    leaderboard: Leaderboard
+    def __init__(self, context: ChallengeContext, health: Callable[[], Awaitable[StoreHealth]]) -> None:
+        self.context = context
+        self.challenge = context.challenge
+        self.store = context.store
+        self.claiming = Claiming(context)
+        self.publishing = Publishing(context)
+        self.ideas = Ideas(context)
+        self.leaderboard = Leaderboard(context, health)
+        self.follower = Follower(context)
+        self.caretaker = Caretaker(context, self.follower)
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Rebuilds the indexes from the store and starts the follower and the reaper."""
+        """Rebuilds the indexes from the store and starts the follower and the caretaker."""
+        await self.store.put_source(self.context.baseline_source())
+        await self.follower.rebuild()
+        self._tasks = [
+            asyncio.create_task(self.follower.follow(), name="follower"),
+            asyncio.create_task(self.caretaker.run(), name="caretaker"),
+        ]
 
     async def close(self) -> None:
         """Ends the background tasks."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

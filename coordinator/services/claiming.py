@@ -1,23 +1,79 @@
-"""May this be tried? Tasks, claims and starts: judged before anybody spends tokens or a GPU."""
+"""May this be tried? Claims and starts: judged before anybody spends tokens or a GPU."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+
+from autoresearch.errors import Conflict, InvalidArgument, LeaseLost, LimitExceeded
+from autoresearch.limits import check_hypothesis, check_line, check_source, check_uuid
 from autoresearch.model import (
+    NAME_LIMIT_CHARS,
+    RATIONALE_LIMIT_CHARS,
+    Advice,
     ClaimId,
     ClaimVerdict,
+    Duplicate,
+    Experiment,
     ExperimentId,
+    Granted,
+    HardwareClass,
     Hypothesis,
+    Lease,
+    NearMatch,
+    NeedsDistinction,
     Node,
+    SourceHash,
+    Started,
+    StartRefused,
     StartVerdict,
     Task,
 )
+
+from coordinator.dedup.code import SourceText
+from coordinator.dedup.judge import Question, Ruling, Verdict
+from coordinator.services.advice import Adviser
+from coordinator.services.context import ChallengeContext
+from coordinator.services.leases import Held
+from coordinator.services.notes import TaskNote, dump_note, seeds_of
+from coordinator.services.reading import (
+    WordReader,
+    code_keys,
+    mismatches,
+    stated_key,
+    tried_edit,
+)
+from coordinator.services.tasks import Tasks
+from coordinator.storage.base import (
+    ClaimGone,
+    ClaimIdTaken,
+    ClaimKind,
+    ClaimRequest,
+    ExperimentIdTaken,
+    KeyHeld,
+    KeyTried,
+    NewSource,
+    TooManyClaims,
+)
+
+CLAIMS_RETRY_S = 5.0
+SAME_ELSEWHERE = "the same edit was tried on another parent: {}"
+QUESTION = "{} is the same {}, tried {}: say why yours differs, or pick another"
 
 
 class Claiming:
     """Hands out tasks and leases. An error is never a grant."""
 
+    def __init__(self, context: ChallengeContext) -> None:
+        self._c = context
+        self._words = WordReader()
+        self._adviser = Adviser(context.index, context.index, context.catalog, context.rules)
+        self._tasks = Tasks(context)
+
     async def next_task(self, caller: Node, *, can_propose: bool, can_train: bool) -> Task:
         """What the caller does next; exclusive tasks come with a lease."""
+        check_connected(caller)
+        return await self._tasks.next_task(caller, can_propose=can_propose, can_train=can_train)
 
     async def claim(
         self,
@@ -36,6 +92,34 @@ class Claiming:
             Conflict: the claim id was used for something else.
             LimitExceeded: the caller holds too many live claims.
         """
+        check_uuid(claim_id, "claim_id")
+        check_hypothesis(hypothesis)
+        check_connected(caller)
+        question = Question(hardware_class=caller.hardware_class, parent_id=parent_id, hypothesis=hypothesis)
+        parent = await self._c.source_of(parent_id, caller.hardware_class)
+        stated = await self._words.read(hypothesis, parent)
+        fingerprint = _fingerprint(hypothesis, parent_id, queued_claim_id)
+        advice = self._adviser.advise(caller.hardware_class, parent_id, stated.knobs, hypothesis.title)
+        verdict = self._c.judge.judge_words(question, stated.canonical)
+        if verdict.ruling is not Ruling.NEW and not await self._is_repeat(claim_id, caller, fingerprint):
+            await self._settle_idea(queued_claim_id, verdict)
+            return self._words_verdict(verdict, question, advice)
+        signature = (await self._c.reader.read(parent)).file_signature
+        note = await self._note(caller, queued_claim_id)
+        request = ClaimRequest(
+            claim_id=claim_id,
+            node_id=caller.node_id,
+            owner_id=caller.owner_id,
+            hardware_class=caller.hardware_class,
+            kind=ClaimKind.HYPOTHESIS,
+            keys=(stated_key(stated, signature, hypothesis),),
+            fingerprint=fingerprint,
+            hypothesis=hypothesis,
+            parent_id=parent_id,
+            takes_over=queued_claim_id,
+            note=dump_note(note),
+        )
+        return await self._take(request, advice)
 
     async def start(
         self,
@@ -53,8 +137,193 @@ class Claiming:
             LeaseLost: the claim expired, was released or belongs to another.
             Conflict: the experiment id was used for something else.
         """
+        check_uuid(experiment_id, "experiment_id")
+        check_source(source)
+        held = await self._held(caller, claim_id)
+        hypothesis, parent_id = held.request.hypothesis, held.request.parent_id
+        if held.request.kind is not ClaimKind.HYPOTHESIS or hypothesis is None or parent_id is None:
+            raise InvalidArgument(f"claim {claim_id} is a task's; only a claimed hypothesis is started")
+        hardware_class = held.request.hardware_class
+        parent = await self._c.source_of(parent_id, hardware_class)
+        code = SourceText(source_hash=hash_of(source), text=source.decode())
+        reading = await self._c.reader.read(code, parent)
+        stated = await self._words.read(hypothesis, parent)
+        question = Question(hardware_class=hardware_class, parent_id=parent_id, hypothesis=hypothesis)
+        verdict = self._c.judge.judge_code(question, reading, own_id=experiment_id)
+        if verdict.ruling is Ruling.DUPLICATE:
+            await self._end(held, fencing_token)
+            return self._refused(verdict, question)
+        flags = mismatches(reading, stated)
+        if verdict.ruling is Ruling.ASK:
+            flags = (*flags, SAME_ELSEWHERE.format(verdict.match))
+        experiment = Experiment(
+            experiment_id=experiment_id,
+            challenge_id=self._c.challenge.challenge_id,
+            hypothesis=hypothesis,
+            source_hash=code.source_hash,
+            parents=(parent_id,),
+            node_id=caller.node_id,
+            owner_id=caller.owner_id,
+            hardware_class=hardware_class,
+            created_at=self._c.clock(),
+            flags=flags,
+        )
+        outcome = await self._c.store.start(
+            claim_id,
+            fencing_token,
+            keys=code_keys(reading),
+            experiment=experiment,
+            source=NewSource(source_hash=code.source_hash, text=source, parent_hash=parent.source_hash),
+            ttl_s=self._c.settings.lease_ttl_s,
+            memory_mb=self._c.sessions.memory_mb(caller.node_id),
+        )
+        if isinstance(outcome, KeyHeld | KeyTried):
+            return self._refused_by_store(outcome, question)
+        lease = _lease_or_raise(outcome, claim_id, experiment_id)
+        self._c.sources.keep(code)
+        self._c.catalog.put_started(experiment)
+        self._c.index.put(tried_edit(experiment, stated, reading))
+        self._c.leases.put(
+            replace(held, experiment_id=experiment_id, experiment=experiment, blocked=code_keys(reading))
+        )
+        seeds = seeds_of(held.note, code.source_hash, experiment_id)
+        return Started(lease=lease, seed=seeds.train, val_seed=seeds.val, flags=flags)
 
-    async def release(
-        self, caller: Node, *, claim_id: ClaimId, fencing_token: int, reason: str
-    ) -> bool:
+    async def release(self, caller: Node, *, claim_id: ClaimId, fencing_token: int, reason: str) -> bool:
         """Gives a claim back; False if it was not held."""
+        check_line(reason[:NAME_LIMIT_CHARS], "reason", limit=RATIONALE_LIMIT_CHARS)
+        was_held = await self._c.store.release(claim_id, caller.node_id, fencing_token)
+        if was_held:
+            await self._forget(claim_id)
+        return was_held
+
+    async def _take(self, request: ClaimRequest, advice: Advice) -> ClaimVerdict:
+        outcome = await self._c.store.claim(
+            request,
+            ttl_s=self._c.settings.lease_ttl_s,
+            max_live=self._c.settings.claims_per_node,
+            memory_mb=self._c.sessions.memory_mb(request.node_id),
+        )
+        match outcome:
+            case Lease():
+                # This may repeat an older grant, whose note stands: Start asks the store for it.
+                self._c.leases.forget(request.claim_id)
+                return Granted(lease=outcome, advice=advice)
+            case KeyHeld():
+                self._c.tally.duplicates_stopped += 1
+                return Duplicate(match=self._adviser.held(outcome), level=outcome.key.kind, advice=advice)
+            case KeyTried():
+                self._c.tally.duplicates_stopped += 1
+                match = self._tried_match(outcome, request.parent_id)
+                return Duplicate(match=match, level=outcome.key.kind, advice=advice)
+            case ClaimIdTaken():
+                raise Conflict(f"claim id {request.claim_id} was used for another claim; make a new one")
+            case TooManyClaims(live=live):
+                raise LimitExceeded(
+                    f"this node holds {live} claims; finish or release one first",
+                    retry_after_s=CLAIMS_RETRY_S,
+                )
+
+    def _tried_match(self, tried: KeyTried, parent_id: ExperimentId | None) -> NearMatch:
+        return self._adviser.match(tried.experiment_id, parent_id or ExperimentId(""))
+
+    def _words_verdict(
+        self, verdict: Verdict, question: Question, advice: Advice
+    ) -> Duplicate | NeedsDistinction:
+        match = self._match(verdict, question)
+        if verdict.ruling is Ruling.DUPLICATE:
+            self._c.tally.duplicates_stopped += 1
+            return Duplicate(match=match, level=str(verdict.level), advice=advice)
+        where = "on the same parent" if verdict.same_parent else "on another parent"
+        return NeedsDistinction(
+            match=match,
+            question=QUESTION.format(match.title or match.experiment_id, "idea", where),
+            advice=advice,
+        )
+
+    def _refused(self, verdict: Verdict, question: Question) -> StartRefused:
+        self._c.tally.duplicates_stopped += 1
+        return StartRefused(match=self._match(verdict, question), level=str(verdict.level))
+
+    def _refused_by_store(self, outcome: KeyHeld | KeyTried, question: Question) -> StartRefused:
+        self._c.tally.duplicates_stopped += 1
+        if isinstance(outcome, KeyHeld):
+            return StartRefused(match=self._adviser.held(outcome), level=outcome.key.kind)
+        match = self._tried_match(outcome, question.parent_id)
+        return StartRefused(match=match, level=outcome.key.kind)
+
+    def _match(self, verdict: Verdict, question: Question) -> NearMatch:
+        return self._adviser.match(
+            verdict.match or question.parent_id, question.parent_id, same_parent=verdict.same_parent
+        )
+
+    async def _is_repeat(self, claim_id: ClaimId, caller: Node, fingerprint: str) -> bool:
+        """True if this very claim lives: its repeat gets the same grant, whatever was tried since."""
+        record = await self._c.store.get_claim(claim_id)
+        return (
+            record is not None
+            and record.request.node_id == caller.node_id
+            and record.request.fingerprint == fingerprint
+            and record.lease.expires_at > self._c.clock()
+        )
+
+    async def _note(self, caller: Node, queued_claim_id: ClaimId | None) -> TaskNote:
+        queued = await self._c.leases.find(queued_claim_id) if queued_claim_id else None
+        if queued is None or queued.request.node_id != caller.node_id:
+            return TaskNote()
+        return TaskNote(idea=queued.note.idea)
+
+    async def _settle_idea(self, queued_claim_id: ClaimId | None, verdict: Verdict) -> None:
+        """An idea that turns out to be tried already leaves the queue."""
+        if queued_claim_id is None or verdict.ruling is not Ruling.DUPLICATE:
+            return
+        queued = await self._c.leases.find(queued_claim_id)
+        if queued is not None and queued.note.idea is not None:
+            await self._c.store.remove_idea(queued.note.idea)
+
+    async def _held(self, caller: Node, claim_id: ClaimId) -> Held:
+        held = await self._c.leases.find(claim_id)
+        if held is None or held.request.node_id != caller.node_id:
+            raise LeaseLost(f"claim {claim_id} is not held by this node; claim again")
+        return held
+
+    async def _end(self, held: Held, fencing_token: int) -> None:
+        await self._c.store.release(held.request.claim_id, held.request.node_id, fencing_token)
+        await self._forget(held.request.claim_id)
+
+    async def _forget(self, claim_id: ClaimId) -> None:
+        self._c.leases.end(claim_id)
+        held = self._c.leases.known(claim_id)
+        if held is not None and held.experiment_id is not None:
+            await self._c.find_record(held.experiment_id)
+
+
+def check_connected(caller: Node) -> HardwareClass:
+    """The caller's class. Raises InvalidArgument for a node that never said what it runs on."""
+    if not caller.hardware_class:
+        raise InvalidArgument("this node has not said what hardware it runs on; call Connect first")
+    return caller.hardware_class
+
+
+def hash_of(source: bytes) -> SourceHash:
+    """``sha256:`` and the hex digest of a source's bytes."""
+    return SourceHash("sha256:" + hashlib.sha256(source).hexdigest())
+
+
+def _fingerprint(hypothesis: Hypothesis, parent_id: ExperimentId, queued_claim_id: ClaimId | None) -> str:
+    text = repr((hypothesis, parent_id, queued_claim_id))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _lease_or_raise(
+    outcome: Lease | ClaimGone | ExperimentIdTaken, claim_id: ClaimId, experiment_id: ExperimentId
+) -> Lease:
+    match outcome:
+        case Lease():
+            return outcome
+        case ClaimGone():
+            raise LeaseLost(f"claim {claim_id} expired, was released or belongs to another; claim again")
+        case ExperimentIdTaken():
+            raise Conflict(
+                f"experiment id {experiment_id} was used for other code or another claim; make a new one"
+            )

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from autoresearch.errors import LimitExceeded
+from autoresearch.limits import check_hypothesis, check_source, check_uuid
 from autoresearch.model import ExperimentId, Hypothesis, HypothesisId, Idea, Node
+
+from coordinator.dedup.code import SourceText
+from coordinator.services.claiming import hash_of
+from coordinator.services.context import ChallengeContext
+from coordinator.storage.base import NewSource
+
+IDEAS_SHOWN_LIMIT = 100
+SHARE_RETRY_S = 60.0
 
 
 class Ideas:
     """The queue of one challenge."""
+
+    def __init__(self, context: ChallengeContext) -> None:
+        self._c = context
 
     async def propose(
         self,
@@ -20,10 +33,39 @@ class Ideas:
         """Queues an idea; True if this is a repeat.
 
         Raises:
-            InvalidArgument: a limit is broken.
+            InvalidArgument: a limit is broken, or the source is not Python.
             Conflict: the id was used for another idea.
             LimitExceeded: the caller's share of the queue is full.
         """
+        check_uuid(hypothesis_id, "hypothesis_id")
+        check_hypothesis(hypothesis)
+        if origin_experiment_id is not None:
+            check_uuid(origin_experiment_id, "origin_experiment_id")
+        code = await self._code(source) if source is not None else None
+        idea = Idea(
+            hypothesis_id=hypothesis_id,
+            hypothesis=hypothesis,
+            node_id=caller.node_id,
+            proposed_at=self._c.clock(),
+            origin_experiment_id=origin_experiment_id,
+            source_hash=code.source_hash if code else None,
+        )
+        share = self._c.settings.ideas_per_node
+        is_new = await self._c.store.enqueue(idea, code, max_per_node=share)
+        if is_new is None:
+            raise LimitExceeded(
+                f"{share} ideas of this node wait already; propose again when some were tried",
+                retry_after_s=SHARE_RETRY_S,
+            )
+        return not is_new
 
     async def list_ideas(self) -> tuple[Idea, ...]:
         """Waiting ideas, next first."""
+        return await self._c.store.list_ideas(limit=IDEAS_SHOWN_LIMIT)
+
+    async def _code(self, source: bytes) -> NewSource:
+        """The code, which must be readable: nobody should lease what cannot be judged."""
+        check_source(source)
+        source_hash = hash_of(source)
+        await self._c.reader.read(SourceText(source_hash=source_hash, text=source.decode()))
+        return NewSource(source_hash=source_hash, text=source, parent_hash=self._c.baseline.source_hash)

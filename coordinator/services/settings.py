@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSettings:
-    """Durations in seconds; counts are caps per node unless they say otherwise."""
+    """Durations in seconds; counts are caps per node unless they say otherwise.
+
+    ``view_refresh_s`` is how old this process's picture of active nodes and live leases may be.
+    """
 
     version: str
     is_enrolment_open: bool = True
@@ -17,3 +20,5 @@ class ServiceSettings:
     ideas_per_node: int = 16
     judge_workers: int = 1
     judge_limit_s: float = 5.0
+    view_refresh_s: float = 1.0
+    reap_interval_s: float = 5.0

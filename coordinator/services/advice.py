@@ -1,0 +1,108 @@
+"""What every answer to a claim brings: the nearest tried experiments, and what is known of its knobs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from autoresearch.errors import NotFound
+from autoresearch.model import (
+    NEAREST_LIMIT,
+    Advice,
+    ExperimentId,
+    ExperimentState,
+    HardwareClass,
+    KnobTrial,
+    NearMatch,
+)
+
+from coordinator.dedup.index import EditIndex, Neighbours
+from coordinator.domain.class_state import Rules
+from coordinator.services.catalog import Catalog
+from coordinator.storage.base import KeyHeld
+
+KNOBS_LIMIT = 8
+VALUES_LIMIT = 32
+"""Values told per constant, the latest tried first."""
+
+
+class Adviser:
+    """Answers from memory alone."""
+
+    def __init__(self, index: EditIndex, neighbours: Neighbours, catalog: Catalog, rules: Rules) -> None:
+        self._index = index
+        self._neighbours = neighbours
+        self._catalog = catalog
+        self._rules = rules
+
+    def advise(
+        self,
+        hardware_class: HardwareClass,
+        parent_id: ExperimentId,
+        knobs: Mapping[str, str],
+        title: str,
+    ) -> Advice:
+        """Neighbours of an idea and the history of the constants that it turns."""
+        near = self._neighbours.nearest(hardware_class, knobs, title, limit=NEAREST_LIMIT)
+        trials = [trial for knob in list(knobs)[:KNOBS_LIMIT] for trial in self._trials(hardware_class, knob)]
+        return Advice(
+            nearest=tuple(self.match(experiment_id, parent_id) for experiment_id in near),
+            knobs=tuple(trials),
+        )
+
+    def match(
+        self, experiment_id: ExperimentId, parent_id: ExperimentId, *, same_parent: bool | None = None
+    ) -> NearMatch:
+        """One tried experiment with how it went."""
+        try:
+            summary = self._catalog.summary(experiment_id)
+        except NotFound:
+            return NearMatch(
+                experiment_id=experiment_id,
+                title="",
+                state=ExperimentState.COMPLETED,
+                score=None,
+                delta=None,
+                same_parent=bool(same_parent),
+                reason="was tried before",
+            )
+        experiment = summary.experiment
+        is_same = experiment.parent == parent_id if same_parent is None else same_parent
+        return NearMatch(
+            experiment_id=experiment_id,
+            title=experiment.hypothesis.title,
+            state=summary.state,
+            score=summary.score,
+            delta=summary.delta,
+            same_parent=is_same,
+            reason=summary.reason,
+        )
+
+    def held(self, held: KeyHeld) -> NearMatch:
+        """An edit that another claim holds at this moment; it has no id before it has started."""
+        return NearMatch(
+            experiment_id=held.experiment_id or ExperimentId(""),
+            title=held.title,
+            state=ExperimentState.RUNNING,
+            score=None,
+            delta=None,
+            same_parent=True,
+            reason=f"node {held.node_id} is trying it now",
+        )
+
+    def _trials(self, hardware_class: HardwareClass, knob: str) -> list[KnobTrial]:
+        counts: dict[str, int] = defaultdict(int)
+        deltas: dict[str, float] = {}
+        for edit in self._index.with_knob(hardware_class, knob):
+            value = edit.knobs[knob]
+            if value not in counts and len(counts) >= VALUES_LIMIT:
+                continue
+            counts[value] += 1
+            entry = self._catalog.entry(edit.experiment_id)
+            delta = self._catalog.summary(edit.experiment_id).delta if entry else None
+            if delta is not None and (value not in deltas or self._rules.gain(delta, deltas[value]) > 0):
+                deltas[value] = delta
+        return [
+            KnobTrial(knob=knob, value=value, trials=count, best_delta=deltas.get(value))
+            for value, count in counts.items()
+        ]

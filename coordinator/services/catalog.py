@@ -1,0 +1,287 @@
+"""Every experiment of a challenge as readers see it, in memory: no listing asks the store.
+
+Rebuilt from the store at the start, then kept current by this process's own writes and by the events of
+the others'.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from autoresearch.errors import InvalidArgument, NotFound
+from autoresearch.limits import PAGE_LIMIT
+from autoresearch.model import (
+    Experiment,
+    ExperimentId,
+    ExperimentOrder,
+    ExperimentPage,
+    ExperimentQuery,
+    ExperimentState,
+    ExperimentSummary,
+    HardwareClass,
+    Position,
+    Result,
+    ResultId,
+)
+
+from coordinator.domain.class_state import ClassState, Rules, Standing
+from coordinator.domain.ranking import Run, Score, best_first, run_of, score_of
+from coordinator.storage.base import ExperimentRecord
+
+REFERENCE_CHARS_MIN = 6
+REPLICATES = "replicates:"
+"""Flag of an experiment whose file does the same as another's: its runs count for that one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One experiment with its runs; ``as_of`` is the position of the last own write about it."""
+
+    experiment: Experiment
+    state: ExperimentState
+    reason: str = ""
+    runs: tuple[Run, ...] = ()
+    result_ids: frozenset[ResultId] = frozenset()
+    as_of: Position | None = None
+
+
+class Catalog:
+    """The read index of one challenge."""
+
+    def __init__(self, rules: Rules, metric_name: str) -> None:
+        self._rules = rules
+        self._metric_name = metric_name
+        self._entries: dict[ExperimentId, Entry] = {}
+        self._best: list[tuple[float, ExperimentId]] = []
+        self._best_key: dict[ExperimentId, tuple[float, ExperimentId]] = {}
+        self._oldest: list[ExperimentId] = []
+        self._replicas: dict[ExperimentId, set[ExperimentId]] = defaultdict(set)
+        self._classes: dict[HardwareClass, ClassState] = {}
+        self._standings: dict[ExperimentId, Standing] = {}
+        self._per_class: Counter[HardwareClass] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put_record(self, record: ExperimentRecord) -> None:
+        """What the store says of an experiment."""
+        runs = (run_of(result, self._metric_name) for result in record.results)
+        known = self._entries.get(record.experiment.experiment_id)
+        self._put(
+            Entry(
+                experiment=record.experiment,
+                state=record.state,
+                reason=record.reason,
+                runs=tuple(run for run in runs if run is not None),
+                result_ids=frozenset(result.result_id for result in record.results),
+                as_of=known.as_of if known else None,
+            )
+        )
+
+    def put_started(self, experiment: Experiment) -> None:
+        """An experiment that has begun; nothing if it is known."""
+        if experiment.experiment_id not in self._entries:
+            self._put(Entry(experiment=experiment, state=ExperimentState.RUNNING))
+
+    def add_result(
+        self,
+        experiment: Experiment,
+        result: Result,
+        *,
+        state: ExperimentState | None,
+        reason: str,
+        position: Position,
+    ) -> None:
+        """A result that the store has just taken; nothing if it is counted already."""
+        entry = self._entries.get(experiment.experiment_id) or Entry(
+            experiment=experiment, state=ExperimentState.RUNNING
+        )
+        if result.result_id in entry.result_ids:
+            return
+        run = run_of(result, self._metric_name)
+        self._put(
+            replace(
+                entry,
+                state=state or entry.state,
+                reason=reason if state else entry.reason,
+                runs=(*entry.runs, run) if run else entry.runs,
+                result_ids=entry.result_ids | {result.result_id},
+                as_of=position,
+            )
+        )
+
+    def mark(self, experiment_id: ExperimentId, state: ExperimentState, reason: str) -> None:
+        """A state that a class update has set."""
+        entry = self._entries.get(experiment_id)
+        if entry is not None:
+            self._put(replace(entry, state=state, reason=reason))
+
+    def set_class(self, state: ClassState) -> None:
+        """What is known of a class's bests: levels and spread."""
+        before = self._classes.get(state.hardware_class)
+        if before is not None:
+            for experiment_id in before.standings:
+                self._standings.pop(experiment_id, None)
+        self._classes[state.hardware_class] = state
+        self._standings.update(state.standings)
+
+    def classes(self) -> tuple[ClassState, ...]:
+        """Every class that is known."""
+        return tuple(self._classes.values())
+
+    def count(self, hardware_class: HardwareClass) -> int:
+        """How many experiments a class has."""
+        return self._per_class[hardware_class]
+
+    def entry(self, experiment_id: ExperimentId) -> Entry | None:
+        """One experiment as it is kept."""
+        return self._entries.get(experiment_id)
+
+    def state_of(self, experiment_id: ExperimentId) -> ExperimentState | None:
+        """How an experiment stands; None if it is unknown."""
+        entry = self._entries.get(experiment_id)
+        return entry.state if entry else None
+
+    def score_of(self, experiment_id: ExperimentId) -> Score | None:
+        """An experiment's score, its replications included."""
+        entry = self._entries.get(experiment_id)
+        return self._score(entry) if entry else None
+
+    def summary(self, experiment_id: ExperimentId) -> ExperimentSummary:
+        """One experiment. Raises NotFound."""
+        entry = self._entries.get(experiment_id)
+        if entry is None:
+            raise NotFound(f"there is no experiment {experiment_id}")
+        score = self._score(entry)
+        standing = self._standings.get(experiment_id)
+        return ExperimentSummary(
+            experiment=entry.experiment,
+            state=entry.state,
+            score=score.mean if score else None,
+            interval=score.interval if score else None,
+            runs=score.runs if score else 0,
+            delta=self._delta(entry, score),
+            level=standing.level if standing else None,
+            confirmed_by=standing.confirmed_by if standing else (),
+            reason=entry.reason,
+        )
+
+    def resolve(self, reference: str) -> ExperimentId:
+        """The id that a reference means: itself, its start or its end.
+
+        Raises:
+            NotFound: no experiment has it.
+            InvalidArgument: it is too short, or several experiments have it.
+        """
+        if ExperimentId(reference) in self._entries:
+            return ExperimentId(reference)
+        if len(reference) < REFERENCE_CHARS_MIN:
+            raise InvalidArgument(
+                f"{reference!r} is too short for an experiment; give {REFERENCE_CHARS_MIN} characters or more"
+            )
+        found = [key for key in self._entries if key.startswith(reference) or key.endswith(reference)]
+        if not found:
+            raise NotFound(f"there is no experiment {reference[:80]!r}; list them to find its id")
+        if len(found) > 1:
+            raise InvalidArgument(f"{len(found)} experiments match {reference!r}; give more of the id")
+        return found[0]
+
+    def page(self, query: ExperimentQuery) -> ExperimentPage:
+        """A page of a listing. Raises InvalidArgument for a bad limit or cursor."""
+        if not 1 <= query.limit <= PAGE_LIMIT:
+            raise InvalidArgument(f"limit is {query.limit}; give 1 to {PAGE_LIMIT}")
+        is_after = not query.cursor
+        if query.cursor and ExperimentId(query.cursor) not in self._entries:
+            raise InvalidArgument(f"cursor {query.cursor[:80]!r} is not one of this listing; start again")
+        shown: list[ExperimentId] = []
+        total = 0
+        for experiment_id in self._ordered(query.order):
+            if self._fits(self._entries[experiment_id], query):
+                total += 1
+                # One more than the page holds, to know whether there is a next one.
+                if is_after and len(shown) <= query.limit:
+                    shown.append(experiment_id)
+            is_after = is_after or experiment_id == query.cursor
+        page = shown[: query.limit]
+        return ExperimentPage(
+            experiments=tuple(self.summary(experiment_id) for experiment_id in page),
+            next_cursor=page[-1] if len(shown) > query.limit else "",
+            total=total,
+        )
+
+    def in_states(
+        self, hardware_class: HardwareClass, states: frozenset[ExperimentState]
+    ) -> tuple[ExperimentId, ...]:
+        """Experiments of a class that stand in one of some states."""
+        return tuple(
+            key
+            for key, entry in self._entries.items()
+            if entry.state in states and entry.experiment.hardware_class == hardware_class
+        )
+
+    def _ordered(self, order: ExperimentOrder) -> Iterator[ExperimentId]:
+        if order is ExperimentOrder.NEWEST:
+            yield from reversed(self._oldest)
+        else:
+            for _, experiment_id in self._best:
+                yield experiment_id
+
+    def _put(self, entry: Entry) -> None:
+        experiment = entry.experiment
+        key = experiment.experiment_id
+        if key not in self._entries:
+            insort(self._oldest, key)
+            self._per_class[experiment.hardware_class] += 1
+        self._entries[key] = entry
+        self._rank(key)
+        for flag in experiment.flags:
+            if flag.startswith(REPLICATES):
+                original = ExperimentId(flag.removeprefix(REPLICATES))
+                self._replicas[original].add(key)
+                self._rank(original)
+
+    def _rank(self, key: ExperimentId) -> None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        old = self._best_key.pop(key, None)
+        if old is not None:
+            self._best.pop(bisect_left(self._best, old))
+        score = self._score(entry)
+        place = best_first(score.mean if score else None, entry.state, key, self._rules)
+        self._best_key[key] = place
+        insort(self._best, place)
+
+    def _score(self, entry: Entry) -> Score | None:
+        return score_of(self._runs(entry), self._spread(entry.experiment.hardware_class))
+
+    def _runs(self, entry: Entry) -> tuple[Run, ...]:
+        replicas = self._replicas.get(entry.experiment.experiment_id, ())
+        runs = [run for key in replicas for run in self._entries[key].runs if key in self._entries]
+        return (*entry.runs, *runs)
+
+    def _spread(self, hardware_class: HardwareClass) -> float:
+        state = self._classes.get(hardware_class)
+        return state.spread(self._rules) if state else self._rules.prior_sd
+
+    def _delta(self, entry: Entry, score: Score | None) -> float | None:
+        parent = self._entries.get(entry.experiment.parent) if entry.experiment.parent else None
+        if score is None or parent is None or not entry.runs:
+            return None
+        at = min(run.at for run in entry.runs)
+        spread = self._spread(entry.experiment.hardware_class)
+        before = score_of(self._runs(parent), spread, before=at)
+        return score.mean - before.mean if before else None
+
+    @staticmethod
+    def _fits(entry: Entry, query: ExperimentQuery) -> bool:
+        experiment = entry.experiment
+        return (
+            (query.hardware_class is None or experiment.hardware_class == query.hardware_class)
+            and (query.state is None or entry.state is query.state)
+            and (query.node_id is None or experiment.node_id == query.node_id)
+            and (not query.text or query.text.casefold() in experiment.hypothesis.title.casefold())
+        )

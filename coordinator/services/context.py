@@ -1,0 +1,159 @@
+"""What the services of one challenge share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from autoresearch.challenge import Challenge
+from autoresearch.errors import NotFound
+from autoresearch.model import (
+    Experiment,
+    ExperimentId,
+    Hardware,
+    HardwareClass,
+    NodeId,
+    SourceHash,
+)
+
+from coordinator.dedup.code import CodeReader, SourceText
+from coordinator.dedup.index import EditIndex
+from coordinator.dedup.judge import Judge
+from coordinator.domain.baseline import baseline_experiment, is_baseline_id
+from coordinator.domain.class_state import ClassState, Rules, dump_state, working_best
+from coordinator.domain.draft import Context, Decision
+from coordinator.services.catalog import Catalog
+from coordinator.services.classes import Activity, Classes
+from coordinator.services.leases import Leases
+from coordinator.services.reading import StatedChanges, tried_edit
+from coordinator.services.settings import ServiceSettings
+from coordinator.services.sources import Sources
+from coordinator.storage.base import ClassUpdate, ExperimentRecord, IdentityStore, NewSource, Store
+
+SESSIONS_CACHED = 100_000
+
+
+@dataclass(slots=True)
+class Sessions:
+    """The hardware that nodes connected with, as far as this process has seen it."""
+
+    _memory_mb: dict[NodeId, float] = field(default_factory=dict)
+
+    def put(self, node_id: NodeId, hardware: Hardware) -> None:
+        """Remembers a session's hardware."""
+        if len(self._memory_mb) >= SESSIONS_CACHED:
+            self._memory_mb.clear()
+        self._memory_mb[node_id] = hardware.memory_mb
+
+    def memory_mb(self, node_id: NodeId) -> float:
+        """The node's memory; 0 if it is not known here, which is blocked by every out-of-memory run."""
+        return self._memory_mb.get(node_id, 0.0)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is counted since this process started."""
+
+    duplicates_stopped: int = 0
+
+
+class ChallengeContext:
+    """One challenge's store, indexes and caches. Holds no rules of its own."""
+
+    def __init__(
+        self,
+        challenge: Challenge,
+        store: Store,
+        identity: IdentityStore,
+        settings: ServiceSettings,
+        *,
+        reader: CodeReader,
+        sessions: Sessions,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.challenge = challenge
+        self.store = store
+        self.settings = settings
+        self.reader = reader
+        self.sessions = sessions
+        self.clock = clock
+        self.tally = Tally()
+        self.rules = Rules(
+            direction=challenge.direction,
+            prior_sd=challenge.prior_sd,
+            baseline_runs=challenge.min_baseline_runs,
+        )
+        self.baseline = SourceText(
+            source_hash=SourceHash(challenge.baseline_hash), text=challenge.baseline_source
+        )
+        self.catalog = Catalog(self.rules, challenge.metric_name)
+        self.index = EditIndex()
+        self.judge = Judge(self.index, self.catalog.state_of)
+        self.sources = Sources(store, self.baseline)
+        self.classes = Classes(store, self._see_class)
+        self.leases = Leases(store, store, refresh_s=settings.view_refresh_s)
+        self.activity = Activity(identity, clock, refresh_s=settings.view_refresh_s)
+
+    def baseline_of(self, hardware_class: HardwareClass) -> Experiment:
+        """The class's baseline as an experiment."""
+        return baseline_experiment(self.challenge.challenge_id, hardware_class, self.baseline.source_hash)
+
+    def baseline_source(self) -> NewSource:
+        """The baseline's bytes for the store."""
+        return NewSource(
+            source_hash=self.baseline.source_hash, text=self.baseline.text.encode(), parent_hash=None
+        )
+
+    async def see_class(self, hardware_class: HardwareClass) -> None:
+        """Makes a class's baseline known to the judge, so that doing nothing counts as tried."""
+        baseline = self.baseline_of(hardware_class)
+        if self.index.get(baseline.experiment_id) is None:
+            reading = await self.reader.read(self.baseline)
+            self.index.put(tried_edit(baseline, StatedChanges(canonical=None), reading))
+
+    async def find_experiment(self, experiment_id: ExperimentId, hardware_class: HardwareClass) -> Experiment:
+        """An experiment from the index or the store, or the class's baseline. Raises NotFound."""
+        entry = self.catalog.entry(experiment_id)
+        if entry is not None:
+            return entry.experiment
+        baseline = self.baseline_of(hardware_class)
+        if experiment_id == baseline.experiment_id:
+            return baseline
+        record = await self.find_record(experiment_id)
+        if record is None:
+            raise NotFound(f"there is no experiment {experiment_id}; start from one that the swarm knows")
+        return record.experiment
+
+    async def find_record(self, experiment_id: ExperimentId) -> ExperimentRecord | None:
+        """What the store has of an experiment; the read index learns it too."""
+        record = await self.store.get_experiment(experiment_id, with_logs=False)
+        if record is not None:
+            self.catalog.put_record(record)
+        return record
+
+    async def source_of(self, experiment_id: ExperimentId, hardware_class: HardwareClass) -> SourceText:
+        """The code of an experiment. Raises NotFound."""
+        if is_baseline_id(self.challenge.challenge_id, experiment_id):
+            return self.baseline
+        experiment = await self.find_experiment(experiment_id, hardware_class)
+        return await self.sources.get(experiment.source_hash)
+
+    async def promotion_context(self, hardware_class: HardwareClass) -> Context:
+        """What the domain decides by, now."""
+        voters = await self.activity.voters(hardware_class)
+        return Context(rules=self.rules, now=self.clock(), voters=voters)
+
+    def class_update(self, decision: Decision) -> ClassUpdate:
+        """A decision as the store takes it."""
+        state, rules = decision.state, self.rules
+        return ClassUpdate(
+            state=dump_state(state),
+            marks=decision.marks,
+            changes=decision.changes,
+            working=working_best(state.working, state, rules) if state.working else None,
+            confirmed=working_best(state.confirmed, state, rules) if state.confirmed else None,
+        )
+
+    def _see_class(self, state: ClassState) -> None:
+        self.catalog.set_class(state)

@@ -1,0 +1,144 @@
+"""What a result is evidence of: checked against its task, turned into the domain's terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autoresearch.errors import InvalidArgument
+from autoresearch.model import (
+    Experiment,
+    ExperimentState,
+    Node,
+    Outcome,
+    Purpose,
+    Result,
+)
+
+from coordinator.domain.claims import is_codes_fault
+from coordinator.domain.class_state import Candidate, ClassState, Half
+from coordinator.domain.draft import Context, Decision
+from coordinator.domain.promotion import record_baseline, record_exploration, record_verification
+from coordinator.services.leases import Held
+from coordinator.services.notes import seeds_of
+from coordinator.storage.base import ClaimKind
+
+STATE_OF = {
+    Outcome.COMPLETED: ExperimentState.COMPLETED,
+    Outcome.CRASHED: ExperimentState.CRASHED,
+    Outcome.TIMED_OUT: ExperimentState.TIMED_OUT,
+    Outcome.REJECTED: ExperimentState.REJECTED,
+}
+_PURPOSES = {
+    ClaimKind.HYPOTHESIS: frozenset({Purpose.EXPLORE}),
+    ClaimKind.BASELINE: frozenset({Purpose.BASELINE}),
+    ClaimKind.VERIFICATION: frozenset({Purpose.VERIFY_CANDIDATE, Purpose.VERIFY_CONTROL}),
+    ClaimKind.QUEUED: frozenset[Purpose](),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One checked result. ``held`` is the claim that it was made under, as far as it is known.
+
+    ``is_first``: no run of the experiment was completed before. ``counts`` is False for what is kept and
+    changes no best: a replication of equal code, a run of another class than the node's, a task's run
+    whose claim is unknown.
+    """
+
+    result: Result
+    experiment: Experiment
+    score: float | None
+    held: Held | None
+    is_first: bool
+    counts: bool
+
+    def state(self) -> ExperimentState | None:
+        """What the experiment becomes by this run alone; None leaves it."""
+        is_task = self.result.purpose in (Purpose.VERIFY_CANDIDATE, Purpose.VERIFY_CONTROL)
+        return STATE_OF[self.result.outcome] if self.is_first and not is_task else None
+
+    def decide(self, state: ClassState, context: Context) -> Decision | None:
+        """What it does to its class; None if nothing."""
+        if not self.counts:
+            return None
+        decision: Decision | None = None
+        match self.result.purpose:
+            case Purpose.EXPLORE:
+                if self.score is None:
+                    return None
+                decision = record_exploration(state, context, self._candidate(self.score))
+            case Purpose.BASELINE:
+                run = None if self.score is None else self._candidate(self.score)
+                decision = record_baseline(state, context, run=run, node_id=self.result.node_id)
+            case Purpose.VERIFY_CANDIDATE | Purpose.VERIFY_CONTROL:
+                half = self._half()
+                decision = record_verification(state, context, half) if half else None
+        is_same = decision is None or (decision.state is state and not decision.marks)
+        return None if is_same else decision
+
+    def _candidate(self, score: float) -> Candidate:
+        experiment = self.experiment
+        return Candidate(
+            experiment_id=experiment.experiment_id,
+            source_hash=experiment.source_hash,
+            parent_id=experiment.parent,
+            node_id=experiment.node_id,
+            owner_id=experiment.owner_id,
+            title=experiment.hypothesis.title,
+            screen_score=score,
+        )
+
+    def _half(self) -> Half | None:
+        if self.held is None or self.held.note.slot is None:
+            return None
+        return Half(
+            verification_id=self.result.verification_id,
+            slot=self.held.note.slot,
+            purpose=self.result.purpose,
+            owner_id=self.result.owner_id,
+            node_id=self.result.node_id,
+            score=self.score,
+            is_deterministic=is_codes_fault(self.result.outcome, self.result.crash_kind),
+        )
+
+
+def check_task(result: Result, experiment: Experiment, held: Held, caller: Node) -> None:
+    """Refuses a result that contradicts the task that it names.
+
+    Raises:
+        InvalidArgument: another node's claim, purpose, class, code, experiment or seed.
+    """
+    request, note = held.request, held.note
+    if request.node_id != caller.node_id:
+        raise InvalidArgument(f"claim {request.claim_id} is another node's; publish without a claim")
+    if result.purpose not in _PURPOSES[request.kind]:
+        raise InvalidArgument(
+            f"a {request.kind} claim asks for no {result.purpose} run; publish under the run's own claim"
+        )
+    if result.hardware.hardware_class != request.hardware_class:
+        raise InvalidArgument(
+            f"the run was made on {result.hardware.hardware_class}, the claim is of {request.hardware_class}"
+        )
+    expected = note.slot and (
+        note.slot.candidate_id if result.purpose is Purpose.VERIFY_CANDIDATE else note.slot.control_id
+    )
+    expected = expected or (held.experiment_id if request.kind is ClaimKind.HYPOTHESIS else None)
+    if expected is not None and result.experiment_id != expected:
+        raise InvalidArgument(f"the claim is about experiment {expected}, not {result.experiment_id}")
+    if note.slot is not None and result.verification_id != request.claim_id:
+        raise InvalidArgument("verification_id is not the one that came with the task")
+    seed = _seed(experiment, held)
+    if seed is not None and result.seed != seed:
+        raise InvalidArgument(
+            f"the run used seed {result.seed} and the coordinator drew {seed}; train with the drawn seed"
+        )
+
+
+def _seed(experiment: Experiment, held: Held) -> int | None:
+    """The seed that was drawn for this claim; None before the claim has started."""
+    note = held.note
+    if note.slot is not None and note.code_hash is not None:
+        return seeds_of(note, note.code_hash, note.slot.candidate_id).train
+    if note.baseline is not None or held.experiment_id is not None:
+        return seeds_of(note, experiment.source_hash, experiment.experiment_id).train
+    return None

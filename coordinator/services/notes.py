@@ -1,0 +1,61 @@
+"""What a claim carries for the coordinator's own use, and the seeds that follow from it.
+
+A note travels with the claim in the store, so any replica can answer the next call about it. Its nonce is
+drawn at the claim and never leaves the coordinator; the seeds follow from it and the code's hash. So they
+are fixed by the code, the same for every repeat of a call, and not to be known before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+
+from autoresearch.model import ExperimentId, HypothesisId, SourceHash
+
+from coordinator.domain.class_state import Slot
+
+SEED_BITS = 31
+NONCE_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskNote:
+    """What a lease is about. At most one of ``baseline``, ``slot`` and ``idea`` is set.
+
+    ``code_hash`` is set where the code is known when the lease is made.
+    """
+
+    nonce: str = field(default_factory=lambda: secrets.token_hex(NONCE_BYTES))
+    baseline: int | None = None
+    slot: Slot | None = None
+    idea: HypothesisId | None = None
+    code_hash: SourceHash | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeds:
+    """The training seed and the seed of the validation text."""
+
+    train: int
+    val: int
+
+
+def dump_note(note: TaskNote) -> str:
+    """The note as JSON text."""
+    return json.dumps(asdict(note), separators=(",", ":"))
+
+
+def load_note(text: str) -> TaskNote:
+    """The note from its text."""
+    document = json.loads(text)
+    slot = document.pop("slot")
+    return TaskNote(slot=Slot(**slot) if slot else None, **document)
+
+
+def seeds_of(note: TaskNote, code_hash: SourceHash, experiment_id: ExperimentId) -> Seeds:
+    """The seeds of a run of this code under this claim; a pair's two runs share its candidate's."""
+    drawn = hashlib.sha256(f"{note.nonce}\0{code_hash}\0{experiment_id}".encode()).digest()
+    mask = (1 << SEED_BITS) - 1
+    return Seeds(train=int.from_bytes(drawn[:8]) & mask, val=int.from_bytes(drawn[8:16]) & mask)
