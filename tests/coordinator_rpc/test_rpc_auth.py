@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import grpc
 import pytest
 from autoresearch.calls import ADMIN_SERVICE, LEADERBOARD_SERVICE, SWARM_SERVICE
 from autoresearch.errors import (
@@ -18,15 +17,11 @@ from autoresearch.errors import (
 )
 from autoresearch.signing import SIGNATURE_KEY, WINDOW_S, SigningKey, new_nonce
 from autoresearch.status import REQUEST_ID_KEY, SERVER_TIME_KEY
-from autoresearch.v1 import swarm_pb2, swarm_pb2_grpc
+from autoresearch.v1 import swarm_pb2
 from rpc_nodes import TestNode, now_ms
 
-from coordinator.auth.authenticator import Caller, SignedCall
 from coordinator.auth.keys import KeyAuthenticator
-from coordinator.auth.policy import Requirement
 from coordinator.config import Config
-from coordinator.rpc.interceptor import CallInterceptor, CallLimits
-from coordinator.rpc.limits import InFlight, RateLimit
 from coordinator.server import RunningCoordinator, running_coordinator
 from coordinator.storage.memory import MemoryStoreServer
 
@@ -198,36 +193,3 @@ async def test_an_address_shares_one_rate(config: Config, new_node: NewNode) -> 
         calls = [new_node(running).send(LEADERBOARD_SERVICE + "GetStatus", b"") for _ in range(10)]
         with pytest.raises(LimitExceeded, match="address"):
             await in_turn(calls)
-
-
-class Broken:
-    """An authenticator with a bug."""
-
-    def requirement_of(self, method: str) -> Requirement:
-        raise RuntimeError(f"the secret cause of {method}")
-
-    async def authenticate(self, call: SignedCall, requirement: Requirement) -> Caller:
-        raise AssertionError((call, requirement))
-
-
-async def test_a_bug_is_told_by_its_request_id_alone() -> None:
-    plenty = InFlight("calls", total_max=9, per_key_max=9)
-    rates = RateLimit("caller", per_s=9.0)
-    limits = CallLimits(
-        per_peer=rates, per_node=rates, in_flight=plenty, in_flight_per_node=plenty, streams=plenty
-    )
-    server = grpc.aio.server(interceptors=(CallInterceptor(Broken(), limits),))
-    swarm_pb2_grpc.add_SwarmServiceServicer_to_server(swarm_pb2_grpc.SwarmServiceServicer(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await channel.unary_unary(SWARM_SERVICE + "GetServerInfo")(b"")
-    await server.stop(None)
-
-    details = failed.value.details() or ""
-    assert failed.value.code() is grpc.StatusCode.INTERNAL
-    assert "request id" in details
-    assert "secret" not in details
-    assert plenty.total == 0
