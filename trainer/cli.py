@@ -8,11 +8,12 @@ Reports go to files and to stdout, words for people to stderr. Exit codes: 0 whe
 # ruff: noqa: PLC0415 - numpy and the rest are imported by the command that needs them, never for --help
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from autoresearch.challenge import Challenge, ChallengeError, find_challenge, load_challenge
@@ -95,6 +96,7 @@ def run(
     ] = False,
 ) -> None:
     """Train and score one train.py, and write a report whatever happens to it."""
+    signal.signal(signal.SIGTERM, _terminate)
     with _one_sentence():
         from trainer.report import write_report
 
@@ -189,6 +191,11 @@ def _summary(report: Report) -> str:
         )
     kind = f" ({report.crash_kind})" if report.crash_kind else ""
     return f"{report.outcome}{kind}: {report.reason}"
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    """Leave through every ``finally``, so that the worker ends and the scratch directory goes."""
+    raise SystemExit(128 + number)
 
 
 def _say(line: str) -> None:

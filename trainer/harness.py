@@ -28,7 +28,7 @@ from trainer.corpora import Corpus, CorpusError, Progress, ValidationRows, find_
 from trainer.devices import DeviceReport
 from trainer.evaluate import Batch, ImpureModelError, Losses, NotFiniteError, Score, evaluate, rows_digest
 from trainer.link import RunEnded, WorkerLink, crashed, json_of
-from trainer.logits import SLOTS, BufferShape, LogitsBuffer, open_buffer
+from trainer.logits import SLOTS, BufferShape, LogitsBuffer, open_buffer, warm_up_reader
 from trainer.report import HARNESS_VERSION, BudgetReport, Outcome, Report, Timings
 from trainer.sandbox import claimed_core, launch
 from trainer.wire import (
@@ -239,6 +239,8 @@ class _Run:
                 self.challenge, self.experiment.cache_dir, self.experiment.val_seed
             )
             self.record.digest = rows_digest(rows)
+            if self.experiment.device != "cpu":
+                warm_up_reader(self.challenge.device_kinds)
             self._await_device()
             self._set_up()
             self._train()
@@ -249,7 +251,8 @@ class _Run:
             self.link.close()
             self.page.close()
             self.record.log_tail = self.link.log_tail
-            self.record.peak_memory_mb = max(self.record.peak_memory_mb, self.link.tree.peak_memory_mb)
+            if self.record.device.kind in {"cpu", ""}:  # an accelerator's own peak is the worker's to tell
+                self.record.peak_memory_mb = self.link.tree.peak_memory_mb
         return self.record.report(outcome, reason, crash_kind)
 
     def _compile_cache(self) -> Path | None:

@@ -43,10 +43,10 @@ _NAME_VOWELS = ("a", "e", "i", "o", "u", "ø", "é")
 _NAME_CODAS = ("n", "r", "l", "s", "k", "m")
 _SYLLABLES = tuple(onset + vowel for onset in "bdfgklmnprstvz" for vowel in "aeiou")
 
-NOUNS, VERBS, ADJECTIVES, TOPICS = 240, 120, 80, 12
+NOUNS, VERBS, ADJECTIVES, TOPICS = 96, 48, 32, 8
 GENDERS = 3
-_NOUNS_OF_TOPIC = 24
-_PREFERRED = 5
+_NOUNS_OF_TOPIC = 16
+_PREFERRED = 4
 _ARTICLES = ("ta", "lo")  # [number]; the gender is the noun's own secret
 _MARKERS = (("sha", "shai"), ("sho", "shoi"), ("she", "shei"))  # [gender][number]
 _ENDINGS = (("ma", "mai"), ("ro", "roi"), ("ne", "nei"))  # of adjectives, [gender][number]

@@ -27,6 +27,8 @@ WATCH_PERIOD_S = 0.05
 READ_BYTES = 1 << 16
 DRAIN_LIMIT_READS = 64
 EXIT_WAIT_S = 5.0
+TOLD_KINDS = ("syntax", "no_train", "no_start", "no_model", "no_device", "bad_logits", "oom", "exception")
+"""Kinds of crash that a worker may tell; the others are seen from outside."""
 
 
 class RunEnded(Exception):
@@ -132,10 +134,8 @@ class WorkerLink:
                 return None
             if frame.kind == Kind.FAILED:
                 fields = parse_json(frame)
-                raise crashed(
-                    text_field(fields, "kind", "exception")[:32],
-                    text_field(fields, "reason", "no reason given"),
-                )
+                kind, reason = text_field(fields, "kind"), text_field(fields, "reason", "no reason given")
+                raise crashed(kind if kind in TOLD_KINDS else "exception", reason)
         except WireError as error:
             raise RunEnded("rejected", f"the worker broke the protocol: it sent {error}") from error
         if frame.kind not in wanted:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import mmap
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -67,6 +68,12 @@ def open_buffer(kind: str, shape: BufferShape) -> LogitsBuffer:
     return HostBuffer(shape)
 
 
+def warm_up_reader(kinds: Sequence[str]) -> None:
+    """Import what a buffer on these kinds of device will need, while the worker imports it too."""
+    if {"cuda", "rocm"} & set(kinds):
+        import torch  # noqa: F401
+
+
 class HostBuffer:
     """Shared memory; numpy alone reads it, so the harness of a CPU challenge never imports torch."""
 
@@ -95,7 +102,7 @@ class HostBuffer:
 
 
 def nats(logits: npt.NDArray[np.float32], targets: Tokens) -> Losses:
-    """-log softmax(logits)[target] in float64, for logits [N, V] and targets [N]; NaN where logits are wild."""
+    """-log softmax(logits)[target] in float64 for logits [N, V], targets [N]; NaN where logits are wild."""
     with np.errstate(all="ignore"):
         exact = logits.astype(np.float64)
         exact -= exact.max(axis=1, keepdims=True)

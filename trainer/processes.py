@@ -15,6 +15,7 @@ from pathlib import Path
 PROCESS_LIMIT = 512
 SCAN_PERIOD_S = 0.1
 KILL_ROUNDS = 20
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _CPUCLOCK_SCHED = 2
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -27,6 +28,12 @@ def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends, so that none slips away from the count."""
     if IS_SUPPORTED:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the harness ends without a chance to do it (kill -9)."""
+    if IS_SUPPORTED:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 class ProcessTree:

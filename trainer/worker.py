@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from trainer import devices
+from trainer import devices, processes
 from trainer.budget import BudgetView, Phase
 from trainer.context import RESERVED_METRICS, Forward, TokenShard
 from trainer.logits import BufferShape, WorkerBuffer
@@ -118,6 +118,7 @@ class Context:
 
 def main() -> None:
     """Serve one harness, then end."""
+    processes.die_with_parent()
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     try:

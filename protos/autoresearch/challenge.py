@@ -70,7 +70,12 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Caps on everything that the budget does not cover."""
+    """Caps on everything that the budget does not cover.
+
+    ``train_wall_s`` ends a run that sleeps instead of spending its budget, ``memory_mb`` counts resident
+    memory of the worker and its children, ``scratch_mb`` caps each file that they write, ``overrun_ms`` is
+    how long a run may go on after its budget.
+    """
 
     source_bytes: int = SOURCE_LIMIT_BYTES
     launch_s: int = 120

@@ -45,14 +45,19 @@ class Trainer:
             timeout=120,
         )
 
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """The command in the background."""
+        environment = {**os.environ, "AUTORESEARCH_CACHE_DIR": str(self.cache_dir)}
+        command = [sys.executable, "-m", "trainer", *arguments]
+        return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, cwd=self.folder)
+
     def run(self, challenge: Path, source: str | bytes, name: str = "run", *, seed: int = 1) -> dict:
         """The report of one source."""
         train, out = self.folder / f"{name}.py", self.folder / f"{name}.json"
         train.write_bytes(source if isinstance(source, bytes) else source.encode())
-        done = self(
-            "run", "--challenge", str(challenge), "--train", str(train), "--seed", str(seed), "--val-seed", "5",
-            "--out", str(out), env={"SECRET_OF_THE_NODE": "do not tell"},
-        )  # fmt: skip
+        arguments = ["--challenge", str(challenge), "--train", str(train), "--out", str(out)]
+        seeds = ["--seed", str(seed), "--val-seed", "5"]
+        done = self("run", *arguments, *seeds, env={"SECRET_OF_THE_NODE": "do not tell"})
         assert done.returncode == 0, done.stderr
         return json.loads(out.read_text())
 

@@ -89,7 +89,7 @@ def test_an_unfrozen_challenge_has_an_id_and_says_so() -> None:
         ("steps = 20", "steps = 0", "identity.budget.steps"),
         ('name = "tiny"', 'name = "Tiny contest"', "identity.name"),
         ('device_kinds = ["cpu"]', "device_kinds = []", "identity.device_kinds"),
-        ("setup_s = 4", "setup_s = -4", "policy.limits.setup_s"),
+        ("setup_s = 6", "setup_s = -6", "policy.limits.setup_s"),
         ("leak_nats_max = 0.002", "leak_nats_max = nan", "policy.audit.leak_nats_max"),
         ("prior_sd = 0.02", "prior_sd = 0", "policy.prior_sd"),
         ("train_seed = 12", "train_seed = 2026-01-01", "date"),

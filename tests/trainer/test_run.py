@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -73,6 +75,42 @@ def test_no_descendant_outlives_the_run(reports: dict[str, dict]) -> None:
 
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_worker_ends_with_its_harness(
+    session_trainer, steps_challenge: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    train, told = tmp_path / "train.py", tmp_path / "worker.pid"
+    note = f"pathlib.Path({str(told)!r}).write_text(str(os.getpid()))"
+    train.write_text(f"import os, time, pathlib\n{note}\ntime.sleep(1000)\n")
+    harness = session_trainer.start(
+        "run", "--challenge", str(steps_challenge), "--train", str(train), "--out", "r"
+    )
+    with harness:
+        pid = int(wait_for(lambda: told.read_text() if told.exists() else ""))
+
+        harness.send_signal(number)
+
+        harness.wait(timeout=30)
+        assert wait_for(lambda: not is_running(pid))
+
+
+def wait_for(probe):
+    """What a probe finds as soon as it finds something."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if found := probe():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it never came")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_good_candidate_under_a_budget_of_cpu_seconds_is_scored(trainer, cpu_challenge: Path) -> None:

@@ -52,9 +52,9 @@ harness_versions = ["1"]
 contribution_licence = "MIT"
 
 [policy.limits]
-setup_s = 4
-train_wall_s = 6
-eval_s = 20
+setup_s = 6
+train_wall_s = 5
+eval_s = 8
 memory_mb = 1500
 
 [policy.audit]
@@ -83,7 +83,6 @@ GOOD = (
 def train(ctx):
     torch.manual_seed(ctx.seed)
     model = Bigram(ctx.vocab_size)
-    optimizer = torch.optim.SGD(model.parameters(), lr=50.0)
     (shard,) = ctx.start()
     tokens = torch.from_numpy(shard.astype("int64"))
     step = 0
@@ -92,8 +91,9 @@ def train(ctx):
         logits = model(tokens[start : start + 512])
         loss = torch.nn.functional.cross_entropy(logits, tokens[start + 1 : start + 513])
         loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        with torch.no_grad():
+            model.table.weight -= 50.0 * model.table.weight.grad
+        model.table.weight.grad = None
         step += 1
         ctx.log(step=step, loss=loss.item(), tokens=step * 512)
     return model

@@ -15,20 +15,20 @@ from torch import nn
 DEPTH = 2  # transformer blocks
 MODEL_DIM = 64  # channels of the residual stream
 HEAD_DIM = 32  # channels per attention head; MODEL_DIM must be a multiple of it
-MLP_RATIO = 4  # hidden channels of the MLP per channel of the residual stream
-ROPE_BASE = 10_000  # longest wavelength of the rotary positions, in tokens / 2 pi
+MLP_RATIO = 2  # hidden channels of the MLP per channel of the residual stream
+ROPE_BASE = 500  # longest wavelength of the rotary positions, in tokens / 2 pi
 LOGIT_SOFTCAP = 0.0  # logits are squashed smoothly into +- this; 0: left alone
 INIT_SCALE = 1.0  # standard deviation of matrices, times 1 / sqrt(fan in)
 EMBEDDING_INIT = 0.5  # standard deviation of token embeddings
 
 # Optimisation
 BATCH_SIZE = 4  # rows of T tokens per step
-MATRIX_LR = 0.008  # AdamW learning rate of attention and MLP matrices
-EMBEDDING_LR = 0.04  # AdamW learning rate of the token embeddings
-UNEMBEDDING_LR = 0.008  # AdamW learning rate of the output matrix
+MATRIX_LR = 0.006  # AdamW learning rate of attention and MLP matrices
+EMBEDDING_LR = 0.1  # AdamW learning rate of the token embeddings
+UNEMBEDDING_LR = 0.05  # AdamW learning rate of the output matrix
 WEIGHT_DECAY = 0.1  # decoupled decay of the matrices, per unit of learning rate
 ADAM_BETA1 = 0.9  # decay of the gradient's running mean
-ADAM_BETA2 = 0.95  # decay of the squared gradient's running mean
+ADAM_BETA2 = 0.995  # decay of the squared gradient's running mean
 ADAM_EPS = 1e-8  # floor of the update's denominator
 GRAD_CLIP = 1.0  # largest norm of the whole gradient
 
