@@ -163,10 +163,7 @@ class GrpcReader:
 
     async def ideas(self) -> tuple[Idea, ...]:
         """The waiting hypotheses."""
-        request = ideas_pb2.ListIdeasRequest(challenge=self._challenge)
-        return await self._caller.call(
-            IDEA_SERVICE + "ListIdeas", request, ideas_pb2.ListIdeasReply, codec.ideas_from_message
-        )
+        return await _ideas(self._caller, self._challenge)
 
     async def close(self) -> None:
         """Ends the channel."""
@@ -371,6 +368,10 @@ class GrpcSwarm:
             codec.propose_reply_from_message,
         )
 
+    async def ideas(self) -> tuple[Idea, ...]:
+        """The waiting hypotheses."""
+        return await _ideas(self._caller, self._challenge_id)
+
     async def close(self) -> None:
         await self._caller.close()
 
@@ -424,6 +425,13 @@ async def _experiments(caller: Caller, challenge: str, query: ExperimentQuery) -
         codec.list_experiments_call_to_message(call),
         leaderboard_pb2.ListExperimentsReply,
         codec.experiment_page_from_message,
+    )
+
+
+async def _ideas(caller: Caller, challenge: str) -> tuple[Idea, ...]:
+    request = ideas_pb2.ListIdeasRequest(challenge=challenge)
+    return await caller.call(
+        IDEA_SERVICE + "ListIdeas", request, ideas_pb2.ListIdeasReply, codec.ideas_from_message
     )
 
 

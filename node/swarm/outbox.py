@@ -13,9 +13,9 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -79,9 +79,13 @@ class OutboxStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What one replay did. ``error`` says why it stopped early, None where nothing waits any more."""
+    """What one replay did. ``error`` says why it stopped early, None where nothing waits any more.
+
+    ``refused`` was set aside.
+    """
 
     published: tuple[Published, ...] = ()
+    refused: Mapping[ResultId, SwarmError] = field(default_factory=dict)
     error: SwarmError | None = None
 
 
@@ -209,19 +213,21 @@ class Outbox:
 
     async def _replay(self, publish: Callable[[Publication], Awaitable[Published]]) -> Replay:
         done: list[Published] = []
+        refused: dict[ResultId, SwarmError] = {}
         while batch := self._oldest_waiting():
             for row in batch:
                 try:
                     published = await publish(_publication_of(row))
                 except SwarmError as error:
                     if not self._is_entry_at_fault(row["seq"], error):
-                        return Replay(published=tuple(done), error=error)
+                        return Replay(published=tuple(done), refused=refused, error=error)
+                    refused[ResultId(row["result_id"])] = error
                     self.set_aside(ResultId(row["result_id"]), f"{error.code}: {error.message}")
                 else:
                     self.acknowledge(published)
                     done.append(published)
         self.prune()
-        return Replay(published=tuple(done))
+        return Replay(published=tuple(done), refused=refused)
 
     def _oldest_waiting(self) -> list[sqlite3.Row]:
         return self._connection.execute(

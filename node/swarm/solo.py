@@ -367,19 +367,14 @@ class SoloSwarm:
 
     async def learn(self, summaries: Sequence[ExperimentSummary]) -> None:
         """What the swarm has tried is not tried again here, as far as its words say what it was."""
-        for summary in summaries:
-            experiment = summary.experiment
-            parent_source = self._store.source_of(experiment.parent) if experiment.parent else None
-            stated = EditKeys()
-            if experiment.parent is not None and parent_source is not None:
-                stated = await asyncio.to_thread(
-                    keys_of_words, experiment.hypothesis, experiment.parent, parent_source
-                )
-            with self._store.transaction():
+        stated = [await self._stated(summary.experiment) for summary in summaries]
+        with self._store.transaction():
+            for summary, words in zip(summaries, stated, strict=True):
+                experiment = summary.experiment
                 self._store.put_experiment(experiment, summary.state)
                 self._store.set_summary(summary)
-                self._store.put_tried(experiment.hardware_class, stated.keys, experiment.experiment_id)
-                self._store.put_knobs(experiment.hardware_class, stated.knobs, experiment.experiment_id)
+                self._store.put_tried(experiment.hardware_class, words.keys, experiment.experiment_id)
+                self._store.put_knobs(experiment.hardware_class, words.knobs, experiment.experiment_id)
 
     async def learn_run(self, publication: Publication) -> None:
         """A run of this node that the swarm has taken: its code is known here too, and decides nothing."""
@@ -552,6 +547,12 @@ class SoloSwarm:
         return Started(lease=lease, seed=row["seed"], val_seed=row["val_seed"], flags=done.flags)
 
     # Results
+
+    async def _stated(self, experiment: Experiment) -> EditKeys:
+        parent_source = self._store.source_of(experiment.parent) if experiment.parent else None
+        if experiment.parent is None or parent_source is None:
+            return EditKeys()
+        return await asyncio.to_thread(keys_of_words, experiment.hypothesis, experiment.parent, parent_source)
 
     async def _keys_of(self, publication: Publication) -> EditKeys:
         experiment = publication.experiment

@@ -1,7 +1,7 @@
 """What may travel: forms of ids and texts, caps of ``model``, and values that cannot be true.
 
 Every ``check_*`` returns nothing or raises ``InvalidArgument`` with the field, the limit and what to do.
-Nothing is cut silently; the two ``clip_*`` functions are for nodes, which cut before they send.
+Nothing is cut silently; the ``clip_*`` functions are for nodes, which cut before they send.
 """
 
 from __future__ import annotations
@@ -225,6 +225,12 @@ def clip_log_tail(text: str) -> str:
     tail = raw[-LOG_TAIL_LIMIT_BYTES:].decode("utf-8", errors="ignore")
     head, end_of_line, rest = tail.partition("\n")
     return rest if end_of_line and len(head) < len(rest) else tail
+
+
+def clip_text(text: str, limit: int = REASON_LIMIT_CHARS) -> str:
+    """The beginning of a text that fits, free of escapes and control characters."""
+    text = _ESCAPE_SEQUENCE.sub("", text)
+    return "".join(char for char in text if char in "\n\t" or not _is_refused(char))[:limit]
 
 
 def clip_curve(points: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
