@@ -104,7 +104,7 @@ def launch(
 
 
 @contextlib.contextmanager
-def claimed_core() -> Iterator[int | None]:
+def claimed_core(locks: Path | None = None) -> Iterator[int | None]:
     """A core that no other trainer of this user on this machine has claimed, for the length of the block.
 
     None where there is only one, where all are taken, or where the platform cannot pin: then the scheduler
@@ -114,7 +114,7 @@ def claimed_core() -> Iterator[int | None]:
         yield None
         return
     cores = sorted(os.sched_getaffinity(0))
-    folder = Path(tempfile.gettempdir()) / f"autoresearch-cores-{os.getuid()}"
+    folder = locks or Path(tempfile.gettempdir()) / f"autoresearch-cores-{os.getuid()}"
     with contextlib.ExitStack() as stack:
         yield _first_free(cores, folder, stack) if len(cores) > 1 else None
 
