@@ -69,6 +69,7 @@ class Preparer:
         now: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: random.Random | None = None,
+        news: asyncio.Event | None = None,
     ) -> None:
         self._swarm = swarm
         self._agent = agent
@@ -79,7 +80,7 @@ class Preparer:
         self._leases = leases
         self._library = Library(swarm=swarm, hardware_class=facts.hardware.hardware_class)
         self._claimer = Claimer(swarm=swarm, agent=agent, leases=leases, facts=facts, now=now)
-        self._news = asyncio.Event()
+        self._news = news or asyncio.Event()
 
     def tell_news(self) -> None:
         """Something changed (a result is out, a best is new): an idle wait ends."""

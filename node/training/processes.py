@@ -41,12 +41,14 @@ async def run_group(
     env: Mapping[str, str],
     timeout_s: float,
     polite: signal.Signals = signal.SIGTERM,
+    shows_stderr: bool = False,
 ) -> Ended:
     """Runs ``argv`` to its end, its time-out, or the caller's cancellation.
 
-    Output is read as it comes and only its end is kept, so a flood of it costs no memory and blocks nobody.
-    Afterwards nothing is left: first the ``polite`` signal to the group, then SIGKILL to the group and, where
-    ``/proc`` tells who they are, to descendants that had left it.
+    Output is read as it comes and only its end is kept, so a flood of it costs no memory and blocks nobody;
+    ``shows_stderr`` leaves stderr on the terminal, for progress bars. Afterwards nothing is left: first the
+    ``polite`` signal goes to the group, then SIGKILL to the group and, where ``/proc`` tells who they are, to
+    descendants that had left it.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -55,7 +57,7 @@ async def run_group(
             env=dict(env),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stderr=None if shows_stderr else asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
     except (OSError, ValueError) as error:

@@ -1,0 +1,379 @@
+"""``autoresearch-node``: parse, call, render. Each command imports what it needs, so help is quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from node.config import HELP, SETTINGS, ConfigError, Loaded, load_config
+from node.exit_codes import ExitCode, exit_code_of
+
+DEFAULT_HOST = "localhost"
+LIMIT_MAX = 200
+EXTRA_OF_MODULE = {
+    "optuna": "node",
+    "git": "node",
+    "pynvml": "node",
+    "stamina": "node",
+    "numpy": "trainer",
+    "torch": "trainer",
+}
+
+app = typer.Typer(
+    name="autoresearch-node",
+    help="Give a machine to a swarm that improves one train.py, and look at what the swarm has found.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich takes as long as all the rest of --help
+)
+config_app = typer.Typer(help="Show the settings.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(config_app, name="config")
+
+T = TypeVar("T")
+
+
+def _option(setting: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=HELP[setting], show_default=False, **more)
+
+
+Host = Annotated[str, typer.Argument(help="Coordinator: HOST, HOST:PORT or grpcs://HOST:PORT.")]
+ReadHost = Annotated[str, typer.Option("--host", help="Coordinator: HOST, HOST:PORT or grpcs://HOST:PORT.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+HardwareClassOption = Annotated[str, typer.Option("--class", help="Hardware class; unset for all.")]
+Agent = Annotated[str | None, _option("agent", "--agent", metavar="search|command|none")]
+AgentCommand = Annotated[str | None, _option("agent_command", "--agent-command")]
+AgentTime = Annotated[float | None, _option("agent_time_limit_s", "--agent-time-limit", metavar="SECONDS")]
+AgentEnv = Annotated[list[str] | None, _option("agent_variables", "--agent-env", metavar="NAME")]
+Name = Annotated[str | None, _option("name", "--name")]
+Challenge = Annotated[str | None, _option("challenge", "--challenge")]
+TokenFile = Annotated[Path | None, _option("token_file", "--token-file")]
+StateDir = Annotated[Path | None, _option("state_dir", "--state-dir")]
+MaxExperiments = Annotated[int | None, _option("max_experiments", "--max-experiments", metavar="N")]
+MaxHours = Annotated[float | None, _option("max_hours", "--max-hours", metavar="HOURS")]
+Device = Annotated[str | None, _option("device", "--device", metavar="auto|cuda|rocm|mps|cpu")]
+Sandbox = Annotated[str | None, _option("sandbox", "--sandbox", metavar="auto|none")]
+Yes = Annotated[bool, _option("yes", "--yes", "-y")]
+Insecure = Annotated[bool, _option("insecure", "--insecure")]
+Ca = Annotated[Path | None, _option("ca_file", "--ca")]
+JsonLogs = Annotated[bool, typer.Option("--json-logs", help="Log lines for machines.")]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback protocol
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(version("autoresearch-swarm"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def join(
+    host: Host,
+    *,
+    agent: Agent = None,
+    agent_command: AgentCommand = None,
+    agent_time_limit: AgentTime = None,
+    agent_env: AgentEnv = None,
+    token_file: TokenFile = None,
+    name: Name = None,
+    challenge: Challenge = None,
+    state_dir: StateDir = None,
+    max_experiments: MaxExperiments = None,
+    max_hours: MaxHours = None,
+    device: Device = None,
+    sandbox: Sandbox = None,
+    yes: Yes = False,
+    insecure: Insecure = False,
+    ca: Ca = None,
+    json_logs: JsonLogs = False,
+) -> None:
+    """Join a swarm: train, claim, publish, until you stop it (Ctrl-C once: finish; twice: drop)."""
+    with _one_sentence():
+        loaded = _load(
+            agent=agent,
+            agent_command=agent_command,
+            agent_time_limit_s=agent_time_limit,
+            agent_variables=agent_env or None,
+            token_file=token_file,
+            name=name,
+            challenge=challenge,
+            state_dir=state_dir,
+            max_experiments=max_experiments,
+            max_hours=max_hours,
+            device=device,
+            sandbox=sandbox,
+            yes=yes or None,
+            insecure=insecure or None,
+            ca_file=ca,
+            log_format="json" if json_logs else None,
+        )
+        _set_up_logging(loaded)
+        from node.join import run_joined  # noqa: PLC0415 - gRPC and more
+
+        raise typer.Exit(run_joined(loaded.config, host))
+
+
+@app.command()
+def solo(
+    *,
+    agent: Agent = None,
+    agent_command: AgentCommand = None,
+    agent_time_limit: AgentTime = None,
+    agent_env: AgentEnv = None,
+    name: Name = None,
+    challenge: Challenge = None,
+    state_dir: StateDir = None,
+    max_experiments: MaxExperiments = None,
+    max_hours: MaxHours = None,
+    device: Device = None,
+    json_logs: JsonLogs = False,
+) -> None:
+    """Do the same alone: no coordinator, no network; what is found can be brought to a swarm later."""
+    with _one_sentence():
+        loaded = _load(
+            agent=agent,
+            agent_command=agent_command,
+            agent_time_limit_s=agent_time_limit,
+            agent_variables=agent_env or None,
+            name=name,
+            challenge=challenge,
+            state_dir=state_dir,
+            max_experiments=max_experiments,
+            max_hours=max_hours,
+            device=device,
+            log_format="json" if json_logs else None,
+        )
+        _set_up_logging(loaded)
+        from node.join import run_solo  # noqa: PLC0415 - see join
+
+        raise typer.Exit(run_solo(loaded.config))
+
+
+@app.command()
+def status(*, name: Name = None, state_dir: StateDir = None, as_json: Json = False) -> None:
+    """What the node of this state dir is doing: state, current experiment, outbox, last results."""
+    with _one_sentence():
+        config = _load(name=name, state_dir=state_dir).config
+        from node.local_status import show_status  # noqa: PLC0415 - rich, sqlite
+
+        raise typer.Exit(show_status(config.node_dir, as_json=as_json))
+
+
+@app.command()
+def doctor(
+    host: Host = DEFAULT_HOST,
+    *,
+    name: Name = None,
+    challenge: Challenge = None,
+    state_dir: StateDir = None,
+    device: Device = None,
+    insecure: Insecure = False,
+    ca: Ca = None,
+    as_json: Json = False,
+) -> None:
+    """Look for what could keep a node from working, with a fix for each problem (exit code 6)."""
+    with _one_sentence():
+        config = _load(
+            name=name,
+            challenge=challenge,
+            state_dir=state_dir,
+            device=device,
+            insecure=insecure or None,
+            ca_file=ca,
+        ).config
+        import os  # noqa: PLC0415
+
+        from node.doctor import examine  # noqa: PLC0415
+        from node.local_status import show_findings  # noqa: PLC0415
+
+        findings = _run(examine(config, host, dict(os.environ)))
+        show_findings(findings, as_json=as_json)
+        raise typer.Exit(ExitCode.OK if all(f.is_fine for f in findings) else ExitCode.DOCTOR)
+
+
+@app.command()
+def leaderboard(
+    host: Host = DEFAULT_HOST,
+    *,
+    as_json: Json = False,
+    hardware_class: HardwareClassOption = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="Experiments per class.")] = 20,
+    challenge: Challenge = None,
+    insecure: Insecure = False,
+    ca: Ca = None,
+) -> None:
+    """The best experiments of each hardware class, with how sure we are."""
+    with _one_sentence():
+        from node import reading  # noqa: PLC0415 - gRPC and rich
+
+        place = _place(host, challenge, ca, insecure=insecure)
+        _run(
+            reading.reading(
+                place,
+                lambda reader: reading.leaderboard(
+                    reader, hardware_class=hardware_class, limit=limit, as_json=as_json
+                ),
+            )
+        )
+
+
+@app.command()
+def show(
+    experiment: Annotated[str, typer.Argument(help="Id of an experiment, or its beginning or end.")],
+    *,
+    host: ReadHost = DEFAULT_HOST,
+    as_json: Json = False,
+    challenge: Challenge = None,
+    insecure: Insecure = False,
+    ca: Ca = None,
+) -> None:
+    """One experiment: reasoning, changes, every run."""
+    with _one_sentence():
+        from node import reading  # noqa: PLC0415 - see leaderboard
+
+        place = _place(host, challenge, ca, insecure=insecure)
+        _run(reading.reading(place, lambda reader: reading.show(reader, experiment, as_json=as_json)))
+
+
+@app.command()
+def diff(
+    experiment: Annotated[str, typer.Argument(help="Id of an experiment, or its beginning or end.")],
+    *,
+    against: Annotated[str, typer.Option("--against", help="parent, best, or another id.")] = "parent",
+    host: ReadHost = DEFAULT_HOST,
+    challenge: Challenge = None,
+    insecure: Insecure = False,
+    ca: Ca = None,
+) -> None:
+    """What an experiment changes in train.py."""
+    with _one_sentence():
+        from node import reading  # noqa: PLC0415 - see leaderboard
+
+        place = _place(host, challenge, ca, insecure=insecure)
+        _run(reading.reading(place, lambda reader: reading.diff(reader, experiment, against=against)))
+
+
+@app.command()
+def best(
+    host: Host = DEFAULT_HOST,
+    *,
+    save: Annotated[Path | None, typer.Option("--save", help="Write its train.py to this file.")] = None,
+    as_json: Json = False,
+    hardware_class: HardwareClassOption = "",
+    challenge: Challenge = None,
+    insecure: Insecure = False,
+    ca: Ca = None,
+) -> None:
+    """What a hardware class builds on, with its level of evidence."""
+    with _one_sentence():
+        from node import reading  # noqa: PLC0415 - see leaderboard
+
+        place = _place(host, challenge, ca, insecure=insecure)
+        _run(
+            reading.reading(
+                place,
+                lambda reader: reading.best(
+                    reader, hardware_class=hardware_class, save=save, as_json=as_json
+                ),
+            )
+        )
+
+
+@config_app.command("show")
+def config_show(*, as_json: Json = False) -> None:
+    """Every setting with its value, where it comes from, and how to set it."""
+    with _one_sentence():
+        loaded = _load()
+        rows = [
+            {
+                "name": setting.name,
+                "value": str(getattr(loaded.config, setting.name)),
+                "source": loaded.sources[setting.name],
+                "flag": setting.flag,
+                "environment": setting.environment,
+                "help": setting.help,
+            }
+            for setting in SETTINGS
+        ]
+        from node import rendering  # noqa: PLC0415 - rich
+
+        if as_json:
+            typer.echo(rendering.to_json(rows))
+            return
+        columns = [(name, "left") for name in ("name", "value", "source", "environment", "help")]
+        cells = [[row[name] for name, _ in columns] for row in rows]
+        rendering.console().print(rendering.plain_table("", columns, cells))
+
+
+def _load(**flags: Any) -> Loaded:
+    return load_config(flags)
+
+
+def _place(host: str, challenge: str | None, ca: Path | None, *, insecure: bool) -> Any:
+    from node.reading import Place  # noqa: PLC0415 - see leaderboard
+
+    config = _load(challenge=challenge, ca_file=ca, insecure=insecure or None).config
+    return Place(host=host, challenge=config.challenge, ca_file=config.ca_file, insecure=config.insecure)
+
+
+def _set_up_logging(loaded: Loaded) -> None:
+    from node.logs import set_up_logging  # noqa: PLC0415 - structlog
+
+    set_up_logging(loaded.config.log_format, loaded.config.log_level)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio  # noqa: PLC0415 - kept off the path of --help
+
+    return asyncio.run(work)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turns what went wrong into one sentence on stderr and an exit code; our bugs keep their traceback."""
+    try:
+        yield
+    except ConfigError as error:
+        _leave(str(error), ExitCode.USAGE)
+    except ModuleNotFoundError as error:
+        extra = EXTRA_OF_MODULE.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _leave(f"{error.name} is missing; run: pip install 'autoresearch-swarm[{extra}]'", ExitCode.FAILURE)
+    except KeyboardInterrupt:
+        _leave("interrupted", ExitCode.INTERRUPTED)
+    except Exception as error:
+        from autoresearch.errors import SwarmError  # noqa: PLC0415 - only where something failed
+
+        from node.failures import Failed  # noqa: PLC0415
+
+        if isinstance(error, SwarmError):
+            _leave(error.message, exit_code_of(error))
+        if isinstance(error, Failed):
+            _leave(str(error), error.exit_code)
+        raise
+
+
+def _leave(message: str, code: ExitCode) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    raise typer.Exit(code)

@@ -1,0 +1,248 @@
+"""The node's settings, each declared once: name, type, default and help in one line of ``Config``.
+
+The first source that names a setting wins: flag, environment ``AUTORESEARCH_*``, table ``[node]`` of
+``autoresearch.toml`` in the working directory, that of the user's ``config.toml``, default. Commands
+take their help from ``SETTINGS``, and so does the table in the docs. pydantic is imported by ``load_config``
+alone, so that ``--help`` answers at once. Secrets are never settings: a token comes from a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+ENV_PREFIX = "AUTORESEARCH_"
+PROJECT_FILE = "autoresearch.toml"
+USER_FILE = "config.toml"
+TABLE = "node"
+NAME_LIMIT_CHARS = 60
+HOURS_MAX = 24.0 * 365
+
+
+class ConfigError(ValueError):
+    """A setting is wrong; the message names it, its source where known, and what to give instead."""
+
+
+def _default_state_dir() -> Path:
+    import platformdirs  # noqa: PLC0415 - kept off the path of --help
+
+    return platformdirs.user_state_path("autoresearch") / "node"
+
+
+def _setting(default: Any, help_text: str) -> Any:
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that ``join`` and ``solo`` can be told."""
+
+    agent: Literal["search", "command", "none"] = _setting(
+        "search",
+        "Who has the ideas: search (turns constants; no key, no network), command (your coding agent), "
+        "none (runs the work of others).",
+    )
+    agent_command: str = _setting(
+        "",
+        "Command line of a headless coding agent, with {prompt}, {prompt_file} or {workdir}; "
+        "for --agent command.",
+    )
+    agent_time_limit_s: float = _setting(900.0, "Seconds after which a coding agent's attempt is ended.")
+    agent_variables: tuple[str, ...] = _setting(
+        (), "Environment variables that the coding agent may see beside PATH, HOME and the like."
+    )
+    name: str = _setting("", "Public name of this node; several nodes on one machine need one each.")
+    challenge: str = _setting("", "Challenge by name or id; unset takes the coordinator's first.")
+    token_file: Path | None = _setting(None, "File with an enrolment token from the operator.")  # noqa: RUF009
+    state_dir: Path = field(
+        default_factory=_default_state_dir,
+        metadata={"help": "Folder of the node's key, outbox, notebook and challenges."},
+    )
+    max_experiments: int | None = _setting(None, "Stop by yourself after so many pieces of work.")
+    max_hours: float | None = _setting(None, "Stop by yourself after so many hours.")
+    device: Literal["auto", "cuda", "rocm", "mps", "cpu"] = _setting("auto", "What to train on.")
+    sandbox: Literal["auto", "none"] = _setting(
+        "auto", "How the trainer is isolated; none says that you know it is not (see the terms)."
+    )
+    yes: bool = _setting(False, "Agree to the terms without being asked.")
+    insecure: bool = _setting(False, "Call a coordinator on another machine without TLS.")
+    ca_file: Path | None = _setting(None, "PEM file of the authority behind the coordinator's TLS.")  # noqa: RUF009
+    log_format: Literal["text", "json"] = _setting("text", "Lines for people or for machines, on stderr.")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "The least that is logged.")
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def node_dir(self) -> Path:
+        """The state of this node: a folder of its own where it has a name."""
+        return self.state_dir / self.name if self.name else self.state_dir
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One line of the settings' table."""
+
+    name: str
+    flag: str
+    environment: str
+    default: str
+    help: str
+
+
+def _describe(spec: dataclasses.Field[Any]) -> Setting:
+    if spec.default is not dataclasses.MISSING:
+        shown = ", ".join(spec.default) if isinstance(spec.default, tuple) else spec.default
+    else:
+        shown = "<user state>/autoresearch/node"
+    return Setting(
+        name=spec.name,
+        flag=FLAGS.get(spec.name, "--" + spec.name.replace("_", "-")),
+        environment=ENV_PREFIX + spec.name.upper(),
+        default="" if shown is None else str(shown),
+        help=spec.metadata["help"],
+    )
+
+
+FLAGS: Mapping[str, str] = {
+    "agent_time_limit_s": "--agent-time-limit",
+    "agent_variables": "--agent-env",
+    "ca_file": "--ca",
+    "log_format": "--json-logs",
+}
+SETTINGS: tuple[Setting, ...] = tuple(_describe(spec) for spec in dataclasses.fields(Config))
+HELP: Mapping[str, str] = {setting.name: setting.help for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The settings, and which source gave each."""
+
+    config: Config
+    sources: Mapping[str, str]
+
+
+def load_config(
+    flags: Mapping[str, Any], *, environ: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Loaded:
+    """The settings from all sources.
+
+    Args:
+        flags: What the command line gave; None stands for not given.
+        environ: Only to tell which settings came from the environment; the process's if None.
+        folder: Where the project's TOML file is looked for; the working directory if None.
+
+    Raises:
+        ConfigError: A source is unreadable, names an unknown setting, or gives a wrong value.
+    """
+    import os  # noqa: PLC0415 - see the module's docstring
+
+    import platformdirs  # noqa: PLC0415
+    import pydantic  # noqa: PLC0415
+
+    files = ((folder or Path.cwd()) / PROJECT_FILE, platformdirs.user_config_path("autoresearch") / USER_FILE)
+    tables = [_read_table(path) for path in files]
+    given = {name: value for name, value in flags.items() if value is not None}
+    model = _settings_model(tables)
+    try:
+        loaded = model(**given)
+    except (pydantic.ValidationError, ValueError) as error:
+        raise ConfigError(_explain(error)) from error
+    names = [spec.name for spec in dataclasses.fields(Config)]
+    config = Config(**{name: getattr(loaded, name) for name in names})
+    variables = os.environ if environ is None else environ
+    places: tuple[tuple[str, Mapping[str, Any]], ...] = (
+        ("flag", given),
+        ("environment", {name: 1 for name in names if ENV_PREFIX + name.upper() in variables}),
+        *((str(path), table) for path, table in zip(files, tables, strict=True)),
+    )
+    sources = {name: next((label for label, table in places if name in table), "default") for name in names}
+    return Loaded(config=config, sources=sources)
+
+
+def _settings_model(tables: list[dict[str, Any]]) -> Any:
+    import pydantic  # noqa: PLC0415 - see the module's docstring
+    from pydantic_settings import (  # noqa: PLC0415
+        BaseSettings,
+        PydanticBaseSettingsSource,
+        SettingsConfigDict,
+    )
+
+    class _Sources(BaseSettings):
+        model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],  # noqa: ARG003
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[Any, ...]:
+            return (init_settings, env_settings, *((lambda table=table: table) for table in tables))
+
+    hints = typing.get_type_hints(Config)
+    fields: dict[str, Any] = {
+        spec.name: (
+            hints[spec.name],
+            pydantic.Field(default_factory=spec.default_factory)
+            if spec.default_factory is not dataclasses.MISSING
+            else pydantic.Field(default=spec.default),
+        )
+        for spec in dataclasses.fields(Config)
+    }
+    return pydantic.create_model("_Settings", __base__=_Sources, **fields)
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - see the module's docstring
+
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read {path} ({error}); mend it or move it away") from error
+    table = document.get(TABLE, {})
+    unknown = sorted(set(table) - set(HELP)) if isinstance(table, dict) else [TABLE]
+    if unknown:
+        raise ConfigError(f"{path} has unknown settings in [{TABLE}]: {', '.join(unknown)}")
+    return typing.cast("dict[str, Any]", table)
+
+
+def _explain(error: Exception) -> str:
+    complaints = getattr(error, "errors", None)
+    if complaints is None:
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in line['loc']) or 'settings'}: {line['msg']}" for line in complaints()
+    )
+
+
+def _check(config: Config) -> None:
+    if config.max_experiments is not None and config.max_experiments < 1:
+        raise ConfigError(f"max_experiments is {config.max_experiments}; give at least 1")
+    for name in ("max_hours", "agent_time_limit_s"):
+        value = getattr(config, name)
+        if value is not None and not 0 < value <= HOURS_MAX * 3600:
+            raise ConfigError(f"{name} is {value}; give a positive number")
+    if config.agent == "command" and not config.agent_command:
+        raise ConfigError("agent 'command' needs agent_command, for example 'claude -p {prompt}'")
+    if not _is_name(config.name):
+        raise ConfigError(
+            f"name is {config.name!r}; use up to {NAME_LIMIT_CHARS} letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit"
+        )
+
+
+def _is_name(text: str) -> bool:
+    """Empty, or fit for a folder and a public listing."""
+    if not text:
+        return True
+    fits = len(text) <= NAME_LIMIT_CHARS and text.isascii() and text[0].isalnum()
+    return fits and all(char.isalnum() or char in "._-" for char in text)

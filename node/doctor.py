@@ -1,0 +1,174 @@
+"""Looks for everything that could keep a node from working, and says how to mend it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from autoresearch.challenge import Challenge, ChallengeError, parse_challenge
+from autoresearch.errors import SwarmError
+from autoresearch.model import PROTOCOL_MAX, PROTOCOL_MIN, ChallengeText, ServerInfo, utc_now
+from autoresearch.signing import WINDOW_S
+
+from node.config import Config
+from node.hardware import HardwareError, detect_hardware, installed_torch
+from node.loop import FREE_DISK_MIN_BYTES
+from node.materialise import PrepareError, find_hosted, materialise, prepare
+from node.reading import Place, reading
+
+PYTHON_MIN = (3, 11)
+GIT_MIN = (2, 20)
+PROBE_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at; ``fix`` is set where it is wrong."""
+
+    name: str
+    seen: str
+    fix: str = ""
+
+    @property
+    def is_fine(self) -> bool:
+        """True if there is nothing to mend."""
+        return not self.fix
+
+
+async def examine(config: Config, host: str, environ: dict[str, str]) -> list[Finding]:
+    """All findings, the local ones first; a later check that needs an earlier one is left out."""
+    findings = [_python(), _git(), _torch(), _trainer(), _disk(config.node_dir), _state_dir(config.node_dir)]
+    info, reached = await _coordinator(config, host)
+    findings.append(reached)
+    if info is None:
+        return findings
+    findings += [_protocol(info), _clock(info, utc_now())]
+    text = find_hosted(info, config.challenge)
+    if text is None:
+        known = ", ".join(challenge.name for challenge in info.challenges) or "none"
+        fix = f"choose one that {host} hosts: {known}"
+        return [*findings, Finding(name="challenge", seen=f"{config.challenge!r} is not hosted", fix=fix)]
+    try:
+        challenge = parse_challenge(text.manifest_toml, text.baseline_source, text.program_md)
+    except ChallengeError as error:
+        return [
+            *findings,
+            Finding(name="challenge", seen=str(error), fix="update this node or tell the operator"),
+        ]
+    findings.append(_device(challenge, config.device))
+    findings.append(await _prepared(text, config.node_dir, environ))
+    return findings
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    fix = "" if sys.version_info >= PYTHON_MIN else "install Python 3.11 or newer"
+    return Finding(name="python", seen=version, fix=fix)
+
+
+def _git() -> Finding:
+    try:
+        said = subprocess.run(
+            ["git", "--version"], capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return Finding(name="git", seen="not found", fix="install git (for example: apt install git)")
+    words = said.split()
+    numbers = words[2].split(".") if len(words) > 2 else []  # noqa: PLR2004 - "git version 2.39.5"
+    version = tuple(int(part) for part in numbers[:2] if part.isdigit())
+    fix = "" if version >= GIT_MIN else "update git to 2.20 or newer"
+    return Finding(name="git", seen=said.strip().removeprefix("git version "), fix=fix)
+
+
+def _torch() -> Finding:
+    version = installed_torch()
+    fix = "" if version else "pip install 'autoresearch-swarm[trainer]'"
+    return Finding(name="torch", seen=version or "not installed", fix=fix)
+
+
+def _trainer() -> Finding:
+    """Starts it, since a torch that is installed may still be broken."""
+    if importlib.util.find_spec("trainer") is None:
+        return Finding(name="trainer", seen="not installed", fix="pip install 'autoresearch-swarm[trainer]'")
+    command = [sys.executable, "-c", "import trainer.harness, torch"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding(name="trainer", seen=f"does not start ({error})", fix="reinstall the [trainer] extra")
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return Finding(name="trainer", seen=last[:200], fix="pip install 'autoresearch-swarm[trainer]'")
+    return Finding(name="trainer", seen="starts")
+
+
+def _disk(folder: Path) -> Finding:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    needed_mb = FREE_DISK_MIN_BYTES >> 20
+    fix = (
+        ""
+        if free >= FREE_DISK_MIN_BYTES
+        else f"free {needed_mb} MB on the disk of {existing}, or give --state-dir"
+    )
+    return Finding(name="disk", seen=f"{free >> 20} MB free at {existing}", fix=fix)
+
+
+def _state_dir(folder: Path) -> Finding:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = folder / ".doctor"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        return Finding(
+            name="state dir",
+            seen=f"{folder}: {error.strerror}",
+            fix="mend its permissions, or give --state-dir",
+        )
+    return Finding(name="state dir", seen=str(folder))
+
+
+async def _coordinator(config: Config, host: str) -> tuple[ServerInfo | None, Finding]:
+    place = Place(host=host, challenge=config.challenge, ca_file=config.ca_file, insecure=config.insecure)
+    try:
+        info = await reading(place, lambda reader: reader.server_info())
+    except SwarmError as error:
+        fix = "check the address and that the coordinator runs; alone, `autoresearch-node solo` works too"
+        return None, Finding(name="coordinator", seen=error.message, fix=fix)
+    return info, Finding(name="coordinator", seen=f"{host} answers, version {info.version}")
+
+
+def _protocol(info: ServerInfo) -> Finding:
+    theirs, ours = f"{info.protocol_min} to {info.protocol_max}", f"{PROTOCOL_MIN} to {PROTOCOL_MAX}"
+    fits = info.protocol_min <= PROTOCOL_MAX and info.protocol_max >= PROTOCOL_MIN
+    older = "this node" if info.protocol_min > PROTOCOL_MAX else "the coordinator"
+    fix = "" if fits else f"update {older}: pip install -U autoresearch-swarm"
+    return Finding(name="protocol", seen=f"coordinator {theirs}, node {ours}", fix=fix)
+
+
+def _clock(info: ServerInfo, now: datetime) -> Finding:
+    skew_s = (now - info.server_time).total_seconds()
+    fix = "" if abs(skew_s) < WINDOW_S else "set this machine's clock (for example: timedatectl set-ntp true)"
+    return Finding(name="clock", seen=f"{skew_s:+.1f} s against the coordinator", fix=fix)
+
+
+def _device(challenge: Challenge, wanted: str) -> Finding:
+    try:
+        hardware = detect_hardware(challenge.device_kinds, wanted)
+    except HardwareError as error:
+        return Finding(name="device", seen=str(error), fix="choose another challenge or machine, or --device")
+    return Finding(name="device", seen=f"{hardware.hardware_class} ({hardware.device_name})")
+
+
+async def _prepared(text: ChallengeText, node_dir: Path, environ: dict[str, str]) -> Finding:
+    try:
+        challenge = materialise(text, node_dir / "challenges")
+        await prepare(node_dir / "challenges" / challenge.challenge_id, environ=environ)
+    except (PrepareError, SwarmError, OSError) as error:
+        return Finding(name="challenge", seen=str(error), fix="see the trainer's message above")
+    return Finding(name="challenge", seen=f"{challenge.name} is prepared")

@@ -1,0 +1,339 @@
+"""Puts a node together and lets it live: the one place where its parts are chosen.
+
+Three steps: who answers and what do they host; do you agree; work. The second is asked at the terminal, so it
+stands between two event loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+from autoresearch.challenge import Challenge, ChallengeError, find_challenge, load_challenge
+from autoresearch.errors import ProtocolMismatch, SwarmError, Unavailable, UnknownChallenge
+from autoresearch.model import PROTOCOL_MAX, PROTOCOL_MIN, Hardware, ServerInfo, Session, new_id, utc_now
+from autoresearch.signing import KeyFileError, SigningKey
+
+from node import places
+from node.agent.base import Agent, AgentError, NoAgent
+from node.agent.command import AgentCommand, CommandAgent
+from node.agent.search import SearchAgent
+from node.alone import AloneSwarm
+from node.assignment import NodeFacts
+from node.board import STATUS_NAME, Board
+from node.config import Config
+from node.exit_codes import ExitCode
+from node.failures import Failed
+from node.hardware import HardwareError, detect_hardware
+from node.loop import Ending, Limits, NodeLoop
+from node.materialise import TRAINER_ARGV, PrepareError, find_hosted, materialise, prepare
+from node.memory import recall_challenge, remember_challenge
+from node.prepare import Preparer
+from node.reading import Place, reading
+from node.record import NotebookError, Recorder
+from node.state import LinkEvent, WorkEvent
+from node.statedir import held_state_dir
+from node.stopping import Aborted, Stop
+from node.swarm.address import Address, open_channel, parse_address
+from node.swarm.grpc_client import GrpcSwarm, JoinTerms
+from node.swarm.heartbeat import Heartbeat
+from node.swarm.identity import load_identity
+from node.swarm.link import LinkedSwarm
+from node.swarm.outbox import Outbox
+from node.swarm.protocol import Swarm
+from node.swarm.solo import SoloSwarm
+from node.terms import NEEDS_SANDBOX_NONE, ConsentMissing, Terms, ask_consent
+from node.training.runner import SubprocessTrainer, TrainerCommand
+from node.training.scrub import Identity, scrubber
+from node.workspace import Workspace
+
+ANONYMOUS_NAME_CHARS = 6
+TOKEN_LIMIT_BYTES = 4_096
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """What every node has, joined or alone."""
+
+    config: Config
+    key: SigningKey
+    challenge: Challenge
+    hardware: Hardware
+    board: Board
+    stop: Stop
+
+
+def run_joined(config: Config, host: str) -> ExitCode:
+    """``join``: the node's whole life with a coordinator. Raises SwarmError and Failed."""
+    address = parse_address(host)
+    if not address.is_loopback and config.sandbox != "none":
+        raise Failed(NEEDS_SANDBOX_NONE.format(host=host), ExitCode.USAGE)
+    with _plain_failures(), held_state_dir(config.node_dir):
+        key = load_identity(config.node_dir)
+        challenge = asyncio.run(_choose_challenge(config, host, address))
+        return asyncio.run(_live_joined(config, address, key, challenge))
+
+
+def run_solo(config: Config) -> ExitCode:
+    """``solo``: the same without anybody. Results wait in the outbox for a later ``join``."""
+    with _plain_failures(), held_state_dir(config.node_dir):
+        key = load_identity(config.node_dir)
+        try:
+            challenge = load_challenge(find_challenge(config.challenge or "pocket"))
+        except ChallengeError as error:
+            raise Failed(str(error), ExitCode.USAGE) from error
+        return asyncio.run(_live_alone(config, key, challenge))
+
+
+async def _choose_challenge(config: Config, host: str, address: Address) -> Challenge:
+    """The challenge that the coordinator hosts, agreed to; the one of last time if it cannot be reached."""
+    place = Place(host=host, ca_file=config.ca_file, insecure=config.insecure)
+    folder = places.challenges_dir(config.node_dir)
+    try:
+        info = await reading(place, lambda reader: reader.server_info())
+    except Unavailable as error:
+        known = recall_challenge(config.node_dir, address.target, config.challenge)
+        if known is None:
+            raise
+        _log.warning("the coordinator cannot be reached; beginning alone", reason=error.message)
+        return known
+    _check_protocol(info)
+    text = find_hosted(info, config.challenge)
+    if text is None:
+        hosted = ", ".join(challenge.name for challenge in info.challenges) or "nothing"
+        raise UnknownChallenge(f"{host} does not host {config.challenge!r}; it hosts: {hosted}")
+    challenge = materialise(text, folder)
+    terms = Terms.of(address.target, challenge, info.terms)
+    try:
+        ask_consent(terms, config.node_dir, agreed=config.yes)
+    except ConsentMissing as error:
+        raise Failed(str(error), ExitCode.USAGE) from error
+    remember_challenge(config.node_dir, address.target, challenge)
+    return challenge
+
+
+async def _live_joined(config: Config, address: Address, key: SigningKey, challenge: Challenge) -> ExitCode:
+    crew = _crew(config, key, challenge, coordinator=address.target)
+    channel = open_channel(address, ca_file=config.ca_file, insecure=config.insecure)
+    online = GrpcSwarm(
+        channel,
+        address.target,
+        key,
+        JoinTerms(token=_token(config), name=_public_name(config, key), has_consented=True),
+        node_version=version("autoresearch-swarm"),
+    )
+    solo = SoloSwarm(places.solo_path(config.node_dir, challenge.challenge_id), challenge, key.node_id)
+    outbox = Outbox(places.outbox_path(config.node_dir), now=utc_now)
+
+    def on_change(is_online: bool, why: str) -> None:  # noqa: FBT001 - the link's callback protocol
+        del why  # the link has logged it
+        crew.board.step(LinkEvent.COORDINATOR_BACK if is_online else LinkEvent.COORDINATOR_LOST)
+
+    return await _live(crew, LinkedSwarm(online, solo, outbox, on_change=on_change))
+
+
+async def _live_alone(config: Config, key: SigningKey, challenge: Challenge) -> ExitCode:
+    crew = _crew(config, key, challenge, coordinator="none")
+    crew.board.step(LinkEvent.COORDINATOR_LOST)
+    path = places.solo_path(config.node_dir, challenge.challenge_id)
+    outbox = Outbox(places.outbox_path(config.node_dir), now=utc_now)
+    return await _live(crew, AloneSwarm(path, challenge, key.node_id, outbox, now=utc_now))
+
+
+async def _live(crew: Crew, swarm: Swarm) -> ExitCode:
+    """Gets ready, opens the session and runs the loop; the swarm is closed whatever happens."""
+    with _signals(crew.stop):
+        try:
+            challenge_dir = await crew.stop.or_stopped(_get_ready(crew))
+            session = await crew.stop.or_stopped(swarm.connect(crew.hardware, crew.challenge.challenge_id))
+            return await _work(crew, swarm, session, challenge_dir)
+        except Aborted:
+            return ExitCode.INTERRUPTED
+        finally:
+            crew.board.leave()
+            await swarm.close()
+
+
+async def _get_ready(crew: Crew) -> Path:
+    folder = places.challenges_dir(crew.config.node_dir)
+    challenge_dir = folder / crew.challenge.challenge_id
+    if not challenge_dir.exists():  # alone, it comes from the installed trainer
+        challenge_dir = find_challenge(crew.config.challenge or crew.challenge.name)
+    await prepare(challenge_dir, environ=os.environ)
+    return challenge_dir
+
+
+async def _work(crew: Crew, swarm: Swarm, session: Session, challenge_dir: Path) -> ExitCode:
+    config = crew.config
+    facts = NodeFacts(
+        node_id=crew.key.node_id,
+        owner_id=session.owner_id,
+        hardware=crew.hardware,
+        challenge=crew.challenge,
+    )
+    agent = _agent(config, crew.key)
+    news = asyncio.Event()
+    heartbeat = Heartbeat(
+        swarm.heartbeat,
+        interval_s=session.heartbeat_interval_s,
+        on_best=lambda _: news.set(),
+        activity=lambda: crew.board.state.label,
+    )
+    preparer = Preparer(swarm=swarm, agent=agent, leases=heartbeat, facts=facts, now=utc_now, news=news)
+    loop = NodeLoop(
+        preparer=preparer,
+        trainer=_trainer(crew, challenge_dir),
+        recorder=Recorder(
+            swarm=swarm, notebook=_notebook(crew), board=crew.board, facts=facts, stop=crew.stop
+        ),
+        agent=agent,
+        leases=heartbeat,
+        board=crew.board,
+        stop=crew.stop,
+        limits=Limits(max_experiments=config.max_experiments, max_hours=config.max_hours),
+        free_bytes=lambda: shutil.disk_usage(config.node_dir).free,
+    )
+    crew.board.learn(owner_id=session.owner_id)
+    crew.board.step(WorkEvent.SESSION_OPENED)
+    beating = asyncio.create_task(heartbeat.run(), name="heartbeat")
+    try:
+        ending = await loop.run()
+    finally:
+        beating.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beating
+    return _exit_code(ending)
+
+
+def _exit_code(ending: Ending) -> ExitCode:
+    _log.info("left", because=ending.value)
+    match ending:
+        case Ending.DONE | Ending.DRAINED:
+            return ExitCode.OK
+        case Ending.ABORTED:
+            return ExitCode.INTERRUPTED
+        case Ending.TRAINER_BROKEN:
+            raise Failed(f"{ending.value}: see the log above, and run `autoresearch-node doctor`")
+
+
+def _crew(config: Config, key: SigningKey, challenge: Challenge, *, coordinator: str) -> Crew:
+    try:
+        hardware = detect_hardware(challenge.device_kinds, config.device)
+    except HardwareError as error:
+        raise Failed(str(error)) from error
+    board = Board(
+        path=config.node_dir / STATUS_NAME,
+        now=utc_now,
+        facts={
+            "name": _public_name(config, key),
+            "node_id": key.node_id,
+            "coordinator": coordinator,
+            "challenge": challenge.name,
+            "challenge_id": challenge.challenge_id,
+            "hardware_class": hardware.hardware_class,
+            "agent": config.agent,
+        },
+    )
+    return Crew(config=config, key=key, challenge=challenge, hardware=hardware, board=board, stop=Stop())
+
+
+def _agent(config: Config, key: SigningKey) -> Agent:
+    match config.agent:
+        case "search":
+            return SearchAgent(node_id=key.node_id)
+        case "none":
+            return NoAgent()
+        case "command":
+            try:
+                command = AgentCommand.parse(
+                    config.agent_command,
+                    time_limit_s=config.agent_time_limit_s,
+                    variables=config.agent_variables,
+                )
+            except AgentError as error:
+                raise Failed(str(error), ExitCode.USAGE) from error
+            return CommandAgent(command=command, environ=os.environ)
+
+
+def _trainer(crew: Crew, challenge_dir: Path) -> SubprocessTrainer:
+    runs = places.runs_dir(crew.config.node_dir)
+    shutil.rmtree(runs, ignore_errors=True)  # what a killed node left; this one holds the state dir
+    command = TrainerCommand(
+        argv=TRAINER_ARGV, challenge_dir=challenge_dir, runs_dir=runs, device=crew.hardware.device_kind
+    )
+    scrub = scrubber(Identity.detect(crew.config.node_dir, challenge_dir))
+    return SubprocessTrainer(command=command, challenge=crew.challenge, scrub=scrub, environ=os.environ)
+
+
+def _notebook(crew: Crew) -> Workspace:
+    challenge = crew.challenge
+    root = places.notebook_dir(crew.config.node_dir, challenge.name, challenge.challenge_id)
+    run_name = f"{utc_now():%Y%m%d-%H%M%S}-{new_id()[-4:]}"
+    workspace = Workspace.open(root, challenge, run_name)
+    _log.info("notebook", path=str(root), branch=f"run/{run_name}")
+    return workspace
+
+
+def _token(config: Config) -> str:
+    """The enrolment token: from its file, never from the command line, where other users could read it."""
+    if config.token_file is None:
+        return ""
+    try:
+        with config.token_file.open("rb") as file:
+            raw = file.read(TOKEN_LIMIT_BYTES)
+    except OSError as error:
+        raise Failed(
+            f"cannot read the token file {config.token_file} ({error.strerror})", ExitCode.USAGE
+        ) from error
+    return raw.decode("utf-8", errors="replace").strip()
+
+
+def _public_name(config: Config, key: SigningKey) -> str:
+    """Chosen by the owner, or made of the key: never the host's or the user's name."""
+    return config.name or f"node-{key.node_id.removeprefix('n_')[:ANONYMOUS_NAME_CHARS]}"
+
+
+def _check_protocol(info: ServerInfo) -> None:
+    if not (info.protocol_min <= PROTOCOL_MAX and info.protocol_max >= PROTOCOL_MIN):
+        raise ProtocolMismatch(
+            f"the coordinator speaks protocol {info.protocol_min} to {info.protocol_max}, this node "
+            f"{PROTOCOL_MIN} to {PROTOCOL_MAX}; update the older one"
+        )
+
+
+@contextmanager
+def _signals(stop: Stop) -> Iterator[None]:
+    """Ctrl-C once drains, twice aborts; SIGTERM aborts."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, stop.interrupt)
+    loop.add_signal_handler(signal.SIGTERM, stop.abort, "terminated")
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+@contextmanager
+def _plain_failures() -> Iterator[None]:
+    """Failures of the parts as failures of the command."""
+    try:
+        yield
+    except (KeyFileError, NotebookError, PrepareError) as error:
+        raise Failed(str(error)) from error
+    except SwarmError:
+        raise
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise Failed(f"{error.strerror or error}{where}; look at the disk and the state dir") from error

@@ -1,0 +1,136 @@
+"""The commands about this machine: what its node is doing, and what the doctor found."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from autoresearch.model import utc_now
+from rich.text import Text
+
+from node import rendering
+from node.board import read_status
+from node.doctor import Finding
+from node.exit_codes import ExitCode
+from node.failures import Failed
+from node.places import outbox_path
+from node.swarm.outbox import Outbox, OutboxStatus
+
+RESULTS_SHOWN = 10
+
+
+def show_status(node_dir: Path, *, as_json: bool) -> ExitCode:
+    """Prints the picture that the node left; it need not be running."""
+    picture = read_status(node_dir)
+    if picture is None:
+        raise Failed(f"no node has run in {node_dir}; start one with: autoresearch-node join HOST")
+    is_running = _is_running(picture)
+    if not is_running and picture.get("state") != "stopped":
+        picture["state"] = "gone"
+    outbox = _outbox(node_dir)
+    if as_json:
+        fields = {**picture, "is_running": is_running, "outbox": asdict(outbox) if outbox else None}
+        sys.stdout.write(rendering.to_json(fields) + "\n")
+        return ExitCode.OK
+    terminal = rendering.console()
+    for line in _lines(picture, outbox):
+        terminal.print(Text(rendering.clean_lines(line)))
+    results = picture.get("results")
+    if isinstance(results, list) and results:
+        terminal.print()
+        terminal.print(_results(results))
+    return ExitCode.OK
+
+
+def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """Prints what the doctor saw."""
+    if as_json:
+        sys.stdout.write(rendering.to_json([asdict(finding) for finding in findings]) + "\n")
+        return
+    terminal = rendering.console()
+    for finding in findings:
+        mark = Text("ok  " if finding.is_fine else "BAD ", style="green" if finding.is_fine else "bold red")
+        terminal.print(mark + Text(f"{finding.name:<12} {rendering.clean(finding.seen)}", style=""))
+        if finding.fix:
+            terminal.print(Text(f"                 fix: {finding.fix}"))
+
+
+def _is_running(picture: Mapping[str, Any]) -> bool:
+    pid = picture.get("pid")
+    if not isinstance(pid, int) or picture.get("state") == "stopped":
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _outbox(node_dir: Path) -> OutboxStatus | None:
+    path = outbox_path(node_dir)
+    if not path.exists():
+        return None
+    try:
+        outbox = Outbox(path, now=utc_now)
+        try:
+            return outbox.status()
+        finally:
+            outbox.close()
+    except sqlite3.Error as error:
+        raise Failed(
+            f"the outbox {path} cannot be read ({error}); look at its disk and permissions"
+        ) from error
+
+
+def _lines(picture: Mapping[str, Any], outbox: OutboxStatus | None) -> list[str]:
+    current = picture.get("current")
+    lines = [
+        f"node         {picture.get('name') or '-'}  ({picture.get('node_id', '-')})",
+        f"process      {picture.get('pid')}",
+        f"coordinator  {picture.get('coordinator', '-')}",
+        f"challenge    {picture.get('challenge', '-')} on {picture.get('hardware_class', '-')}",
+        f"state        {picture.get('state', '-')}",
+    ]
+    if isinstance(current, dict):
+        what = f"{current.get('title')} ({current.get('purpose')})"
+        lines.append(f"training     {what}, since {current.get('started_at')}")
+    if picture.get("prepared"):
+        lines.append(f"next         {picture['prepared']}")
+    lines.append(f"done         {picture.get('runs_done', 0)} runs")
+    if outbox is not None:
+        lines.append(f"outbox       {outbox.waiting} waiting, {outbox.acknowledged} acknowledged")
+        if outbox.set_aside_count:
+            lines.append(f"set aside    {outbox.set_aside_count} results that the coordinator refused:")
+            lines += [f"             {entry.result_id}: {entry.reason}" for entry in outbox.set_aside]
+    return lines
+
+
+def _results(results: Sequence[Any]) -> Any:
+    columns = [
+        ("score", "right"),
+        ("outcome", "left"),
+        ("run", "left"),
+        ("state", "left"),
+        ("title", "left"),
+        ("reason", "left"),
+    ]
+    rows = [
+        (
+            rendering.number(line.get("score"), rendering.DIGITS_DEFAULT),
+            str(line.get("outcome", "")),
+            str(line.get("purpose", "")),
+            str(line.get("state") or "kept here"),
+            str(line.get("title", "")),
+            str(line.get("reason", "")),
+        )
+        for line in results[-RESULTS_SHOWN:]
+        if isinstance(line, dict)
+    ]
+    return rendering.plain_table("last results", columns, rows)

@@ -1,0 +1,35 @@
+"""Where things lie in a node's state dir."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def outbox_path(node_dir: Path) -> Path:
+    """What the coordinator has not acknowledged."""
+    return node_dir / "outbox.sqlite"
+
+
+def challenges_dir(node_dir: Path) -> Path:
+    """Challenges as the trainer runs them."""
+    return node_dir / "challenges"
+
+
+def solo_path(node_dir: Path, challenge_id: str) -> Path:
+    """What was done and learned for one challenge, for going on alone."""
+    return node_dir / "solo" / f"{challenge_id}.sqlite"
+
+
+def runs_dir(node_dir: Path) -> Path:
+    """Folders of trainings under way."""
+    return node_dir / "runs"
+
+
+def notebook_dir(node_dir: Path, challenge_name: str, challenge_id: str) -> Path:
+    """The git repository for one challenge."""
+    return node_dir / "notebooks" / f"{challenge_name}-{challenge_id[-8:]}"
+
+
+def lock_path(node_dir: Path) -> Path:
+    """Held by the one node that works in this state dir."""
+    return node_dir / "node.lock"

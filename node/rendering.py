@@ -1,0 +1,232 @@
+"""What the commands print: tables for people, JSON for programs.
+
+Titles, reasons and names come from strangers: they are shown as plain text cells, never as markup, and
+without control characters.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from autoresearch.model import ConstantChange, ExperimentSummary, Result, WorkingBest
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+DIGITS_DEFAULT = 4
+DIGITS_MAX = 6
+WIDTH_ELSEWHERE = 160
+ID_SHOWN = 8
+"""The end of an id is its random part, and enough to name it to ``show`` and ``diff``."""
+
+STYLES = {
+    "confirmed": "bold green",
+    "one-owner": "green",
+    "self-replicated": "cyan",
+    "provisional": "yellow",
+    "candidate": "yellow",
+    "crashed": "red",
+    "timed_out": "red",
+    "rejected": "red",
+    "refuted": "magenta",
+}
+
+
+def clean(text: str) -> str:
+    """Text of others on one line, with nothing in it that a terminal would obey."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def clean_lines(text: str) -> str:
+    """The same for text of several lines, such as code."""
+    return "\n".join(
+        "".join(char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in line)
+        for line in text.split("\n")
+    )
+
+
+def digits_for(interval: float | None) -> int:
+    """As many decimals as the interval makes meaningful: two of its own digits."""
+    if interval is None or not interval > 0:
+        return DIGITS_DEFAULT
+    return min(DIGITS_MAX, max(2, 1 - math.floor(math.log10(interval))))
+
+
+def number(value: float | None, digits: int, *, signed: bool = False) -> str:
+    """A figure, or a dash where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+
+
+def plain_table(
+    title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Text | str]]
+) -> Table:
+    """A table of text cells; ``columns`` are names with ``left`` or ``right``."""
+    table = Table(
+        title=Text(clean(title)), title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
+    for name, side in columns:
+        is_right = side == "right"
+        table.add_column(Text(name), justify="right" if is_right else "left", no_wrap=is_right)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row))
+    return table
+
+
+def leaderboard_table(
+    title: str, metric: str, experiments: Sequence[ExperimentSummary], names: Mapping[str, str]
+) -> Table:
+    """Experiments of one class, best first."""
+    columns = [
+        ("#", "right"),
+        (metric, "right"),
+        ("+-95%", "right"),
+        ("n", "right"),
+        ("delta", "right"),
+        ("evidence", "left"),
+        ("title", "left"),
+        ("node", "left"),
+        ("id", "left"),
+    ]
+    rows = []
+    for place, summary in enumerate(experiments, start=1):
+        digits = digits_for(summary.interval)
+        evidence = evidence_of(summary)
+        node_id = summary.experiment.node_id
+        rows.append(
+            (
+                str(place),
+                number(summary.score, digits),
+                number(summary.interval, digits),
+                str(summary.runs),
+                number(summary.delta, digits, signed=True),
+                Text(evidence, style=STYLES.get(evidence, "")),
+                summary.experiment.hypothesis.title,
+                names.get(node_id, node_id),
+                summary.experiment.experiment_id[-ID_SHOWN:],
+            )
+        )
+    return plain_table(title, columns, rows)
+
+
+def evidence_of(summary: ExperimentSummary) -> str:
+    """How sure we are: the level where there is one, else the state."""
+    return summary.level.value if summary.level is not None else summary.state.value
+
+
+def summary_fields(summary: ExperimentSummary, names: Mapping[str, str]) -> dict[str, Any]:
+    """An experiment for JSON."""
+    experiment = summary.experiment
+    return {
+        "experiment_id": experiment.experiment_id,
+        "title": experiment.hypothesis.title,
+        "state": summary.state.value,
+        "level": summary.level.value if summary.level else None,
+        "score": summary.score,
+        "interval": summary.interval,
+        "runs": summary.runs,
+        "delta": summary.delta,
+        "parents": list(experiment.parents),
+        "changes": [
+            {"name": change.name, "old": change.old, "new": change.new}
+            if isinstance(change, ConstantChange)
+            else {"op": change.op.value, "what": change.what, "where": change.where}
+            for change in experiment.hypothesis.changes
+        ],
+        "rationale": experiment.hypothesis.rationale,
+        "agent": experiment.hypothesis.agent,
+        "node_id": experiment.node_id,
+        "node": names.get(experiment.node_id, ""),
+        "owner_id": experiment.owner_id,
+        "hardware_class": experiment.hardware_class,
+        "source_hash": experiment.source_hash,
+        "confirmed_by": list(summary.confirmed_by),
+        "created_at": experiment.created_at.isoformat(),
+        "flags": list(experiment.flags),
+        "reason": summary.reason,
+    }
+
+
+def result_fields(result: Result) -> dict[str, Any]:
+    """A run for JSON."""
+    return {
+        "result_id": result.result_id,
+        "outcome": result.outcome.value,
+        "purpose": result.purpose.value,
+        "metrics": dict(result.metrics),
+        "seed": result.seed,
+        "node_id": result.node_id,
+        "owner_id": result.owner_id,
+        "hardware_class": result.hardware.hardware_class,
+        "verification_id": result.verification_id,
+        "is_late": result.is_late,
+        "reason": result.reason,
+        "crash_kind": result.crash_kind,
+        "log_tail": result.log_tail,
+        "curve": [list(point) for point in result.curve],
+        "started_at": result.started_at.isoformat(),
+        "finished_at": result.finished_at.isoformat(),
+    }
+
+
+def best_fields(best: WorkingBest | None) -> dict[str, Any] | None:
+    """A working best for JSON."""
+    if best is None:
+        return None
+    return {
+        "experiment_id": best.experiment_id,
+        "title": best.title,
+        "hardware_class": best.hardware_class,
+        "level": best.level.value,
+        "mean": best.mean,
+        "runs": best.runs,
+        "spread": best.spread,
+        "source_hash": best.source_hash,
+        "node_id": best.node_id,
+        "confirmed_by": list(best.confirmed_by),
+        "since": best.since.isoformat(),
+    }
+
+
+def best_line(best: WorkingBest | None) -> str:
+    """A working best in a sentence."""
+    if best is None:
+        return "none yet"
+    digits = digits_for(1.96 * best.spread / math.sqrt(max(best.runs, 1)))
+    return (
+        f"{best.mean:.{digits}f}  {best.level.value}  {clean(best.title) or 'baseline'}  "
+        f"({best.runs} runs, {best.experiment_id[-ID_SHOWN:]})"
+    )
+
+
+def diff_text(lines: Iterable[str]) -> Text:
+    """A unified diff in colours."""
+    text = Text()
+    for line in lines:
+        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+        text.append(clean_lines(line.rstrip("\n")) + "\n", style=style)
+    return text
+
+
+def to_json(value: Any) -> str:
+    """JSON for programs; times in ISO 8601."""
+    return json.dumps(value, default=_plain, indent=2, ensure_ascii=False)
+
+
+def console() -> Console:
+    """Where tables go; as wide as the terminal, and wide enough for a title where there is none."""
+    terminal = Console(highlight=False, markup=False, emoji=False)
+    return (
+        terminal if terminal.is_terminal else Console(highlight=False, markup=False, emoji=False, width=160)
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,140 @@
+import json
+
+import pytest
+from autoresearch.model import Outcome
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.training.report import Expected, ReportError, TrainingReport, clip_log, parse_report, read_report
+
+EXPECTED = Expected(seed=7, val_seed=8, code_hash="sha256:aa", metric_name="val_bpb")
+
+
+def make_report(**changes):
+    return {
+        "outcome": "completed",
+        "reason": "",
+        "crash_kind": None,
+        "metrics": {"val_bpb": 1.5},
+        "seed": 7,
+        "val_seed": 8,
+        "code_hash": "sha256:aa",
+        "harness_version": "1",
+        "timings": {"train_s": 20.0},
+        "steps": 3,
+        "curve": [[0.0, 3.0], [1.0, 2.0]],
+        "log_tail": "ok",
+        "rows_digest": "d",
+        "sandbox": {"layers": ["own-session", "limits"]},
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "finished_at": "2026-01-01T00:00:30+00:00",
+        **changes,
+    }
+
+
+def test_a_good_report_becomes_a_result():
+    report = parse_report(make_report(), EXPECTED)
+
+    assert report.outcome is Outcome.COMPLETED
+    assert report.metrics == {"val_bpb": 1.5, "steps": 3.0, "train_s": 20.0}
+    assert report.attestation == {"rows_digest": "d", "sandbox": "own-session,limits"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outcome": "won"},
+        {"outcome": None},
+        {"seed": 6},
+        {"seed": "7"},
+        {"seed": True},
+        {"val_seed": 9},
+        {"code_hash": "sha256:bb"},
+        {"metrics": {}},
+        {"metrics": {"val_bpb": "1.5"}},
+        {"metrics": {"val_bpb": True}},
+        {"metrics": [1]},
+        {"metrics": {"val_bpb": 10**400}},
+        {"started_at": "yesterday"},
+        {"started_at": "2026-01-01T00:00:00"},
+        {"log_tail": 3},
+    ],
+)
+def test_a_report_that_contradicts_what_was_asked_is_refused(changes):
+    with pytest.raises(ReportError):
+        parse_report(make_report(**changes), EXPECTED)
+
+
+def test_a_crash_needs_no_score():
+    report = parse_report(
+        make_report(outcome="crashed", metrics={}, reason="boom", crash_kind="exception"), EXPECTED
+    )
+
+    assert (report.outcome, report.reason, report.crash_kind) == (Outcome.CRASHED, "boom", "exception")
+
+
+def test_what_is_too_long_is_cut():
+    curve = [[i / 1000, 1.0] for i in range(1001)]
+    many = {f"m{i}": 1.0 for i in range(100)}
+
+    report = parse_report(
+        make_report(curve=curve, log_tail="ä" * 10_000, reason="x" * 9_000, metrics={"val_bpb": 1.0, **many}),
+        EXPECTED,
+    )
+
+    assert len(report.curve) == 128
+    assert (report.curve[0][0], report.curve[-1][0]) == (0.0, 1.0)
+    assert len(report.log_tail.encode()) <= 8192
+    assert len(report.reason) == 500
+    assert len(report.metrics) == 32
+
+
+def test_curve_points_that_are_no_numbers_are_left_out():
+    report = parse_report(make_report(curve=[[0.0, None], "x", [1], [0.5, 2.0], [True, 1.0]]), EXPECTED)
+
+    assert report.curve == ((0.5, 2.0),)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(make_report())), json_values))
+def test_any_json_is_read_or_refused_with_a_reason(changes):
+    try:
+        report = parse_report(make_report(**changes), EXPECTED)
+    except ReportError as error:
+        report = str(error)
+
+    assert isinstance(report, TrainingReport) or report
+
+
+@pytest.mark.parametrize(
+    ("raw", "complaint"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[1, 2]", "not a JSON object"),
+        (b"[" * 100_000, "not JSON"),
+        (b" " * 1_100_000, "over 1,048,576 bytes"),
+        (json.dumps(make_report()).replace("1.5", "NaN").encode(), "NaN is no number"),
+    ],
+)
+def test_a_garbled_file_is_a_reason(tmp_path, raw, complaint):
+    (tmp_path / "report.json").write_bytes(raw)
+
+    with pytest.raises(ReportError, match=complaint):
+        read_report(tmp_path / "report.json", EXPECTED)
+
+
+def test_a_missing_file_is_a_reason(tmp_path):
+    with pytest.raises(ReportError, match="wrote no report"):
+        read_report(tmp_path / "report.json", EXPECTED)
+
+
+def test_a_log_is_cut_at_a_character():
+    assert clip_log("ä" * 5000) == "ä" * 4096
+    assert clip_log("xä" + "ä" * 4096)[0] == "ä"
