@@ -44,13 +44,13 @@ def run_of(result: Result, metric_name: str) -> Run | None:
     return Run(score=score, is_explore=result.purpose is Purpose.EXPLORE, at=at)
 
 
-def score_of(runs: Sequence[Run], spread: float, *, before: datetime | None = None) -> Score | None:
-    """The score over the runs taken in before a time; None without a run.
+def score_of(runs: Sequence[Run], spread: float, *, until: datetime | None = None) -> Score | None:
+    """The score over the runs taken in up to a time; None without a run.
 
     Once there are runs that nobody picked (verification, control, baseline), they alone count: the run
     that made a code a candidate was picked for being good.
     """
-    known = [run for run in runs if before is None or run.at < before]
+    known = [run for run in runs if until is None or run.at <= until]
     unpicked = [run.score for run in known if not run.is_explore]
     scores = unpicked or [run.score for run in known]
     if not scores:

@@ -273,7 +273,7 @@ class Catalog:
             return None
         at = min(run.at for run in entry.runs)
         spread = self._spread(entry.experiment.hardware_class)
-        before = score_of(self._runs(parent), spread, before=at)
+        before = score_of(self._runs(parent), spread, until=at)
         return score.mean - before.mean if before else None
 
     @staticmethod

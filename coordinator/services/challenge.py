@@ -40,6 +40,7 @@ class ChallengeServices:
 
     async def close(self) -> None:
         """Ends the background tasks."""
+        self.follower.stop()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
