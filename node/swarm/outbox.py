@@ -79,9 +79,9 @@ class OutboxStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What one replay did. ``error`` says why it stopped early, None where nothing waits any more.
+    """What one replay did. ``error`` says why it stopped early, None where it came to the end.
 
-    ``refused`` was set aside.
+    ``refused`` was set aside. Results of a challenge that the coordinator does not host go on waiting.
     """
 
     published: tuple[Published, ...] = ()
@@ -197,7 +197,7 @@ class Outbox:
         )
 
     async def replay(self, publish: Callable[[Publication], Awaitable[Published]]) -> Replay | None:
-        """Publishes what waits, oldest first, until nothing does or the coordinator cannot take it.
+        """Publishes what waits, oldest first, to the end or until the coordinator cannot take it.
 
         Returns None where another worker is at it.
         """
@@ -214,10 +214,17 @@ class Outbox:
     async def _replay(self, publish: Callable[[Publication], Awaitable[Published]]) -> Replay:
         done: list[Published] = []
         refused: dict[ResultId, SwarmError] = {}
-        while batch := self._oldest_waiting():
+        last = 0
+        while batch := self._oldest_waiting(after=last):
             for row in batch:
+                last = row["seq"]
                 try:
                     published = await publish(_publication_of(row))
+                except UnknownChallenge as error:
+                    # Another challenge's result must not hold up those of this one.
+                    _log.info(
+                        "result waits for its challenge", result_id=row["result_id"], reason=error.message
+                    )
                 except SwarmError as error:
                     if not self._is_entry_at_fault(row["seq"], error):
                         return Replay(published=tuple(done), refused=refused, error=error)
@@ -229,17 +236,15 @@ class Outbox:
         self.prune()
         return Replay(published=tuple(done), refused=refused)
 
-    def _oldest_waiting(self) -> list[sqlite3.Row]:
+    def _oldest_waiting(self, *, after: int) -> list[sqlite3.Row]:
         return self._connection.execute(
-            "SELECT seq, result_id, publication, lease FROM entries WHERE state = 'waiting'"
+            "SELECT seq, result_id, publication, lease FROM entries WHERE state = 'waiting' AND seq > ?"
             " ORDER BY seq LIMIT ?",
-            (BATCH,),
+            (after, BATCH),
         ).fetchall()
 
     def _is_entry_at_fault(self, seq: int, error: SwarmError) -> bool:
         """Refused for what it is (True), or because of the coordinator or this node's standing (False)?"""
-        if isinstance(error, UnknownChallenge):
-            return False
         if isinstance(error, (InvalidArgument, Conflict, NotFound)):
             return True
         if not isinstance(error, Internal):

@@ -128,7 +128,6 @@ async def test_unreachable_coordinator_stops_the_replay_and_loses_nothing(outbox
         errors.LimitExceeded("fast"),
         errors.Unauthenticated("who"),
         errors.NodeBanned("out"),
-        errors.UnknownChallenge("not here"),
     ],
 )
 async def test_refusal_that_is_not_about_the_result_keeps_it_waiting(outbox, error):
@@ -140,6 +139,20 @@ async def test_refusal_that_is_not_about_the_result_keeps_it_waiting(outbox, err
 
     assert replay.error is error
     assert outbox.waiting_count() == 1
+
+
+async def test_result_of_another_challenge_waits_and_holds_up_nothing(outbox):
+    elsewhere, here = publication(), publication()
+    outbox.put(elsewhere)
+    outbox.put(here)
+    taker = Taker()
+    taker.refusals[elsewhere.result.result_id] = errors.UnknownChallenge("not here")
+
+    replay = await outbox.replay(taker)
+
+    assert replay.error is None
+    assert taker.taken == [here]
+    assert outbox.is_waiting(elsewhere.result.result_id)
 
 
 async def test_result_that_can_never_be_accepted_is_set_aside_and_the_rest_goes_on(outbox):

@@ -1,0 +1,538 @@
+import asyncio
+import dataclasses
+
+import pytest
+from autoresearch import errors, model
+from autoresearch.model import new_id, utc_now
+from swarm_samples import START, constant, experiment, hardware, hypothesis, lease, result
+
+from node.swarm.link import LinkedSwarm
+from node.swarm.outbox import Outbox
+from node.swarm.protocol import BestSource, Publication
+from node.swarm.remembered import recall_session, remember_session
+from node.swarm.solo import SoloSwarm
+
+
+class Coordinator:
+    """A swarm that can be lost; it grants everything and keeps what it is told."""
+
+    def __init__(self, challenge):
+        self.challenge = challenge
+        self.is_up = True
+        self.epoch = 1
+        self.results = {}
+        self.proposed = []
+        self.asked = []
+        self.ideas_waiting = ()
+        self.refusal = None
+        self.working = self.baseline()
+
+    def baseline(self):
+        source = self.challenge.baseline_source.encode()
+        made = experiment(source, challenge_id=self.challenge.challenge_id)
+        best = model.WorkingBest(
+            experiment_id=made.experiment_id, hardware_class=hardware().hardware_class,
+            source_hash=made.source_hash, level=model.Level.BASELINE, mean=1.5, runs=3, spread=0.01,
+            since=START, title="baseline", node_id="n_other",
+        )  # fmt: skip
+        return BestSource(best=best, source=source)
+
+    def _answer(self, what):
+        self.asked.append(what)
+        if not self.is_up:
+            raise errors.Unavailable("nobody answers")
+        if self.refusal is not None:
+            raise self.refusal
+
+    @property
+    def position(self):
+        return model.Position(epoch=self.epoch, stream_id=f"{len(self.results) + 1}-0")
+
+    async def connect(self, hardware, challenge=""):
+        self._answer("connect")
+        return model.Session(
+            protocol=1,
+            challenge=model.ChallengeText(
+                challenge_id=self.challenge.challenge_id,
+                name=self.challenge.name,
+                manifest_toml=self.challenge.manifest_toml,
+                baseline_source=self.challenge.baseline_source,
+                program_md=self.challenge.program_md,
+            ),
+            position=self.position,
+            lease_ttl_s=120.0,
+            heartbeat_interval_s=30.0,
+            owner_id="o_1",
+            best=self.working.best,
+        )
+
+    async def next_task(self, *, can_propose, can_train):
+        self._answer("next_task")
+        return model.ExploreTask(parent=self.working.best)
+
+    async def claim(self, claim_id, words, parent_id, *, queued_claim_id=None):
+        self._answer("claim")
+        return model.Granted(lease=lease(claim_id=claim_id))
+
+    async def start(self, held, experiment_id, source):
+        self._answer("start")
+        return model.Started(lease=held, seed=1, val_seed=2)
+
+    async def release(self, held, reason):
+        self._answer("release")
+
+    async def publish(self, publication):
+        self._answer("publish")
+        is_repeat = publication.result.result_id in self.results
+        self.results[publication.result.result_id] = publication
+        return model.Published(
+            result_id=publication.result.result_id,
+            position=self.position,
+            is_repeat=is_repeat,
+            is_late=False,
+            state=model.ExperimentState.COMPLETED,
+            best=self.working.best,
+        )
+
+    async def heartbeat(self, claim_ids, activity):
+        self._answer(("heartbeat", tuple(claim_ids)))
+        return model.Beat(
+            position=self.position,
+            renewed=tuple(lease(claim_id=claim_id) for claim_id in claim_ids),
+            lost=(),
+            best_experiment_id=self.working.best.experiment_id,
+        )
+
+    async def best(self):
+        self._answer("best")
+        return self.working
+
+    async def source(self, experiment_id):
+        self._answer("source")
+        raise errors.NotFound("no such experiment")
+
+    async def experiments(self, query):
+        self._answer("experiments")
+        return model.ExperimentPage(experiments=self.tried, next_cursor="", total=len(self.tried))
+
+    tried = ()
+
+    async def propose(self, hypothesis_id, words, source, origin):
+        self._answer("propose")
+        self.proposed.append((hypothesis_id, words, origin))
+
+    async def ideas(self):
+        self._answer("ideas")
+        return self.ideas_waiting
+
+    async def close(self):
+        pass
+
+
+class Gate:
+    """A sleep that passes when the test says so."""
+
+    def __init__(self):
+        self.asked = asyncio.Queue()
+        self._passes = asyncio.Queue()
+
+    async def __call__(self, wait_s):
+        self.asked.put_nowait(wait_s)
+        await self._passes.get()
+
+    def let_pass(self):
+        self._passes.put_nowait(None)
+
+
+class Changes(list):
+    """The transitions that were told, and a way to await the next return."""
+
+    def __init__(self):
+        super().__init__()
+        self.back = asyncio.Event()
+
+    def __call__(self, is_online, why):
+        self.append(is_online)
+        if is_online:
+            self.back.set()
+
+
+@pytest.fixture
+def coordinator(challenge):
+    return Coordinator(challenge)
+
+
+@pytest.fixture
+def gate():
+    return Gate()
+
+
+@pytest.fixture
+def changes():
+    return Changes()
+
+
+@pytest.fixture
+def come_back(gate, changes):
+    async def wait():
+        gate.let_pass()
+        await asyncio.wait_for(changes.back.wait(), 30)
+
+    return wait
+
+
+@pytest.fixture
+async def link(coordinator, challenge, tmp_path, gate, changes):
+    linked = LinkedSwarm(
+        coordinator,
+        SoloSwarm(tmp_path / "solo.sqlite", challenge, "n_1", owner_id="o_1", now=utc_now),
+        Outbox(tmp_path / "outbox.sqlite", now=utc_now),
+        on_change=changes,
+        sleep=gate,
+    )
+    yield linked
+    await linked.close()
+
+
+def code(challenge, **values):
+    source = challenge.baseline_source
+    for name, value in values.items():
+        old = next(line for line in source.splitlines() if line.startswith(f"{name} = "))
+        source = source.replace(old, f"{name} = {value}")
+    return source.encode()
+
+
+async def explore(link, challenge, *, score, **values):
+    """One whole experiment, as the loop makes it."""
+    task = await link.next_task(can_propose=True, can_train=True)
+    assert isinstance(task, model.ExploreTask), task
+    words = hypothesis(
+        f"set {values}", changes=tuple(constant(name, str(new)) for name, new in values.items())
+    )
+    verdict = await link.claim(new_id(), words, task.parent.experiment_id)
+    source = code(challenge, **values)
+    experiment_id = new_id()
+    started = await link.start(verdict.lease, experiment_id, source)
+    made = experiment(
+        source,
+        challenge_id=challenge.challenge_id,
+        experiment_id=experiment_id,
+        parents=(task.parent.experiment_id,),
+        hypothesis=words,
+    )
+    publication = Publication(
+        result=result(made, score=score, seed=started.seed),
+        experiment=made,
+        source=source,
+        lease=started.lease,
+    )
+    return publication, await link.publish(publication)
+
+
+async def test_results_reach_the_coordinator_while_it_answers(link, challenge, coordinator):
+    await link.connect(hardware())
+
+    publication, published = await explore(link, challenge, score=1.6, DEPTH=3)
+
+    assert published.result_id in coordinator.results
+    assert coordinator.results[published.result_id].lease == publication.lease
+    assert link._outbox.waiting_count() == 0
+
+
+async def test_loss_is_one_transition_and_work_goes_on_from_the_known_best(
+    link, challenge, coordinator, changes
+):
+    await link.connect(hardware())
+    coordinator.is_up = False
+
+    for depth in (3, 4):
+        await explore(link, challenge, score=1.6, DEPTH=depth)
+    best = await link.best()
+
+    assert changes == [False]
+    assert not link.is_online
+    assert best == coordinator.working
+    assert link._outbox.waiting_count() == 2
+
+
+async def test_what_was_done_alone_is_handed_over_in_order_at_the_return(
+    link, challenge, coordinator, come_back, changes
+):
+    await link.connect(hardware())
+    coordinator.is_up = False
+    done = [(await explore(link, challenge, score=1.6, DEPTH=depth))[0] for depth in (3, 4, 5)]
+    coordinator.is_up = True
+
+    await come_back()
+
+    assert list(coordinator.results) == [publication.result.result_id for publication in done]
+    assert all(publication.lease is None for publication in coordinator.results.values())
+    assert changes == [False, True]
+    assert link._outbox.waiting_count() == 0
+
+
+async def test_attempts_to_return_grow_apart_and_stay_jittered(link, coordinator, gate):
+    await link.connect(hardware())
+    coordinator.is_up = False
+    await link.next_task(can_propose=True, can_train=True)
+
+    waits = []
+    for _ in range(12):
+        waits.append(await asyncio.wait_for(gate.asked.get(), 30))
+        gate.let_pass()
+
+    assert 1 <= waits[0] <= 2
+    assert all(60 <= wait_s <= 120 for wait_s in waits[-4:])
+    assert not link.is_online
+
+
+async def test_loss_between_claim_and_start_is_bridged(link, challenge, coordinator):
+    await link.connect(hardware())
+    task = await link.next_task(can_propose=True, can_train=True)
+    words = hypothesis("set DEPTH to 3", changes=(constant("DEPTH", "3"),))
+    verdict = await link.claim(new_id(), words, task.parent.experiment_id)
+    coordinator.is_up = False
+
+    started = await link.start(verdict.lease, new_id(), code(challenge, DEPTH=3))
+
+    assert isinstance(started, model.Started)
+    assert started.lease.claim_id == verdict.lease.claim_id
+
+
+async def test_edit_that_the_swarm_has_tried_is_not_repeated_alone(link, challenge, coordinator):
+    await link.connect(hardware())
+    words = hypothesis("set DEPTH to 3", changes=(constant("DEPTH", "3"),))
+    parent_id = coordinator.working.best.experiment_id
+    coordinator.tried = (
+        model.ExperimentSummary(
+            experiment=experiment(
+                code(challenge, DEPTH=3),
+                challenge_id=challenge.challenge_id,
+                parents=(parent_id,),
+                hypothesis=words,
+                node_id="n_other",
+            ),
+            state=model.ExperimentState.COMPLETED, score=1.7, interval=None, runs=1, delta=0.2, level=None,
+        ),
+    )  # fmt: skip
+    await link.experiments(model.ExperimentQuery())
+    coordinator.is_up = False
+
+    verdict = await link.claim(new_id(), words, parent_id)
+
+    assert isinstance(verdict, model.Duplicate)
+    assert verdict.match.score == 1.7
+
+
+async def test_own_code_that_the_swarm_took_is_not_repeated_alone(link, challenge, coordinator):
+    await link.connect(hardware())
+    await explore(link, challenge, score=1.6, DEPTH=3)
+    coordinator.is_up = False
+
+    again = hypothesis("other words", changes=(constant("DEPTH", "6 // 2"),))
+    verdict = await link.claim(new_id(), again, coordinator.working.best.experiment_id)
+
+    assert isinstance(verdict, model.Duplicate)
+
+
+async def test_lease_of_a_coordinator_that_is_away_is_neither_renewed_nor_lost(link, coordinator):
+    await link.connect(hardware())
+    task = await link.next_task(can_propose=True, can_train=True)
+    verdict = await link.claim(new_id(), hypothesis(), task.parent.experiment_id)
+    coordinator.is_up = False
+
+    beat = await link.heartbeat([verdict.lease.claim_id], "training")
+
+    assert (beat.renewed, beat.lost) == ((), ())
+
+
+async def test_leases_are_renewed_by_whoever_granted_them(link, challenge, coordinator, come_back):
+    await link.connect(hardware())
+    coordinator.is_up = False
+    task = await link.next_task(can_propose=True, can_train=True)
+    words = hypothesis("set DEPTH to 3", changes=(constant("DEPTH", "3"),))
+    own = await link.claim(new_id(), words, task.parent.experiment_id)
+    coordinator.is_up = True
+    await come_back()
+    theirs = await link.claim(new_id(), hypothesis("else"), task.parent.experiment_id)
+
+    beat = await link.heartbeat([own.lease.claim_id, theirs.lease.claim_id], "training")
+
+    assert {renewed.claim_id for renewed in beat.renewed} == {own.lease.claim_id, theirs.lease.claim_id}
+    assert coordinator.asked[-1] == ("heartbeat", (theirs.lease.claim_id,))
+
+
+async def test_win_found_alone_is_built_on_alone(link, challenge, coordinator):
+    await link.connect(hardware())
+    coordinator.is_up = False
+
+    publication, published = await explore(link, challenge, score=1.3, DEPTH=3)
+    best = await link.best()
+
+    assert published.best.level is model.Level.PROVISIONAL
+    assert best.best.experiment_id == publication.experiment.experiment_id
+    assert isinstance(await link.next_task(can_propose=True, can_train=True), model.ReplicateTask)
+
+
+async def test_win_on_an_outdated_parent_is_proposed_on_the_new_best(link, challenge, coordinator, come_back):
+    await link.connect(hardware())
+    coordinator.is_up = False
+    publication, _ = await explore(link, challenge, score=1.3, DEPTH=3)
+    newer = code(challenge, HEAD_DIM=64)
+    coordinator.working = BestSource(
+        best=dataclasses.replace(
+            coordinator.working.best,
+            experiment_id=new_id(),
+            source_hash=experiment(newer).source_hash,
+            level=model.Level.CONFIRMED,
+            mean=1.2,
+        ),
+        source=newer,
+    )
+    coordinator.is_up = True
+
+    await come_back()
+
+    ((_, words, origin),) = coordinator.proposed
+    assert words.intent is model.Intent.REBASE
+    assert words.changes == publication.experiment.hypothesis.changes
+    assert origin == publication.experiment.experiment_id
+    assert await link.best() == coordinator.working
+
+
+async def test_win_on_the_present_best_is_only_published(link, challenge, coordinator, come_back):
+    await link.connect(hardware())
+    coordinator.is_up = False
+    await explore(link, challenge, score=1.3, DEPTH=3)
+    coordinator.is_up = True
+
+    await come_back()
+
+    assert coordinator.proposed == []
+    assert len(coordinator.results) == 1
+
+
+async def test_win_that_the_coordinator_queued_itself_is_not_proposed_twice(
+    link, challenge, coordinator, come_back
+):
+    await link.connect(hardware())
+    coordinator.is_up = False
+    publication, _ = await explore(link, challenge, score=1.3, DEPTH=3)
+    newer = code(challenge, HEAD_DIM=64)
+    best = dataclasses.replace(
+        coordinator.working.best, experiment_id=new_id(), source_hash=experiment(newer).source_hash
+    )
+    coordinator.working = BestSource(best=best, source=newer)
+    coordinator.ideas_waiting = (
+        model.Idea(
+            hypothesis_id=new_id(),
+            hypothesis=hypothesis(),
+            node_id="n_1",
+            proposed_at=START,
+            origin_experiment_id=publication.experiment.experiment_id,
+        ),
+    )
+    coordinator.is_up = True
+
+    await come_back()
+
+    assert coordinator.proposed == []
+
+
+async def test_idea_proposed_alone_is_handed_over(link, coordinator, come_back):
+    await link.connect(hardware())
+    coordinator.is_up = False
+    hypothesis_id = new_id()
+    await link.propose(hypothesis_id, hypothesis("an idea"), None, None)
+    coordinator.is_up = True
+
+    await come_back()
+
+    assert [(given, words.title) for given, words, _ in coordinator.proposed] == [(hypothesis_id, "an idea")]
+
+
+async def test_new_epoch_brings_acknowledged_results_again(link, challenge, coordinator):
+    await link.connect(hardware())
+    _, published = await explore(link, challenge, score=1.6, DEPTH=3)
+    await link.heartbeat([], "exploring")
+    coordinator.results.clear()
+    coordinator.epoch = 2
+
+    await link.heartbeat([], "exploring")
+
+    assert list(coordinator.results) == [published.result_id]
+
+
+async def test_result_that_the_coordinator_cannot_take_now_is_kept_and_handed_over_later(
+    link, challenge, coordinator
+):
+    await link.connect(hardware())
+    task = await link.next_task(can_propose=True, can_train=True)
+    source = code(challenge, DEPTH=3)
+    made = experiment(source, challenge_id=challenge.challenge_id, parents=(task.parent.experiment_id,))
+    publication = Publication(result=result(made, score=1.6), experiment=made, source=source, lease=lease())
+    coordinator.refusal = errors.ReadOnly("the disk is full")
+
+    published = await link.publish(publication)
+    coordinator.refusal = None
+    await link.heartbeat([], "exploring")
+
+    assert link.is_online
+    assert published.state is model.ExperimentState.COMPLETED
+    assert list(coordinator.results) == [publication.result.result_id]
+
+
+async def test_result_that_is_refused_for_good_is_set_aside_and_said(link, challenge, coordinator):
+    await link.connect(hardware())
+    source = code(challenge, DEPTH=3)
+    made = experiment(source, challenge_id=challenge.challenge_id)
+    coordinator.refusal = errors.InvalidArgument("impossible")
+
+    with pytest.raises(errors.InvalidArgument, match="impossible"):
+        await link.publish(Publication(result=result(made), experiment=made, source=source, lease=lease()))
+    assert link._outbox.status().set_aside_count == 1
+
+
+async def test_log_with_escapes_does_not_cost_a_run(link, challenge, coordinator):
+    await link.connect(hardware())
+    source = code(challenge, DEPTH=3)
+    made = experiment(source, challenge_id=challenge.challenge_id)
+    run = result(made, log_tail="\x1b[31mstep 1\r\x1b[0mstep 2\0", reason="bad \x1b[1mthing")
+
+    await link.publish(Publication(result=run, experiment=made, source=source, lease=lease()))
+
+    (taken,) = coordinator.results.values()
+    assert taken.result.log_tail == "step 1\nstep 2"
+    assert taken.result.reason == "bad thing"
+
+
+async def test_node_starts_alone_where_the_coordinator_is_away(link, coordinator, changes, gate):
+    coordinator.is_up = False
+
+    session = await link.connect(hardware())
+    task = await link.next_task(can_propose=True, can_train=True)
+
+    assert session.best is None
+    assert isinstance(task, model.BaselineTask)
+    assert changes == [False]
+
+
+async def test_refusal_at_connect_is_not_a_reason_to_go_alone(link, coordinator):
+    coordinator.refusal = errors.NodeBanned("shut out")
+
+    with pytest.raises(errors.NodeBanned):
+        await link.connect(hardware())
+
+
+async def test_last_session_is_there_after_a_restart(coordinator, tmp_path):
+    session = await coordinator.connect(hardware())
+    path = tmp_path / "state" / "session"
+    assert recall_session(path) is None
+
+    remember_session(session, path)
+    remember_session(session, path)
+
+    assert recall_session(path) == session
+    assert list(path.parent.iterdir()) == [path]
+    path.write_bytes(b"\xff\xff")
+    assert recall_session(path) is None
