@@ -12,9 +12,16 @@ from dataclasses import dataclass, field, replace
 
 from autoresearch.model import ClaimId, Experiment, ExperimentState, Lease, NodeId, Result, new_id
 from conftest import DebianServer
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from store_samples import (
     ANN,
     BOB,
@@ -43,15 +50,17 @@ from coordinator.storage.redis import RedisStoreServer
 
 KEYS = [make_key(name) for name in "abc"]
 NODES = [ANN, BOB, EVE]
-CLAIMS = [ClaimId(f"claim-{number}") for number in range(5)]
+CLAIMS = [ClaimId(f"claim-{number}") for number in range(10)]
 MAX_LIVE = 2
 LONG_S = 3_600.0
-STEPS = 25
-EXAMPLES = 25
+STEPS = 50
+EXAMPLES = 40
 
 nodes = st.sampled_from(NODES)
 claim_ids = st.sampled_from(CLAIMS)
 key_sets = st.lists(st.sampled_from(KEYS), max_size=2, unique=True)
+blocked_keys = st.lists(st.sampled_from(KEYS), min_size=1, max_size=2, unique=True)
+flags = st.booleans()
 some_claims = st.lists(claim_ids, min_size=1, max_size=3, unique=True)
 memories = st.sampled_from([None, 10.0, 20.0])
 
@@ -152,10 +161,11 @@ class StoresAgree(RuleBasedStateMachine):
         self.leases[claim_id] = leases
         self.holders[claim_id] = node
 
-    @rule(claim_id=claim_ids, keys=key_sets, block=st.booleans(), is_repeat=st.booleans())
-    def start(self, claim_id, keys, block, is_repeat) -> None:
-        leases = self.lease_of(claim_id)
-        node = self.holders.get(claim_id, ANN)
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), keys=key_sets, block=st.booleans(), is_repeat=st.booleans())
+    def start(self, data, keys, block, is_repeat) -> None:
+        claim_id = data.draw(st.sampled_from(sorted(self.leases)))
+        leases, node = self.leases[claim_id], self.holders[claim_id]
         earlier = [run for run in self.runs if run.claim_id == claim_id]
         experiment = earlier[-1].experiment if is_repeat and earlier else make_experiment(node=node)
         started = self.both(
@@ -172,10 +182,15 @@ class StoresAgree(RuleBasedStateMachine):
         if isinstance(started[0], Lease) and not (is_repeat and earlier):
             self.runs.append(Run(experiment=experiment, node=node, claim_id=claim_id, leases=leases))
 
-    @rule(data=st.data(), memory_mb=memories, blocked=key_sets, updates=st.booleans(), sees_old=st.booleans())
+    @precondition(lambda self: self.runs)
+    @rule(
+        data=st.data(),
+        memory_mb=memories,
+        blocked=blocked_keys,
+        updates=st.booleans(),
+        sees_old=st.booleans(),
+    )
     def publish(self, data, memory_mb, blocked, updates, sees_old) -> None:
-        if not self.runs:
-            return
         run = data.draw(st.sampled_from(self.runs))
         repeats = data.draw(st.booleans()) and run.results
         result = run.results[-1] if repeats else make_result(run.experiment, node=run.node)
@@ -201,8 +216,10 @@ class StoresAgree(RuleBasedStateMachine):
     def fenced(publication: Publication, run: Run, index: int) -> Publication:
         return replace(publication, fencing_token=run.leases[index].fencing_token)
 
-    @rule(claim_id=claim_ids, node=nodes)
-    def release(self, claim_id, node) -> None:
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), node=nodes)
+    def release(self, data, node) -> None:
+        claim_id = data.draw(claim_ids)
         leases = self.lease_of(claim_id)
         self.both(lambda index, store: store.release(claim_id, node, leases[index].fencing_token))
 
@@ -290,6 +307,8 @@ def test_memory_and_a_server_decide_alike_whatever_happens(debian_server: Debian
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,
+            # A shorter history of the same failure would take minutes of round trips to find.
+            phases=[Phase.explicit, Phase.reuse, Phase.generate],
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
