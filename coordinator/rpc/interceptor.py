@@ -112,6 +112,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             call = Call(method, context, self._now_ms)
             try:
                 await self._admit(method, body, call, context)
+                # Without it a watcher would learn with the first event, hours later, that it was let in.
+                await context.send_initial_metadata(())
                 with self._limits.streams.slot(call.caller.key_id or address_of(context.peer())):
                     async with aclosing(handler.unary_stream(_decode(handler, body), context)) as replies:
                         async for reply in replies:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc.aio
 import pytest
-from autoresearch.challenge import Challenge, find_challenge, load_challenge
+from autoresearch.challenge import Challenge, find_challenge, load_challenge, parse_challenge, write_challenge
 from rpc_nodes import TestNode
 
 from coordinator.config import Config
@@ -19,8 +20,32 @@ OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 
 
 @pytest.fixture(scope="session")
-def challenge() -> Challenge:
-    return load_challenge(find_challenge("pocket"))
+def challenge(tmp_path_factory: pytest.TempPathFactory) -> Challenge:
+    return make_challenge(tmp_path_factory.mktemp("frozen"), is_frozen=True)
+
+
+@pytest.fixture
+def challenge_folder(tmp_path: Path) -> Path:
+    make_challenge(tmp_path / "challenge", is_frozen=True)
+    return tmp_path / "challenge"
+
+
+@pytest.fixture
+def unfrozen_folder(tmp_path: Path) -> Path:
+    make_challenge(tmp_path / "unfrozen", is_frozen=False)
+    return tmp_path / "unfrozen"
+
+
+def make_challenge(folder: Path, *, is_frozen: bool) -> Challenge:
+    """The CPU challenge, called frozen or not whatever the shipped one is."""
+    shipped = load_challenge(find_challenge("pocket"))
+    manifest, count = re.subn(
+        r"^frozen = \w+$", f"frozen = {str(is_frozen).lower()}", shipped.manifest_toml, flags=re.MULTILINE
+    )
+    assert count == 1
+    challenge = parse_challenge(manifest, shipped.baseline_source, shipped.program_md)
+    write_challenge(challenge, folder)
+    return challenge
 
 
 @pytest.fixture(params=["memory", "embedded"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Ended:
 class Serving:
     """A coordinator process that listens."""
 
-    process: asyncio.subprocess.Process
+    process: subprocess.Popen[str]
     address: str
     data_dir: Path
 
@@ -33,41 +34,54 @@ class Serving:
     def store_pid(self) -> int:
         return int(json.loads((self.data_dir / "store" / "server.json").read_text())["pid"])
 
-    async def signalled(self, number: int) -> Ended:
-        """Sends a signal and waits for the end."""
+    async def signalled(self, number: int) -> int:
+        """Sends a signal and waits for the end; the exit code."""
         self.process.send_signal(number)
-        out, err = await asyncio.wait_for(self.process.communicate(), LIMIT_S)
-        return Ended(self.process.returncode or 0, out.decode(), err.decode())
+        return await asyncio.to_thread(self.process.wait, LIMIT_S)
 
 
 async def run(*arguments: str) -> Ended:
     """The command to its end."""
-    process = await asyncio.create_subprocess_exec(
-        PROGRAM, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
     )
-    out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
-    return Ended(process.returncode or 0, out.decode(), err.decode())
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def serve_arguments(data_dir: Path, challenge: Path, *, listen: str = "127.0.0.1:0") -> tuple[str, ...]:
+    return ("serve", "--listen", listen, "--data-dir", str(data_dir), "--challenge", str(challenge))
 
 
 @contextlib.asynccontextmanager
-async def serving(data_dir: Path, *flags: str, listen: str = "127.0.0.1:0") -> AsyncIterator[Serving]:
+async def serving(data_dir: Path, challenge: Path) -> AsyncIterator[Serving]:
     """``serve`` for the length of the block; ended by SIGTERM if the block did not end it."""
-    arguments = ("serve", "--listen", listen, "--data-dir", str(data_dir), *flags)
-    process = await asyncio.create_subprocess_exec(
-        PROGRAM, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        yield Serving(process, await asyncio.wait_for(_address(process), LIMIT_S), data_dir)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await asyncio.wait_for(process.communicate(), LIMIT_S)
+    errors = data_dir.parent / "serve.log"
+    argv = [PROGRAM, *serve_arguments(data_dir, challenge)]
+    process = await asyncio.to_thread(_start, argv, errors)
+    with process:
+        try:
+            address = await asyncio.to_thread(_address, process)
+            assert address, errors.read_text()
+            yield Serving(process, address, data_dir)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                await asyncio.to_thread(process.wait, LIMIT_S)
 
 
-async def _address(process: asyncio.subprocess.Process) -> str:
+def _start(argv: list[str], errors: Path) -> subprocess.Popen[str]:
+    with errors.open("a") as log:
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log, text=True)
+
+
+def _address(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
-    assert process.stderr is not None
-    async for line in process.stdout:
-        if line.startswith(b"listening"):
-            return line.split()[1].decode()
-    raise AssertionError((await process.stderr.read()).decode())
+    for line in process.stdout:
+        if line.startswith("listening"):
+            return line.split()[1]
+    return ""

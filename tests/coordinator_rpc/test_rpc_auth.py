@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from autoresearch.calls import ADMIN_SERVICE, LEADERBOARD_SERVICE, SWARM_SERVICE
+from autoresearch.challenge import Challenge
 from autoresearch.errors import (
     ClockSkew,
     InvalidArgument,
@@ -172,9 +173,11 @@ async def test_metadata_past_the_limit_is_refused(node: TestNode) -> None:
         await node.send(HEARTBEAT, body, (*node.sign(HEARTBEAT, body), ("x-more", "x" * 100_000)))
 
 
-async def test_a_fast_caller_is_told_when_to_come_back(config: Config, new_node: NewNode) -> None:
+async def test_a_fast_caller_is_told_when_to_come_back(
+    config: Config, challenge: Challenge, new_node: NewNode
+) -> None:
     slow = Config(listen=config.listen, data_dir=config.data_dir, calls_per_node_s=1.0)
-    async with running_coordinator(slow, store=MemoryStoreServer()) as running:
+    async with running_coordinator(slow, store=MemoryStoreServer(), challenges=[challenge]) as running:
         node = new_node(running)
         await node.join()
 
@@ -187,9 +190,9 @@ async def test_a_fast_caller_is_told_when_to_come_back(config: Config, new_node:
     assert 0 < (refused.value.retry_after_s or 0) <= 1.0
 
 
-async def test_an_address_shares_one_rate(config: Config, new_node: NewNode) -> None:
+async def test_an_address_shares_one_rate(config: Config, challenge: Challenge, new_node: NewNode) -> None:
     slow = Config(listen=config.listen, data_dir=config.data_dir, calls_per_peer_s=1.0)
-    async with running_coordinator(slow, store=MemoryStoreServer()) as running:
+    async with running_coordinator(slow, store=MemoryStoreServer(), challenges=[challenge]) as running:
         calls = [new_node(running).send(LEADERBOARD_SERVICE + "GetStatus", b"") for _ in range(10)]
         with pytest.raises(LimitExceeded, match="address"):
             await in_turn(calls)

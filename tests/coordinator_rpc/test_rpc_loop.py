@@ -76,6 +76,7 @@ async def test_a_node_does_the_whole_loop(
     explore = await open_class(ada, challenge)
     events = watch(grace, swarm_pb2.WATCH_SCOPE_NODE)
     await events.wait_for_connection()
+    await grace.next_task()
 
     verdict = codec.claim_verdict_from_message(
         await ada.claim(ada.claim_message("0.016", explore.parent.experiment_id))
@@ -92,6 +93,7 @@ async def test_a_node_does_the_whole_loop(
     )
     published = await ada.publish(ada.result(experiment_id, source, 1.2, seed=started.seed), started.lease)
     event = codec.event_from_message(await events.read())
+    events.cancel()
     best = await grace.call(
         SWARM_SERVICE + "GetBest",
         swarm_pb2.GetBestRequest(challenge_id=grace.challenge_id),
@@ -256,7 +258,7 @@ async def test_enrolment_needs_consent(memory_coordinator: RunningCoordinator, n
     with pytest.raises(SwarmError) as refused:
         await new_node(memory_coordinator).enrol(consent=False)
 
-    assert refused.value.code == "consent_required"
+    assert "consent" in refused.value.message
 
 
 async def test_a_class_without_runs_has_no_best(

@@ -22,7 +22,7 @@ from autoresearch.signing import SigningKey, save_key
 from autoresearch.v1 import leaderboard_pb2, swarm_pb2, types_pb2
 from grpc_health.v1 import health_pb2
 from rpc_nodes import TestNode
-from rpc_process import run, serving
+from rpc_process import run, serve_arguments, serving
 
 from coordinator.config import Config
 from coordinator.server import running_coordinator
@@ -55,17 +55,21 @@ async def published_ids(node: TestNode, experiment_id: str) -> set[str]:
 
 
 def is_alive(pid: int) -> bool:
+    """False for a zombie too: whoever adopts orphans may be slow to collect them."""
     try:
         os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return Path("/proc/self").exists() is False
     except ProcessLookupError:
         return False
-    return True
+    return state != "Z"
 
 
 async def test_a_killed_coordinator_comes_back_with_all_that_it_acknowledged(
-    tmp_path: Path, challenge: Challenge
+    tmp_path: Path, challenge_folder: Path, challenge: Challenge
 ) -> None:
-    async with serving(tmp_path / "data") as first:
+    async with serving(tmp_path / "data", challenge_folder) as first:
         node = node_at(first.address)
         await node.join()
         results = await publish_baselines(node, challenge, 2)
@@ -74,7 +78,7 @@ async def test_a_killed_coordinator_comes_back_with_all_that_it_acknowledged(
         await node.channel.close()
 
     assert is_alive(store_pid)
-    async with serving(tmp_path / "data") as second:
+    async with serving(tmp_path / "data", challenge_folder) as second:
         again = node_at(second.address, node.key)
         session = await again.connect()
         found = await published_ids(again, results[0].experiment_id)
@@ -90,9 +94,9 @@ async def test_a_killed_coordinator_comes_back_with_all_that_it_acknowledged(
 
 
 async def test_a_killed_store_is_started_again_with_all_that_was_acknowledged(
-    tmp_path: Path, challenge: Challenge
+    tmp_path: Path, challenge_folder: Path, challenge: Challenge
 ) -> None:
-    async with serving(tmp_path / "data") as served:
+    async with serving(tmp_path / "data", challenge_folder) as served:
         node = node_at(served.address)
         await node.join()
         results = await publish_baselines(node, challenge, 1)
@@ -113,13 +117,13 @@ async def test_a_killed_store_is_started_again_with_all_that_was_acknowledged(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 async def test_a_signal_ends_the_coordinator_and_then_its_store(
-    tmp_path: Path, number: int, code: int
+    tmp_path: Path, challenge_folder: Path, number: int, code: int
 ) -> None:
-    async with serving(tmp_path / "data") as served:
+    async with serving(tmp_path / "data", challenge_folder) as served:
         store_pid = served.store_pid
-        ended = await served.signalled(number)
+        ended_with = await served.signalled(number)
 
-    assert ended.code == code
+    assert ended_with == code
     assert not is_alive(store_pid)
 
 
@@ -154,37 +158,40 @@ async def test_health_is_told_per_service(config: Config, challenge: Challenge) 
     assert set(found.values()) == {health_pb2.HealthCheckResponse.SERVING}
 
 
-async def test_a_taken_port_is_one_clear_sentence(tmp_path: Path) -> None:
+async def test_a_taken_port_is_one_clear_sentence(tmp_path: Path, challenge_folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
 
-        ended = await run("serve", "--listen", address, "--data-dir", str(tmp_path / "data"))
+        ended = await run(*serve_arguments(tmp_path / "data", challenge_folder, listen=address))
 
     assert ended.code == 1
     assert f"error: cannot listen on {address}" in ended.err
     assert "Traceback" not in ended.err
 
 
-async def test_a_data_folder_in_use_is_one_clear_sentence(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data"):
-        ended = await run("serve", "--listen", "127.0.0.1:0", "--data-dir", str(tmp_path / "data"))
+async def test_a_data_folder_in_use_is_one_clear_sentence(tmp_path: Path, challenge_folder: Path) -> None:
+    async with serving(tmp_path / "data", challenge_folder):
+        ended = await run(*serve_arguments(tmp_path / "data", challenge_folder))
 
     assert ended.code == 1
     assert "in use by another coordinator" in ended.err
 
 
-@pytest.mark.parametrize(("name", "code", "word"), [("nope", 2, "pocket"), ("climbmix-5min", 5, "freeze")])
-async def test_an_unknown_or_unfrozen_challenge_is_refused(
-    tmp_path: Path, name: str, code: int, word: str
-) -> None:
-    arguments = ("serve", "--listen", "127.0.0.1:0", "--data-dir", str(tmp_path), "--challenge", name)
+async def test_an_unknown_challenge_is_refused_with_those_that_exist(tmp_path: Path) -> None:
+    ended = await run(*serve_arguments(tmp_path / "data", Path("nope")))
 
-    ended = await run(*arguments)
+    assert ended.code == 2
+    assert "pocket" in ended.err
+    assert "Traceback" not in ended.err
 
-    assert ended.code == code
-    assert word in ended.err
+
+async def test_an_unfrozen_challenge_is_refused(tmp_path: Path, unfrozen_folder: Path) -> None:
+    ended = await run(*serve_arguments(tmp_path / "data", unfrozen_folder))
+
+    assert ended.code == 5
+    assert "prepare --freeze" in ended.err
     assert "Traceback" not in ended.err
 
 
@@ -198,8 +205,8 @@ async def test_status_of_nobody_says_how_to_start_one() -> None:
 
 
 @pytest.fixture
-async def served_address(tmp_path: Path) -> AsyncIterator[str]:
-    async with serving(tmp_path / "data") as served:
+async def served_address(tmp_path: Path, challenge_folder: Path) -> AsyncIterator[str]:
+    async with serving(tmp_path / "data", challenge_folder) as served:
         yield served.address
 
 
