@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from autoresearch.model import Outcome
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from store_samples import START, make_experiment, make_idea, make_result
 
@@ -26,6 +26,8 @@ from coordinator.storage.redis.records import (
 finite = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False)
 
 
+@example("ffffffff-ffff-4fff-bfff-ffffffffffff")
+@example("x" * 15)
 @given(st.one_of(st.uuids().map(str), st.text(st.characters(codec="utf-8"), max_size=60)))
 def test_any_id_survives_packing(text: str) -> None:
     assert unpack_id(pack_id(text)) == text

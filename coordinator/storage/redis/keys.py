@@ -71,22 +71,23 @@ def unpack_id(packed: bytes) -> str:
 
 
 _HASH_PREFIX = "sha256:"
+_HASH_BYTES = hashlib.sha256().digest_size
 
 
 def pack_hash(text: str) -> bytes:
     """A source hash in its shortest form: ``sha256:`` and 64 hex digits as 32 bytes."""
     digits = text.removeprefix(_HASH_PREFIX)
     try:
-        packed = bytes.fromhex(digits)
+        digest = bytes.fromhex(digits)
     except ValueError:
-        packed = b""
-    if len(packed) == hashlib.sha256().digest_size and _HASH_PREFIX + packed.hex() == text:
-        return packed
-    return pack_id(text)
+        digest = b""
+    if len(digest) == _HASH_BYTES and _HASH_PREFIX + digest.hex() == text:
+        return digest
+    packed = pack_id(text)
+    # Thirty-two bytes always mean a digest, whatever they begin with.
+    return b"\xff" + packed if len(packed) == _HASH_BYTES else packed
 
 
 def unpack_hash(packed: bytes) -> str:
     """The hash that ``pack_hash`` was given."""
-    if len(packed) == hashlib.sha256().digest_size and not packed.startswith(b"\xff"):
-        return _HASH_PREFIX + packed.hex()
-    return unpack_id(packed)
+    return _HASH_PREFIX + packed.hex() if len(packed) == _HASH_BYTES else unpack_id(packed)
