@@ -45,7 +45,6 @@ from autoresearch.model import (
     Idea,
     Intent,
     Lease,
-    Outcome,
     Position,
     Published,
     QueuedTask,
@@ -60,6 +59,7 @@ from autoresearch.model import (
 from node.swarm.outbox import Outbox
 from node.swarm.protocol import BestSource, Publication, Swarm
 from node.swarm.solo import SoloSwarm
+from node.swarm.solo_results import STATE_OF
 
 RETURN_FIRST_S = 2.0
 RETURN_MAX_S = 120.0
@@ -481,17 +481,9 @@ class LinkedSwarm:
             position=self._position,
             is_repeat=False,
             is_late=False,
-            state=_STATE_OF[result.outcome],
+            state=STATE_OF[result.outcome],
             best=self._adopted.best if self._adopted else None,
         )
-
-
-_STATE_OF = {
-    Outcome.COMPLETED: ExperimentState.COMPLETED,
-    Outcome.CRASHED: ExperimentState.CRASHED,
-    Outcome.TIMED_OUT: ExperimentState.TIMED_OUT,
-    Outcome.REJECTED: ExperimentState.REJECTED,
-}
 
 
 def _presentable(result: Result) -> Result:

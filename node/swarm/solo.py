@@ -11,17 +11,14 @@ import random
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from autoresearch import codec, limits
-from autoresearch.baseline import baseline_id
 from autoresearch.challenge import Challenge
 from autoresearch.errors import Conflict, InvalidArgument, LeaseLost, NotFound, UnknownChallenge
-from autoresearch.evidence import BASELINE_RUNS
 from autoresearch.model import (
     PROTOCOL_MAX,
-    BaselineTask,
     Beat,
     ChallengeText,
     ClaimId,
@@ -33,25 +30,18 @@ from autoresearch.model import (
     ExperimentQuery,
     ExperimentState,
     ExperimentSummary,
-    ExploreTask,
     Granted,
     Hardware,
     HardwareClass,
     Hypothesis,
     HypothesisId,
     Idea,
-    IdleTask,
     Intent,
     Lease,
     NodeId,
-    Outcome,
     OwnerId,
     Position,
     Published,
-    Purpose,
-    QueuedTask,
-    ReplicateTask,
-    Result,
     Session,
     SourceHash,
     Started,
@@ -59,33 +49,23 @@ from autoresearch.model import (
     StartVerdict,
     Task,
     WorkingBest,
-    new_id,
 )
 from autoresearch.v1 import ideas_pb2, types_pb2
 
 from node.library import source_hash
 from node.swarm.protocol import BestSource, Publication
 from node.swarm.solo_best import SoloBest, SoloRules
+from node.swarm.solo_facts import SoloFacts
 from node.swarm.solo_keys import EditKeys, keys_of_code, keys_of_words, level_of
+from node.swarm.solo_leases import LEASE_TTL_S, SoloLeases, lease_of
 from node.swarm.solo_listing import SoloListing
+from node.swarm.solo_results import STATE_OF, SoloResults, blocks
 from node.swarm.solo_store import SoloStore
+from node.swarm.solo_tasks import SoloTasks
 
-LEASE_TTL_S = 300.0
 HEARTBEAT_S = 30.0
 EPOCH = 0
 """There are no failovers here, and a coordinator's epochs begin at 1."""
-IDLE_RETRY_S = 5.0
-BASELINE_FAILURES_LIMIT = 5
-SEED_BITS = 31
-REPEATABLE_CRASHES = frozenset({"", "killed", "no_report", "cancelled", "start"})
-"""Crashes that say nothing about the code: trying it again is not repeating."""
-
-_STATE_OF = {
-    Outcome.COMPLETED: ExperimentState.COMPLETED,
-    Outcome.CRASHED: ExperimentState.CRASHED,
-    Outcome.TIMED_OUT: ExperimentState.TIMED_OUT,
-    Outcome.REJECTED: ExperimentState.REJECTED,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,56 +92,50 @@ class SoloSwarm:
     ) -> None:
         """Opens or makes the file at ``path``, which belongs to this challenge alone."""
         self._store = SoloStore(path)
-        self._challenge = challenge
-        self._node_id = node_id
-        self._owner_id = owner_id or OwnerId(node_id)
-        self._now = now
-        self._rng = rng or random.SystemRandom()
+        self._facts = SoloFacts(
+            challenge=challenge,
+            node_id=node_id,
+            owner_id=owner_id or OwnerId(node_id),
+            now=now,
+            rng=rng or random.SystemRandom(),
+        )
         rules = SoloRules(direction=challenge.direction, prior_sd=challenge.prior_sd)
         self._best = SoloBest(self._store, rules, now=now)
         self._listing = SoloListing(self._store, self._best, rules)
+        self._leases = SoloLeases(self._store, now=now)
+        self._tasks = SoloTasks(self._store, self._best, self._leases, self._facts)
+        self._results = SoloResults(self._store, self._best, self._listing, challenge)
         self._hardware: Hardware | None = None
 
     # The Protocol
 
     async def connect(self, hardware: Hardware, challenge: str = "") -> Session:
-        if challenge not in ("", self._challenge.name, self._challenge.challenge_id):
-            raise UnknownChallenge(f"alone this node works on {self._challenge.name}, not on {challenge}")
+        if challenge not in ("", self._facts.challenge.name, self._facts.challenge.challenge_id):
+            raise UnknownChallenge(
+                f"alone this node works on {self._facts.challenge.name}, not on {challenge}"
+            )
         limits.check_hardware(hardware)
         self._hardware = hardware
         return Session(
             protocol=PROTOCOL_MAX,
             challenge=ChallengeText(
-                challenge_id=self._challenge.challenge_id,
-                name=self._challenge.name,
-                manifest_toml=self._challenge.manifest_toml,
-                baseline_source=self._challenge.baseline_source,
-                program_md=self._challenge.program_md,
+                challenge_id=self._facts.challenge.challenge_id,
+                name=self._facts.challenge.name,
+                manifest_toml=self._facts.challenge.manifest_toml,
+                baseline_source=self._facts.challenge.baseline_source,
+                program_md=self._facts.challenge.program_md,
             ),
             position=self._position(),
             lease_ttl_s=LEASE_TTL_S,
             heartbeat_interval_s=HEARTBEAT_S,
-            owner_id=self._owner_id,
+            owner_id=self._facts.owner_id,
             best=self._store.working(self._class),
         )
 
     async def next_task(self, *, can_propose: bool, can_train: bool) -> Task:
-        if not can_train:
-            return IdleTask(retry_after_s=IDLE_RETRY_S, reason="alone, only runs move things on")
         with self._store.transaction():
-            self._store.end_expired(self._now())
-            task = self._baseline_task() or self._verification_task()
-            if task is not None:
-                return task
-            working = self._store.working(self._class)
-            if working is None:
-                return IdleTask(retry_after_s=IDLE_RETRY_S, reason=self._why_no_best())
-            queued = self._queued_task(working) if can_propose else None
-            if queued is not None:
-                return queued
-        if can_propose:
-            return ExploreTask(parent=working)
-        return IdleTask(retry_after_s=IDLE_RETRY_S, reason="no agent proposes, and nothing waits")
+            self._store.end_expired(self._facts.now())
+            return self._tasks.next(self._class, can_propose=can_propose, can_train=can_train)
 
     async def claim(
         self,
@@ -178,13 +152,13 @@ class SoloSwarm:
         raw = codec.hypothesis_to_message(hypothesis).SerializeToString(deterministic=True)
         fingerprint = f"{parent_id}:{raw.hex()}"
         with self._store.transaction():
-            self._store.end_expired(self._now())
+            self._store.end_expired(self._facts.now())
             known = self._store.claim_row(claim_id)
             advice = self._listing.advice(self._class, stated)
             if known is not None:
                 if known["fingerprint"] != fingerprint:
                     raise Conflict(f"the claim id {claim_id} was used for something else; make a new one")
-                return Granted(lease=_lease_of(known), advice=advice)
+                return Granted(lease=lease_of(known), advice=advice)
             found = self._find_duplicate(stated, claim_id, hypothesis.intent)
             if found is not None:
                 match = self._listing.near_match(found[1], parent_id)
@@ -198,8 +172,14 @@ class SoloSwarm:
                     )
                 subject = queued["subject"]
                 self._store.end_claim(queued_claim_id)
-            lease = self._grant(
-                claim_id, "hypothesis", fingerprint, parent_id=parent_id, hypothesis=raw, subject=subject
+            lease = self._leases.grant(
+                self._class,
+                claim_id,
+                "hypothesis",
+                fingerprint,
+                parent_id=parent_id,
+                hypothesis=raw,
+                subject=subject,
             )
             self._store.hold_keys(self._class, claim_id, stated.keys)
             return Granted(lease=lease, advice=advice)
@@ -207,14 +187,14 @@ class SoloSwarm:
     async def start(self, lease: Lease, experiment_id: ExperimentId, source: bytes) -> StartVerdict:
         limits.check_uuid(experiment_id, "experiment_id")
         limits.check_source(source)
-        row = self._held(lease)
+        row = self._leases.held(lease)
         hypothesis = codec.hypothesis_from_message(types_pb2.Hypothesis.FromString(row["hypothesis"]))
         parent_id = ExperimentId(row["parent_id"])
         parent_source = await self.source(parent_id)
         done = await asyncio.to_thread(keys_of_code, source, hypothesis, parent_id, parent_source)
         with self._store.transaction():
-            self._store.end_expired(self._now())
-            row = self._held(lease)
+            self._store.end_expired(self._facts.now())
+            row = self._leases.held(lease)
             if row["experiment_id"] is not None:
                 return self._started_before(row, experiment_id, source, done)
             if self._store.experiment_row(experiment_id) is not None:
@@ -226,17 +206,19 @@ class SoloSwarm:
                 return StartRefused(match=match, level=level_of(found[0]))
             self._store.hold_keys(self._class, lease.claim_id, done.keys)
             self._store.put_source(source_hash(source), source)
-            experiment = self._experiment(
-                experiment_id, hypothesis, source, parents=(parent_id,), flags=done.flags
+            experiment = self._facts.experiment(
+                experiment_id, hypothesis, source, self._class, parents=(parent_id,), flags=done.flags
             )
             self._store.put_experiment(experiment, ExperimentState.RUNNING)
             self._store.put_knobs(self._class, done.knobs, experiment_id)
-            seed, val_seed = self._draw(), self._draw()
+            seed, val_seed = self._facts.draw_seed(), self._facts.draw_seed()
             self._store.connection.execute(
                 "UPDATE claims SET experiment_id = ?, seed = ?, val_seed = ? WHERE claim_id = ?",
                 (experiment_id, seed, val_seed, lease.claim_id),
             )
-            return Started(lease=self._renew(lease.claim_id), seed=seed, val_seed=val_seed, flags=done.flags)
+            return Started(
+                lease=self._leases.renew(lease.claim_id), seed=seed, val_seed=val_seed, flags=done.flags
+            )
 
     async def release(self, lease: Lease, reason: str) -> None:
         del reason
@@ -249,8 +231,8 @@ class SoloSwarm:
         result = publication.result
         limits.check_experiment(publication.experiment)
         limits.check_source(publication.source)
-        limits.check_result(result, metric=self._challenge.metric_name)
-        self._check_same(publication)
+        limits.check_result(result, metric=self._facts.challenge.metric_name)
+        self._results.check(publication)
         raw = codec.result_to_message(result).SerializeToString(deterministic=True)
         done = await self._keys_of(publication)
         with self._store.transaction():
@@ -260,11 +242,9 @@ class SoloSwarm:
                     f"the result id {result.result_id} was used for another result; make a new one"
                 )
             if known is None:
-                self._record(publication, done, raw)
-                self._decide(result)
-                self._end_lease(publication)
+                self._results.take(publication, done, raw)
             row = self._store.experiment_row(result.experiment_id)
-            state = ExperimentState(row["state"]) if row is not None else _STATE_OF[result.outcome]
+            state = ExperimentState(row["state"]) if row is not None else STATE_OF[result.outcome]
             return Published(
                 result_id=result.result_id,
                 position=self._position(),
@@ -277,9 +257,9 @@ class SoloSwarm:
     async def heartbeat(self, claim_ids: Sequence[ClaimId], activity: str) -> Beat:
         del activity
         with self._store.transaction():
-            self._store.end_expired(self._now())
+            self._store.end_expired(self._facts.now())
             live = [claim_id for claim_id in claim_ids if self._store.claim_row(claim_id) is not None]
-            renewed = tuple(self._renew(claim_id) for claim_id in live)
+            renewed = tuple(self._leases.renew(claim_id) for claim_id in live)
         working = self._store.working(self._class)
         return Beat(
             position=self._position(),
@@ -319,8 +299,8 @@ class SoloSwarm:
         idea = Idea(
             hypothesis_id=hypothesis_id,
             hypothesis=hypothesis,
-            node_id=self._node_id,
-            proposed_at=self._now(),
+            node_id=self._facts.node_id,
+            proposed_at=self._facts.now(),
             origin_experiment_id=origin,
             source_hash=source_hash(source) if source else None,
         )
@@ -355,12 +335,10 @@ class SoloSwarm:
         keys = await asyncio.to_thread(keys_of_code, known.source, Hypothesis(title=best.title), None, None)
         with self._store.transaction():
             self._store.put_source(best.source_hash, known.source)
-            experiment = self._experiment(
-                best.experiment_id, Hypothesis(title=best.title or "best"), known.source
+            experiment = self._facts.experiment(
+                best.experiment_id, Hypothesis(title=best.title or "best"), known.source, best.hardware_class
             )
-            experiment = replace(
-                experiment, hardware_class=best.hardware_class, node_id=best.node_id or self._node_id
-            )
+            experiment = replace(experiment, node_id=best.node_id or self._facts.node_id)
             self._store.put_experiment(experiment, ExperimentState.BEST)
             self._store.put_tried(best.hardware_class, keys.keys, best.experiment_id)
             self._best.adopt(best)
@@ -381,8 +359,8 @@ class SoloSwarm:
         done = await self._keys_of(publication)
         experiment = publication.experiment
         with self._store.transaction():
-            self._keep_experiment(publication, done)
-            if _blocks(publication.result):
+            self._results.keep_experiment(publication, done)
+            if blocks(publication.result):
                 self._store.put_tried(experiment.hardware_class, done.keys, experiment.experiment_id)
 
     def unforwarded_ideas(self) -> tuple[tuple[Idea, bytes | None], ...]:
@@ -428,106 +406,6 @@ class SoloSwarm:
             "UPDATE wins SET is_settled = 1 WHERE experiment_id = ?", (win.experiment.experiment_id,)
         )
 
-    # Tasks
-
-    def _baseline_task(self) -> BaselineTask | None:
-        working = self._store.working(self._class)
-        first = baseline_id(self._challenge.challenge_id, self._class)
-        if working is not None and working.experiment_id != first:
-            return None
-        if self._store.class_row(self._class)["swarm_spread"] is not None:
-            return None  # the swarm has measured it
-        runs = self._store.runs(self._class, experiment_id=first)
-        completed = sum(run.outcome is Outcome.COMPLETED for run in runs)
-        under_way = self._store.live_claims(self._class, "baseline")
-        wanted = max(BASELINE_RUNS, self._challenge.min_baseline_runs)
-        if completed + under_way >= wanted or len(runs) - completed >= BASELINE_FAILURES_LIMIT:
-            return None
-        source = self._challenge.baseline_source.encode()
-        self._store.put_source(source_hash(source), source)
-        experiment = self._experiment(first, Hypothesis(title="baseline"), source)
-        self._store.put_experiment(experiment, ExperimentState.RUNNING)
-        lease = self._grant(ClaimId(new_id()), "baseline", "")
-        return BaselineTask(lease=lease, experiment_id=first, seed=self._draw(), val_seed=self._draw())
-
-    def _verification_task(self) -> ReplicateTask | None:
-        open_one = self._store.open_verification(self._class)
-        if open_one is None:
-            return None
-        under_way = self._store.live_claims(self._class, "verification", open_one.verification_id)
-        if not self._best.wants_pair(self._class, under_way):
-            return None
-        self._store.count_pair(open_one.verification_id)
-        lease = self._grant(ClaimId(new_id()), "verification", "", subject=open_one.verification_id)
-        return ReplicateTask(
-            lease=lease,
-            verification_id=open_one.verification_id,
-            candidate_id=open_one.candidate_id,
-            control_id=open_one.previous.experiment_id,
-            seed=self._draw(),
-            val_seed=self._draw(),
-        )
-
-    def _queued_task(self, working: WorkingBest) -> QueuedTask | None:
-        row = self._store.next_idea_row(self._class)
-        if row is None:
-            return None
-        idea = codec.idea_from_message(ideas_pb2.Idea.FromString(row["message"]))
-        lease = self._grant(ClaimId(new_id()), "queued", "", subject=idea.hypothesis_id)
-        return QueuedTask(
-            lease=lease,
-            hypothesis_id=idea.hypothesis_id,
-            hypothesis=idea.hypothesis,
-            parent=working,
-            source_hash=idea.source_hash,
-        )
-
-    def _why_no_best(self) -> str:
-        if self._store.live_claims(self._class, "baseline"):
-            return "the baseline is being measured"
-        return f"the baseline failed {BASELINE_FAILURES_LIMIT} times here; run: autoresearch-node doctor"
-
-    # Claims
-
-    def _grant(
-        self,
-        claim_id: ClaimId,
-        kind: str,
-        fingerprint: str,
-        *,
-        parent_id: ExperimentId | None = None,
-        hypothesis: bytes | None = None,
-        subject: str | None = None,
-    ) -> Lease:
-        token = self._store.next_number()
-        self._store.connection.execute(
-            "INSERT INTO claims (claim_id, hardware_class, kind, token, expires_at, fingerprint, parent_id,"
-            " hypothesis, subject) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (claim_id, self._class, kind, token, 0.0, fingerprint, parent_id, hypothesis, subject),
-        )
-        return self._renew(claim_id)
-
-    def _renew(self, claim_id: ClaimId) -> Lease:
-        expires_at = self._now() + timedelta(seconds=LEASE_TTL_S)
-        self._store.connection.execute(
-            "UPDATE claims SET expires_at = ? WHERE claim_id = ?", (expires_at.timestamp(), claim_id)
-        )
-        row = self._store.claim_row(claim_id)
-        if row is None:
-            raise LeaseLost(f"the claim {claim_id} is gone; claim again")
-        return _lease_of(row)
-
-    def _held(self, lease: Lease) -> sqlite3.Row:
-        row = self._store.claim_row(lease.claim_id)
-        if (
-            row is None
-            or row["token"] != lease.fencing_token
-            or row["kind"] != "hypothesis"
-            or row["expires_at"] <= self._now().timestamp()
-        ):
-            raise LeaseLost(f"the claim {lease.claim_id} expired or was given back; claim again")
-        return row
-
     def _find_duplicate(
         self, edit: EditKeys, claim_id: ClaimId, intent: Intent
     ) -> tuple[str, ExperimentId | sqlite3.Row] | None:
@@ -543,7 +421,7 @@ class SoloSwarm:
         is_same = row["experiment_id"] == experiment_id
         if not is_same or known is None or known["source_hash"] != source_hash(source):
             raise Conflict(f"the claim {row['claim_id']} has started other code; claim again")
-        lease = self._renew(ClaimId(row["claim_id"]))
+        lease = self._leases.renew(ClaimId(row["claim_id"]))
         return Started(lease=lease, seed=row["seed"], val_seed=row["val_seed"], flags=done.flags)
 
     # Results
@@ -561,66 +439,6 @@ class SoloSwarm:
             keys_of_code, publication.source, experiment.hypothesis, experiment.parent, parent_source
         )
 
-    def _check_same(self, publication: Publication) -> None:
-        result, experiment = publication.result, publication.experiment
-        if {result.challenge_id, experiment.challenge_id} != {self._challenge.challenge_id}:
-            raise UnknownChallenge(f"this is {self._challenge.challenge_id}, not {result.challenge_id}")
-        if experiment.experiment_id != result.experiment_id:
-            raise InvalidArgument("the publication's experiment is not the one of its result")
-        if not source_hash(publication.source) == experiment.source_hash == result.code_hash:
-            raise InvalidArgument("the publication's code does not have the hash that its result names")
-
-    def _keep_experiment(self, publication: Publication, done: EditKeys) -> None:
-        experiment = publication.experiment
-        self._store.put_source(experiment.source_hash, publication.source)
-        self._store.put_experiment(experiment, _STATE_OF[publication.result.outcome])
-        self._store.put_knobs(experiment.hardware_class, done.knobs, experiment.experiment_id)
-
-    def _record(self, publication: Publication, done: EditKeys, raw: bytes) -> None:
-        result, experiment = publication.result, publication.experiment
-        score = None
-        if result.outcome is Outcome.COMPLETED:
-            score = result.metrics[self._challenge.metric_name]
-        self._keep_experiment(publication, done)
-        self._store.put_result(result, score, raw)
-        row = self._store.experiment_row(result.experiment_id)
-        if row is not None and row["state"] in (ExperimentState.RUNNING, ExperimentState.LOST):
-            self._store.mark(result.experiment_id, _STATE_OF[result.outcome], result.reason)
-        if _blocks(result):
-            self._store.put_tried(experiment.hardware_class, done.keys, experiment.experiment_id)
-        if score is not None and experiment.parent is not None and result.purpose is Purpose.EXPLORE:
-            reference = self._listing.mean(experiment.hardware_class, experiment.parent)
-            if reference is not None:
-                self._store.set_delta(experiment.experiment_id, score - reference)
-
-    def _decide(self, result: Result) -> None:
-        hardware_class = result.hardware.hardware_class
-        if result.purpose is Purpose.BASELINE:
-            if result.experiment_id == baseline_id(self._challenge.challenge_id, hardware_class):
-                self._best.take_baseline(hardware_class, result.experiment_id)
-        elif result.purpose is Purpose.EXPLORE:
-            if result.outcome is Outcome.COMPLETED:
-                score = result.metrics[self._challenge.metric_name]
-                self._best.take_exploration(hardware_class, result.experiment_id, score)
-        else:
-            self._best.take_verification(hardware_class)
-
-    def _end_lease(self, publication: Publication) -> None:
-        """The run's claim is done; a pair's only with its second run."""
-        if publication.lease is None:
-            return
-        row = self._store.claim_row(publication.lease.claim_id)
-        if row is None or row["token"] != publication.lease.fencing_token:
-            return
-        result = publication.result
-        if row["kind"] == "verification":
-            runs = self._store.runs(result.hardware.hardware_class, verification=result.verification_id)
-            if len({run.purpose for run in runs if run.seed == result.seed}) < 2:  # noqa: PLR2004
-                return
-        if row["kind"] == "hypothesis" and row["subject"] is not None:
-            self._store.finish_idea(row["subject"])
-        self._store.end_claim(publication.lease.claim_id)
-
     # Small things
 
     @property
@@ -632,47 +450,8 @@ class SoloSwarm:
     def _position(self) -> Position:
         return Position(epoch=EPOCH, stream_id=f"{self._store.last_number()}-0")
 
-    def _draw(self) -> int:
-        return self._rng.getrandbits(SEED_BITS)
-
     def _code(self, wanted: SourceHash | None) -> bytes | None:
         return None if wanted is None else self._store.source(wanted)
-
-    def _experiment(
-        self,
-        experiment_id: ExperimentId,
-        hypothesis: Hypothesis,
-        source: bytes,
-        *,
-        parents: tuple[ExperimentId, ...] = (),
-        flags: tuple[str, ...] = (),
-    ) -> Experiment:
-        return Experiment(
-            experiment_id=experiment_id,
-            challenge_id=self._challenge.challenge_id,
-            hypothesis=hypothesis,
-            source_hash=source_hash(source),
-            parents=parents,
-            node_id=self._node_id,
-            owner_id=self._owner_id,
-            hardware_class=self._class,
-            created_at=self._now(),
-            flags=flags,
-        )
-
-
-def _blocks(result: Result) -> bool:
-    """Does this outcome make a repeat on this machine pointless?"""
-    return not (result.outcome is Outcome.CRASHED and result.crash_kind in REPEATABLE_CRASHES)
-
-
-def _lease_of(row: sqlite3.Row) -> Lease:
-    return Lease(
-        claim_id=ClaimId(row["claim_id"]),
-        fencing_token=row["token"],
-        expires_at=datetime.fromtimestamp(row["expires_at"], UTC),
-        ttl_s=LEASE_TTL_S,
-    )
 
 
 def _experiment_of(row: sqlite3.Row) -> Experiment:

@@ -8,7 +8,9 @@ from autoresearch.model import new_id
 from swarm_samples import CLASS, START, constant, experiment, hardware, hash_of, hypothesis, result
 
 from node.swarm.protocol import BestSource, Publication
-from node.swarm.solo import BASELINE_FAILURES_LIMIT, LEASE_TTL_S, SoloSwarm
+from node.swarm.solo import SoloSwarm
+from node.swarm.solo_leases import LEASE_TTL_S
+from node.swarm.solo_tasks import BASELINE_FAILURES_LIMIT
 
 
 @pytest.fixture
@@ -99,7 +101,8 @@ class Bench:
             crashed = outcome is not model.Outcome.COMPLETED and purpose is model.Purpose.VERIFY_CANDIDATE
             published = await self.publish(
                 await self.swarm.source(experiment_id), lease=task.lease, score=score,
-                experiment_id=experiment_id, purpose=purpose, seed=task.seed, verification_id=task.verification_id,
+                experiment_id=experiment_id, purpose=purpose, seed=task.seed,
+                verification_id=task.verification_id,
                 **({"outcome": outcome, "metrics": {}, "crash_kind": "exception"} if crashed else {}),
             )  # fmt: skip
         return published
@@ -327,7 +330,8 @@ async def test_best_of_the_swarm_replaces_what_was_decided_alone(bench):
     source = bench.code(DEPTH=7)
     theirs = model.WorkingBest(
         experiment_id=new_id(), hardware_class=CLASS, source_hash=hash_of(source),
-        level=model.Level.CONFIRMED, mean=1.1, runs=8, spread=0.02, since=START, title="theirs", node_id="n_2",
+        level=model.Level.CONFIRMED, mean=1.1, runs=8, spread=0.02, since=START,
+        title="theirs", node_id="n_2",
     )  # fmt: skip
 
     await bench.swarm.adopt_best(BestSource(best=theirs, source=source))
