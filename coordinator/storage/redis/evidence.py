@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import zstandard
 from autoresearch.model import Outcome, Result
 
-LOG_QUOTA_BYTES = 768
+LOG_QUOTA_BYTES = 512
 """Compressed bytes of log that a completed run keeps."""
 
 FAILURE_LOG_QUOTA_BYTES = 3072
