@@ -11,7 +11,8 @@ import asyncio
 import random
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 from autoresearch.errors import InvalidArgument, SwarmError, Unavailable
@@ -59,12 +60,18 @@ class EventHub:
         self._floor: Position | None = None
         self._here: Position | None = None
         self._changed = asyncio.Event()
-        self._best_watchers = 0
+        self._watchers = 0
+        self._wanted = asyncio.Event()
         self._is_closed = False
 
     async def run(self) -> None:
-        """Reads until cancelled; an unreachable store is asked again."""
+        """Reads until cancelled, while anybody watches; an unreachable store is asked again."""
         while True:
+            if not self._watchers:
+                # Nobody's news cost nothing: the next watcher starts from where the stream is then.
+                self._here = None
+                self._wanted.clear()
+                await self._wanted.wait()
             try:
                 if self._here is None:
                     self._restart(await self._position())
@@ -84,8 +91,7 @@ class EventHub:
 
         Whoever names a position gets the present best first if anything has happened since.
         """
-        self._best_watchers += 1
-        try:
+        with self._watched():
             last = await self._now()
             if after is not None:
                 _order(after)
@@ -104,33 +110,41 @@ class EventHub:
                     news = [event for event in missed if _is_best_of(event, hardware_class)][-1:]
                 for event in news:
                     yield event
-        finally:
-            self._best_watchers -= 1
 
     async def feed(self, after: Position | None) -> Watch:
         """Every event after a position, or from now on: each once, in order."""
-        last = after or await self._now()
-        while True:
-            _order(last)
-            events = self._since(last)
-            if events is None:
-                page = await self._store.read_events(last, limit=self._page_events, block_s=0.0)
-                if page.is_gap:
-                    last = await self._position()
-                    for event in await self._present(last, EventKind.SNAPSHOT, None):
-                        yield event
-                    continue
-                events = page.events
-            for event in events:
-                yield event
-                last = event.position
-            if not events:
-                await self._wait(last)
+        with self._watched():
+            last = after or await self._now()
+            while True:
+                _order(last)
+                events = self._since(last)
+                if events is None:
+                    page = await self._store.read_events(last, limit=self._page_events, block_s=0.0)
+                    if page.is_gap:
+                        last = await self._position()
+                        for event in await self._present(last, EventKind.SNAPSHOT, None):
+                            yield event
+                        continue
+                    events = page.events
+                for event in events:
+                    yield event
+                    last = event.position
+                if not events:
+                    await self._wait(last)
 
     def close(self) -> None:
         """Ends every watch as unavailable, so that watchers look for the coordinator again."""
         self._is_closed = True
         self._announce()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        self._watchers += 1
+        self._wanted.set()
+        try:
+            yield
+        finally:
+            self._watchers -= 1
 
     async def _now(self) -> Position:
         while self._here is None:
@@ -199,7 +213,7 @@ class EventHub:
         self._changed = asyncio.Event()
 
     def _spread_s(self) -> float:
-        return self._jitter() * min(JITTER_MAX_S, self._best_watchers / WATCHERS_PER_JITTER_S)
+        return self._jitter() * min(JITTER_MAX_S, self._watchers / WATCHERS_PER_JITTER_S)
 
 
 def _is_best_of(event: Event, hardware_class: HardwareClass) -> bool:

@@ -43,7 +43,7 @@ class Swarm:
             self.store.position,
             self.working_bests,
             jitter=lambda: 0.0,
-            ring_events=4,
+            ring_events=16,
             page_events=7,
         )
         self.bests: dict[HardwareClass, WorkingBest] = {}
@@ -228,4 +228,4 @@ async def test_a_cancelled_watcher_leaves_no_trace(swarm: Swarm) -> None:
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
 
-    assert swarm.hub._best_watchers == 0
+    assert swarm.hub._watchers == 0
