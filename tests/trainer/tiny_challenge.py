@@ -105,10 +105,10 @@ def tiny_manifest(budget: str) -> str:
     return MANIFEST.format(budget=budget)
 
 
-def tiny_folder(folder: Path, cache_dir: Path, *, budget: str) -> Path:
+def tiny_folder(folder: Path, cache_dir: Path, *, budget: str, source: str = GOOD) -> Path:
     """A frozen and prepared challenge folder."""
     (folder / "challenge.toml").write_text(tiny_manifest(budget))
-    (folder / "train.py").write_text(GOOD)
+    (folder / "train.py").write_text(source)
     (folder / "program.md").write_text("Make it better.\n")
     freeze(str(folder), cache_dir, lambda _line: None)
     return folder
