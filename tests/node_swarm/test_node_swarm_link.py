@@ -9,7 +9,6 @@ from swarm_samples import START, constant, experiment, hardware, hypothesis, lea
 from node.swarm.link import LinkedSwarm
 from node.swarm.outbox import Outbox
 from node.swarm.protocol import BestSource, Publication
-from node.swarm.remembered import recall_session, remember_session
 from node.swarm.solo import SoloSwarm
 
 
@@ -522,17 +521,3 @@ async def test_refusal_at_connect_is_not_a_reason_to_go_alone(link, coordinator)
 
     with pytest.raises(errors.NodeBanned):
         await link.connect(hardware())
-
-
-async def test_last_session_is_there_after_a_restart(coordinator, tmp_path):
-    session = await coordinator.connect(hardware())
-    path = tmp_path / "state" / "session"
-    assert recall_session(path) is None
-
-    remember_session(session, path)
-    remember_session(session, path)
-
-    assert recall_session(path) == session
-    assert list(path.parent.iterdir()) == [path]
-    path.write_bytes(b"\xff\xff")
-    assert recall_session(path) is None
