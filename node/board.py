@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from autoresearch.model import ExperimentId, ExperimentState, Outcome
 
-from node.state import LinkEvent, NodeState, Work, WorkEvent, advance
+from node.state import Link, LinkEvent, NodeState, Work, WorkEvent, advance
 
 STATUS_NAME = "status.json"
 LAST_RESULTS = 20
@@ -42,11 +42,13 @@ class ResultLine:
 class Board:
     """Holds the state and tells of it."""
 
-    def __init__(self, *, path: Path, now: Callable[[], datetime], facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self, *, path: Path, now: Callable[[], datetime], facts: Mapping[str, Any], link: Link = Link.ONLINE
+    ) -> None:
         self._path = path
         self._now = now
         self._facts = dict(facts)
-        self._state = NodeState()
+        self._state = NodeState(link=link)
         self._current: dict[str, Any] | None = None
         self._prepared = ""
         self._results: deque[ResultLine] = deque(maxlen=LAST_RESULTS)

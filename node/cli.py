@@ -326,7 +326,10 @@ def config_show(*, as_json: Json = False) -> None:
 
 
 def _load(**flags: Any) -> Loaded:
-    return load_config(flags)
+    """The settings for a command that only looks: it logs what is wrong, and on stderr."""
+    loaded = load_config(flags)
+    _set_up_logging(loaded, level="warning")
+    return loaded
 
 
 def _place(host: str, challenge: str | None, ca: Path | None, *, insecure: bool) -> Any:
@@ -336,10 +339,10 @@ def _place(host: str, challenge: str | None, ca: Path | None, *, insecure: bool)
     return Place(host=host, challenge=config.challenge, ca_file=config.ca_file, insecure=config.insecure)
 
 
-def _set_up_logging(loaded: Loaded) -> None:
+def _set_up_logging(loaded: Loaded, *, level: str | None = None) -> None:
     from node.logs import set_up_logging  # noqa: PLC0415 - structlog
 
-    set_up_logging(loaded.config.log_format, loaded.config.log_level)
+    set_up_logging(loaded.config.log_format, level or loaded.config.log_level)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

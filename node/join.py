@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import stamina.instrumentation
 import structlog
 from autoresearch.challenge import Challenge, ChallengeError, find_challenge, load_challenge
 from autoresearch.errors import ProtocolMismatch, SwarmError, Unavailable, UnknownChallenge
@@ -40,7 +41,7 @@ from node.memory import recall_challenge, remember_challenge
 from node.prepare import Preparer
 from node.reading import Place, reading
 from node.record import NotebookError, Recorder
-from node.state import LinkEvent, WorkEvent
+from node.state import Link, LinkEvent, WorkEvent
 from node.statedir import held_state_dir
 from node.stopping import Aborted, Stop
 from node.swarm.address import Address, open_channel, parse_address
@@ -72,9 +73,10 @@ class Crew:
     hardware: Hardware
     board: Board
     stop: Stop
+    trainer_argv: tuple[str, ...]
 
 
-def run_joined(config: Config, host: str) -> ExitCode:
+def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) -> ExitCode:
     """``join``: the node's whole life with a coordinator. Raises SwarmError and Failed."""
     address = parse_address(host)
     if not address.is_loopback and config.sandbox != "none":
@@ -82,10 +84,11 @@ def run_joined(config: Config, host: str) -> ExitCode:
     with _plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
         challenge = asyncio.run(_choose_challenge(config, host, address))
-        return asyncio.run(_live_joined(config, address, key, challenge))
+        crew = _crew(config, key, challenge, trainer_argv, coordinator=address.target)
+        return asyncio.run(_live_joined(crew, address))
 
 
-def run_solo(config: Config) -> ExitCode:
+def run_solo(config: Config, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) -> ExitCode:
     """``solo``: the same without anybody. Results wait in the outbox for a later ``join``."""
     with _plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
@@ -93,7 +96,8 @@ def run_solo(config: Config) -> ExitCode:
             challenge = load_challenge(find_challenge(config.challenge or "pocket"))
         except ChallengeError as error:
             raise Failed(str(error), ExitCode.USAGE) from error
-        return asyncio.run(_live_alone(config, key, challenge))
+        crew = _crew(config, key, challenge, trainer_argv, link=Link.SOLO)
+        return asyncio.run(_live_alone(crew))
 
 
 async def _choose_challenge(config: Config, host: str, address: Address) -> Challenge:
@@ -123,8 +127,8 @@ async def _choose_challenge(config: Config, host: str, address: Address) -> Chal
     return challenge
 
 
-async def _live_joined(config: Config, address: Address, key: SigningKey, challenge: Challenge) -> ExitCode:
-    crew = _crew(config, key, challenge, coordinator=address.target)
+async def _live_joined(crew: Crew, address: Address) -> ExitCode:
+    config, key, challenge = crew.config, crew.key, crew.challenge
     channel = open_channel(address, ca_file=config.ca_file, insecure=config.insecure)
     online = GrpcSwarm(
         channel,
@@ -143,9 +147,8 @@ async def _live_joined(config: Config, address: Address, key: SigningKey, challe
     return await _live(crew, LinkedSwarm(online, solo, outbox, on_change=on_change))
 
 
-async def _live_alone(config: Config, key: SigningKey, challenge: Challenge) -> ExitCode:
-    crew = _crew(config, key, challenge, coordinator="none")
-    crew.board.step(LinkEvent.COORDINATOR_LOST)
+async def _live_alone(crew: Crew) -> ExitCode:
+    config, key, challenge = crew.config, crew.key, crew.challenge
     path = places.solo_path(config.node_dir, challenge.challenge_id)
     outbox = Outbox(places.outbox_path(config.node_dir), now=utc_now)
     return await _live(crew, AloneSwarm(path, challenge, key.node_id, outbox, now=utc_now))
@@ -153,6 +156,7 @@ async def _live_alone(config: Config, key: SigningKey, challenge: Challenge) -> 
 
 async def _live(crew: Crew, swarm: Swarm) -> ExitCode:
     """Gets ready, opens the session and runs the loop; the swarm is closed whatever happens."""
+    stamina.instrumentation.set_on_retry_hooks([])  # the link logs each transition once; that is enough
     with _signals(crew.stop):
         try:
             challenge_dir = await crew.stop.or_stopped(_get_ready(crew))
@@ -170,7 +174,7 @@ async def _get_ready(crew: Crew) -> Path:
     challenge_dir = folder / crew.challenge.challenge_id
     if not challenge_dir.exists():  # alone, it comes from the installed trainer
         challenge_dir = find_challenge(crew.config.challenge or crew.challenge.name)
-    await prepare(challenge_dir, environ=os.environ)
+    await prepare(challenge_dir, environ=os.environ, argv=crew.trainer_argv)
     return challenge_dir
 
 
@@ -227,7 +231,15 @@ def _exit_code(ending: Ending) -> ExitCode:
             raise Failed(f"{ending.value}: see the log above, and run `autoresearch-node doctor`")
 
 
-def _crew(config: Config, key: SigningKey, challenge: Challenge, *, coordinator: str) -> Crew:
+def _crew(
+    config: Config,
+    key: SigningKey,
+    challenge: Challenge,
+    trainer_argv: tuple[str, ...],
+    *,
+    coordinator: str = "none",
+    link: Link = Link.ONLINE,
+) -> Crew:
     try:
         hardware = detect_hardware(challenge.device_kinds, config.device)
     except HardwareError as error:
@@ -244,8 +256,17 @@ def _crew(config: Config, key: SigningKey, challenge: Challenge, *, coordinator:
             "hardware_class": hardware.hardware_class,
             "agent": config.agent,
         },
+        link=link,
     )
-    return Crew(config=config, key=key, challenge=challenge, hardware=hardware, board=board, stop=Stop())
+    return Crew(
+        config=config,
+        key=key,
+        challenge=challenge,
+        hardware=hardware,
+        board=board,
+        stop=Stop(),
+        trainer_argv=trainer_argv,
+    )
 
 
 def _agent(config: Config, key: SigningKey) -> Agent:
@@ -270,7 +291,10 @@ def _trainer(crew: Crew, challenge_dir: Path) -> SubprocessTrainer:
     runs = places.runs_dir(crew.config.node_dir)
     shutil.rmtree(runs, ignore_errors=True)  # what a killed node left; this one holds the state dir
     command = TrainerCommand(
-        argv=TRAINER_ARGV, challenge_dir=challenge_dir, runs_dir=runs, device=crew.hardware.device_kind
+        argv=crew.trainer_argv,
+        challenge_dir=challenge_dir,
+        runs_dir=runs,
+        device=crew.hardware.device_kind,
     )
     scrub = scrubber(Identity.detect(crew.config.node_dir, challenge_dir))
     return SubprocessTrainer(command=command, challenge=crew.challenge, scrub=scrub, environ=os.environ)

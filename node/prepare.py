@@ -97,12 +97,15 @@ class Preparer:
     async def next_assignment(self) -> Assignment:
         """Comes back with work that is started and may train at once. Raises SwarmError where it is final."""
         failures = 0
+        told = ""
         while True:
             self._news.clear()
             try:
                 task = await self._swarm.next_task(can_propose=self._agent.can_propose, can_train=True)
                 if isinstance(task, IdleTask):
-                    _log.info("nothing to do", reason=task.reason, retry_after_s=task.retry_after_s)
+                    if task.reason != told:
+                        _log.info("nothing to do", reason=task.reason, retry_after_s=task.retry_after_s)
+                    told = task.reason
                     await self._pause(min(task.retry_after_s, IDLE_MAX_S))
                     continue
                 return await self._ready(task)

@@ -39,11 +39,12 @@ ATTEMPTS_LIMIT = 200
 CHANGES_MAX = 3
 CHANGE_COUNT_WEIGHTS = (0.7, 0.2, 0.1)
 """One change at a time tells what helped; two or three at times find what only works together."""
+SINGLE_UNTIL_SCORED = 8
 
-RATIOS = (0.5, 0.7, 0.8, 1.25, 1.4, 2.0)
-NEAR_ONE_RATIOS = (0.4, 0.6, 1.6, 2.5)
-FRACTION_STEPS = (-0.2, -0.1, -0.05, 0.05, 0.1, 0.2)
-COUNT_STEPS = (-2, -1, 1, 2)
+RATIOS = (0.5, 0.7, 0.7, 0.8, 0.8, 1.25, 1.25, 1.4, 1.4, 2.0)
+NEAR_ONE_RATIOS = (0.5, 0.7, 1.4, 2.0)
+FRACTION_STEPS = (0.05, 0.05, 0.1, 0.2)
+COUNT_STEPS = (1, 1, 2)
 FROM_ZERO = (0.01, 0.02, 0.05, 0.1)
 CAPS_FROM_ZERO = (10.0, 15.0, 30.0)
 KEEP_DIRECTION_SHARE = 0.75
@@ -89,8 +90,8 @@ class SearchAgent:
         if not view.knobs:
             raise AgentError("the parent's train.py has no numeric UPPERCASE constant; use --agent command")
         rng = self._random(context, round_number)
-        for _ in range(ATTEMPTS_LIMIT):
-            names = _choose_knobs(view, rng)
+        for attempt in range(ATTEMPTS_LIMIT):
+            names = _choose_knobs(view, rng, alone=view.is_young and attempt < ATTEMPTS_LIMIT // 2)
             values = _choose_values(view, names, rng)
             changes = _changes(view.knobs, values)
             if changes and not view.has_tried(changes):
@@ -158,14 +159,26 @@ class _View:
             tried_here=frozenset(on_parent),
         )
 
+    @property
+    def scored(self) -> int:
+        """Trials whose setting and score are known."""
+        return sum(1 for trial in self.trials if trial.setting is not None and trial.loss is not None)
+
+    @property
+    def is_young(self) -> bool:
+        """True while so little is scored that a change in company would teach nothing."""
+        return self.scored < SINGLE_UNTIL_SCORED
+
     def has_tried(self, changes: Sequence[ConstantChange]) -> bool:
         values = {change.name: _value(change.new) for change in changes}
         return _key(values) in self.tried_here or _key({**self.here, **values}) in self.tried
 
 
-def _choose_knobs(view: _View, rng: random.Random) -> list[str]:
+def _choose_knobs(view: _View, rng: random.Random, *, alone: bool) -> list[str]:
     """One to three knobs by Thompson sampling."""
-    (count,) = rng.choices(range(1, CHANGES_MAX + 1), weights=CHANGE_COUNT_WEIGHTS)
+    count = 1
+    if not alone:
+        (count,) = rng.choices(range(1, CHANGES_MAX + 1), weights=CHANGE_COUNT_WEIGHTS)
     drawn = {}
     for name in view.knobs:
         helped = sum(1.0 / len(t.changed) for t in view.trials if name in t.changed and (t.gain or 0.0) > 0.0)
@@ -180,8 +193,7 @@ def _choose_knobs(view: _View, rng: random.Random) -> list[str]:
 
 
 def _choose_values(view: _View, names: Sequence[str], rng: random.Random) -> dict[str, float]:
-    scored = sum(1 for trial in view.trials if trial.setting is not None and trial.loss is not None)
-    if scored >= MIN_SCORED_TRIALS and rng.random() < PARZEN_SHARE:
+    if view.scored >= MIN_SCORED_TRIALS and rng.random() < PARZEN_SHARE:
         learned = suggest(view.knobs, view.here, view.trials, names, seed=rng.getrandbits(31))
         if learned:
             return learned
@@ -207,13 +219,13 @@ def _step(knob: Knob, direction: int, rng: random.Random) -> float:
         case KnobKind.POWER_OF_TWO:
             return value * 2.0**direction
         case KnobKind.COUNT if abs(value) < 16:  # noqa: PLR2004 - beyond that, one more changes nothing
-            return value + direction * abs(rng.choice(COUNT_STEPS))
+            return value + direction * rng.choice(COUNT_STEPS)
         case KnobKind.NEAR_ONE:
             # Closer to one is more: momentum 0.9 -> 0.95 halves what is left.
             ratio = rng.choice([r for r in NEAR_ONE_RATIOS if (r < 1) == (direction > 0)])
             return 1.0 - (1.0 - value) * ratio
         case KnobKind.FRACTION:
-            return value + direction * abs(rng.choice(FRACTION_STEPS))
+            return value + direction * rng.choice(FRACTION_STEPS)
         case _ if value == 0:
             return rng.choice(CAPS_FROM_ZERO if knob.is_cap else FROM_ZERO)
         case _:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 
 def main():
+    if sys.argv[1] == "prepare":
+        return
     options = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
     raw = Path(options["--train"]).read_bytes()
     out = Path(options["--out"])

@@ -1,0 +1,147 @@
+"""Whole nodes as real processes: what signals do, and what is left when they are gone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from autoresearch.challenge import write_challenge
+from node_builders import BASELINE, is_alive, make_challenge
+
+RUN_NODE = Path(__file__).with_name("run_node.py")
+
+
+class NodeProcess:
+    """A node that trains on whatever the baseline says."""
+
+    def __init__(self, folder, baseline=BASELINE, *options):
+        self.folder = folder
+        self.state = folder / "state"
+        (folder / "tmp").mkdir(exist_ok=True)
+        write_challenge(make_challenge(baseline), folder / "challenge")
+        self.log = (folder / "log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, str(RUN_NODE), str(self.state), str(folder / "challenge"), *options],
+            stdout=self.log,
+            stderr=self.log,
+            env={"PATH": os.environ["PATH"], "TMPDIR": str(folder / "tmp"), "HOME": str(folder)},
+            start_new_session=True,
+        )
+
+    def wait_for_training(self):
+        """Returns the pid of the first trainer that began."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
+            marks = sorted((self.folder / "tmp").glob("began-*"))
+            if marks:
+                return int(marks[0].name.rpartition("-")[2])
+            time.sleep(0.02)
+        raise AssertionError(f"no training began: {(self.folder / 'log').read_text()}")
+
+    def wait(self):
+        code = self.process.wait(60)
+        self.log.close()
+        return code
+
+    def status(self):
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "from node.cli import main; main()",
+                "status",
+                "--state-dir",
+                str(self.state),
+                "--json",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    gate = tmp_path / "gate"
+    node = NodeProcess(tmp_path, f"# fake: wait {gate}\n{BASELINE}")
+    node.gate = gate
+    yield node
+    if node.process.poll() is None:
+        os.killpg(node.process.pid, signal.SIGKILL)
+        node.process.wait(30)
+
+
+def test_a_node_works_alone_to_its_limit_and_leaves_a_notebook(tmp_path):
+    node = NodeProcess(tmp_path, BASELINE, "6")
+
+    assert node.wait() == 0
+    status = node.status()
+    assert (status["state"], status["is_running"], status["runs_done"] >= 6) == ("stopped", False, True)
+    assert status["outbox"]["waiting"] == status["runs_done"]
+    (notebook,) = (tmp_path / "state" / "notebooks").iterdir()
+    assert len((notebook / "results.tsv").read_text().splitlines()) == status["runs_done"] + 1
+
+
+def test_one_interrupt_finishes_the_training_publishes_and_leaves(waiting):
+    waiting.wait_for_training()
+
+    waiting.process.send_signal(signal.SIGINT)
+    waiting.gate.touch()
+
+    assert waiting.wait() == 0
+    status = waiting.status()
+    assert (status["runs_done"], status["outbox"]["waiting"], status["state"]) == (1, 1, "stopped")
+
+
+def test_two_interrupts_end_the_training_and_leave_with_130(waiting):
+    trainer = waiting.wait_for_training()
+
+    waiting.process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + 30
+    while waiting_state(waiting) != "draining (solo)" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    waiting.process.send_signal(signal.SIGINT)
+
+    assert waiting.wait() == 130
+    assert not is_alive(trainer)
+    assert waiting.status()["runs_done"] == 0
+
+
+def waiting_state(node):
+    return json.loads((node.state / "status.json").read_text())["state"]
+
+
+def test_sigterm_ends_the_training_and_leaves_with_130(waiting):
+    trainer = waiting.wait_for_training()
+
+    waiting.process.terminate()
+
+    assert waiting.wait() == 130
+    assert not is_alive(trainer)
+
+
+def test_a_killed_node_leaves_its_place_to_the_next_and_loses_nothing(waiting, tmp_path):
+    trainer = waiting.wait_for_training()
+    waiting.process.kill()
+    waiting.wait()
+    os.killpg(trainer, signal.SIGKILL)
+
+    waiting.gate.touch()
+    again = NodeProcess(tmp_path, f"# fake: wait {waiting.gate}\n{BASELINE}", "3")
+
+    assert again.wait() == 0
+    assert again.status()["outbox"]["waiting"] == 3
+
+
+def test_two_nodes_cannot_share_a_state_dir(waiting, tmp_path):
+    waiting.wait_for_training()
+
+    second = NodeProcess(tmp_path, f"# fake: wait {waiting.gate}\n{BASELINE}")
+
+    assert second.wait() == 1
+    assert "another node works in" in (tmp_path / "log").read_text()

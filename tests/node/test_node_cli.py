@@ -1,0 +1,145 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from node.cli import app
+from node.config import SETTINGS
+from node.exit_codes import ExitCode
+
+runner = CliRunner()
+HEAVY = {"torch", "grpc", "optuna", "rich", "pydantic", "asyncio", "anthropic", "numpy", "sqlite3"}
+
+
+@pytest.fixture(autouse=True)
+def _nobody_elses_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_help_imports_nothing_heavy():
+    code = f"""
+import sys
+from typer.testing import CliRunner
+before = set(sys.modules)
+from node.cli import app
+names = {{name.partition(".")[0] for name in set(sys.modules) - before}}
+print(sorted(names & {HEAVY!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_installed_command_answers_with_its_commands():
+    script = Path(sys.executable).with_name("autoresearch-node")
+
+    done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
+
+    for command in ("join", "solo", "status", "doctor", "leaderboard", "show", "diff", "best", "config"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("command", ["join", "solo"])
+def test_every_setting_of_a_life_has_its_flag_and_help(command):
+    shown = " ".join(runner.invoke(app, [command, "--help"]).output.split())
+    only_joined = {"token_file", "sandbox", "yes", "insecure", "ca_file"}
+    for setting in SETTINGS:
+        if setting.name == "log_level" or (command == "solo" and setting.name in only_joined):
+            continue
+        assert setting.flag in shown
+
+
+def test_another_machine_needs_a_word_about_isolation(tmp_path):
+    result = runner.invoke(app, ["join", "swarm.example.org", "--yes", "--state-dir", str(tmp_path)])
+
+    assert result.exit_code == ExitCode.USAGE
+    assert "without a sandbox" in result.output
+    assert "--sandbox none" in result.output
+
+
+def test_an_unreachable_coordinator_is_said_with_exit_code_3(tmp_path):
+    result = runner.invoke(app, ["join", "127.0.0.1:1", "--yes", "--state-dir", str(tmp_path)])
+
+    assert result.exit_code == ExitCode.UNREACHABLE
+    assert "error:" in result.output
+
+
+@pytest.mark.parametrize("command", [["leaderboard"], ["best"]])
+def test_reading_an_unreachable_coordinator_is_exit_code_3(command):
+    assert runner.invoke(app, [*command, "127.0.0.1:1"]).exit_code == ExitCode.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["join", "not an address", "--yes"],
+        ["join", "localhost:99999", "--yes"],
+        ["solo", "--agent", "oracle"],
+        ["solo", "--agent", "command"],
+        ["solo", "--challenge", "nonexistent"],
+        ["solo", "--max-experiments", "0"],
+        ["leaderboard", "--limit", "0"],
+        ["frobnicate"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(tmp_path, monkeypatch, arguments):
+    monkeypatch.setenv("AUTORESEARCH_STATE_DIR", str(tmp_path))
+
+    assert runner.invoke(app, arguments).exit_code == ExitCode.USAGE
+
+
+def test_a_status_of_nothing_says_how_to_start(tmp_path):
+    result = runner.invoke(app, ["status", "--state-dir", str(tmp_path)])
+
+    assert result.exit_code == ExitCode.FAILURE
+    assert "autoresearch-node join HOST" in result.output
+
+
+def test_a_state_dir_that_cannot_be_written_is_a_clear_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+
+    result = runner.invoke(app, ["solo", "--state-dir", str(tmp_path / "file")])
+
+    assert result.exit_code == ExitCode.FAILURE
+    assert "cannot use the state dir" in result.output
+
+
+def test_config_show_tells_each_setting_and_its_source(monkeypatch):
+    monkeypatch.setenv("AUTORESEARCH_NAME", "ada")
+
+    rows = json.loads(runner.invoke(app, ["config", "show", "--json"]).output)
+
+    by_name = {row["name"]: row for row in rows}
+    assert (by_name["name"]["value"], by_name["name"]["source"]) == ("ada", "environment")
+    assert by_name["agent"]["source"] == "default"
+    assert runner.invoke(app, ["config", "show"]).exit_code == ExitCode.OK
+
+
+def test_the_doctor_finds_an_unreachable_coordinator_and_says_what_to_do(tmp_path):
+    result = runner.invoke(app, ["doctor", "127.0.0.1:1", "--state-dir", str(tmp_path), "--json"])
+
+    findings = {finding["name"]: finding for finding in json.loads(result.stdout)}
+    assert result.exit_code == ExitCode.DOCTOR
+    assert findings["python"]["fix"] == ""
+    assert "solo" in findings["coordinator"]["fix"]
+
+
+def test_a_missing_git_is_found(tmp_path):
+    script = Path(sys.executable).with_name("autoresearch-node")
+    environ = {**os.environ, "PATH": str(tmp_path)}
+
+    done = subprocess.run(
+        [sys.executable, script, "doctor", "127.0.0.1:1", "--state-dir", str(tmp_path / "s")],
+        capture_output=True,
+        text=True,
+        env=environ,
+        check=False,
+    )
+
+    assert done.returncode == ExitCode.DOCTOR
+    assert "fix: install git" in done.stdout
