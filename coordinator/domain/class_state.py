@@ -156,6 +156,7 @@ class ClassState:
     """All that promotion needs to know of one hardware class.
 
     ``fallback_ids``: what to return to when the working best is refuted, the next one last.
+    ``baseline_slots``: numbers of the baseline runs that are in; each counts once.
     """
 
     hardware_class: HardwareClass
@@ -167,6 +168,7 @@ class ClassState:
     waiting: tuple[Candidate, ...] = ()
     halves: tuple[Half, ...] = ()
     past_groups: tuple[tuple[float, ...], ...] = ()
+    baseline_slots: frozenset[int] = frozenset()
     baseline_failures: tuple[NodeId, ...] = ()
 
     @property
@@ -230,6 +232,7 @@ def working_best(standing: Standing, state: ClassState, rules: Rules) -> Working
 def dump_state(state: ClassState) -> str:
     """The state as JSON text."""
     document = asdict(state)
+    document["baseline_slots"] = sorted(state.baseline_slots)
     document["standings"] = [asdict(standing) for standing in state.standings.values()]
     return json.dumps({"schema": SCHEMA, **document}, default=_encode, separators=(",", ":"))
 
@@ -261,6 +264,7 @@ def load_state(text: str, hardware_class: HardwareClass) -> ClassState:
             for part in document["halves"]
         ),
         past_groups=tuple(tuple(group) for group in document["past_groups"]),
+        baseline_slots=frozenset(document["baseline_slots"]),
         baseline_failures=tuple(document["baseline_failures"]),
     )
 

@@ -27,17 +27,20 @@ HALVES_LIMIT = 64
 
 
 def record_baseline(
-    state: ClassState, context: Context, *, run: Candidate | None, node_id: NodeId
+    state: ClassState, context: Context, *, run: Candidate | None, node_id: NodeId, number: int
 ) -> Decision:
-    """A run of the challenge's own code; None for one that failed.
+    """A run of the challenge's own code in slot ``number``; None for one that failed.
 
     The class builds on the baseline from its first run on; screening waits for the last one needed.
     """
     draft = Draft(state, context)
+    if number in state.baseline_slots:
+        return draft.decision()
     if run is None:
         failures = (*state.baseline_failures, node_id)[-BASELINE_FAILURES_LIMIT:]
         draft.state = replace(state, baseline_failures=failures)
         return draft.decision()
+    draft.state = replace(state, baseline_slots=state.baseline_slots | {number})
     if state.baseline is None:
         draft.put(
             Standing(

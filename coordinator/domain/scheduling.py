@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from autoresearch.model import HypothesisId, Idea, NodeId
 
@@ -19,7 +20,6 @@ BROKEN_RETRY_S = 300.0
 BASELINE_ATTEMPTS_PER_NODE = 2
 """A node on which the baseline failed this often is not asked for it again."""
 
-BASELINE_SLOTS_LIMIT = 100
 VERIFYING_SHARE = 0.5
 """At most this share of the active nodes verify, and at most this share run queued ideas before that."""
 
@@ -121,10 +121,8 @@ def _baseline(state: ClassState, rules: Rules, node: Worker, under_way: UnderWay
     missing = rules.baseline_runs - done - len(under_way.baselines)
     if missing <= 0 or _has_broken_baseline(state, node.node_id):
         return None
-    # Numbers are absolute, so that a finished slot is never handed out again.
-    numbers = range(done, min(done + BASELINE_SLOTS_LIMIT, done + rules.baseline_runs))
-    free = next((number for number in numbers if number not in under_way.baselines), None)
-    return None if free is None else MeasureBaseline(number=free)
+    taken = state.baseline_slots | under_way.baselines
+    return MeasureBaseline(number=next(number for number in count() if number not in taken))
 
 
 def _has_broken_baseline(state: ClassState, node_id: NodeId) -> bool:

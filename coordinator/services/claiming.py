@@ -6,10 +6,15 @@ import hashlib
 from dataclasses import replace
 
 from autoresearch.errors import Conflict, InvalidArgument, LeaseLost, LimitExceeded
-from autoresearch.limits import check_hypothesis, check_line, check_source, check_uuid
+from autoresearch.limits import (
+    FLAGS_LIMIT,
+    REASON_LIMIT_CHARS,
+    check_hypothesis,
+    check_source,
+    check_text,
+    check_uuid,
+)
 from autoresearch.model import (
-    NAME_LIMIT_CHARS,
-    RATIONALE_LIMIT_CHARS,
     Advice,
     ClaimId,
     ClaimVerdict,
@@ -155,7 +160,7 @@ class Claiming:
             return self._refused(verdict, question)
         flags = mismatches(reading, stated)
         if verdict.ruling is Ruling.ASK:
-            flags = (*flags, SAME_ELSEWHERE.format(verdict.match))
+            flags = (SAME_ELSEWHERE.format(verdict.match), *flags)
         experiment = Experiment(
             experiment_id=experiment_id,
             challenge_id=self._c.challenge.challenge_id,
@@ -166,7 +171,7 @@ class Claiming:
             owner_id=caller.owner_id,
             hardware_class=hardware_class,
             created_at=self._c.clock(),
-            flags=flags,
+            flags=flags[:FLAGS_LIMIT],
         )
         outcome = await self._c.store.start(
             claim_id,
@@ -187,11 +192,11 @@ class Claiming:
             replace(held, experiment_id=experiment_id, experiment=experiment, blocked=code_keys(reading))
         )
         seeds = seeds_of(held.note, code.source_hash, experiment_id)
-        return Started(lease=lease, seed=seeds.train, val_seed=seeds.val, flags=flags)
+        return Started(lease=lease, seed=seeds.train, val_seed=seeds.val, flags=experiment.flags)
 
     async def release(self, caller: Node, *, claim_id: ClaimId, fencing_token: int, reason: str) -> bool:
         """Gives a claim back; False if it was not held."""
-        check_line(reason[:NAME_LIMIT_CHARS], "reason", limit=RATIONALE_LIMIT_CHARS)
+        check_text(reason, "reason", limit=REASON_LIMIT_CHARS)
         was_held = await self._c.store.release(claim_id, caller.node_id, fencing_token)
         if was_held:
             await self._forget(claim_id)

@@ -81,6 +81,7 @@ class Activity:
         self._identity = identity
         self._clock = clock
         self._nodes: tuple[Node, ...] = ()
+        self._voters: dict[HardwareClass, frozenset[OwnerId]] = {}
         self._refresh_s = refresh_s
         self._read_at = -math.inf
         self._reading = asyncio.Lock()
@@ -90,6 +91,7 @@ class Activity:
         async with self._reading:
             if time.monotonic() - self._read_at >= self._refresh_s:
                 self._nodes = await self._identity.list_nodes()
+                self._voters.clear()
                 self._read_at = time.monotonic()
         return self._nodes
 
@@ -107,12 +109,18 @@ class Activity:
 
     async def voters(self, hardware_class: HardwareClass) -> frozenset[OwnerId]:
         """Owners with a vote and a node active in the class within ``VOTER_WINDOW``."""
+        nodes = await self.nodes()
+        known = self._voters.get(hardware_class)
+        if known is not None:
+            return known
         oldest = self._clock() - VOTER_WINDOW
-        return frozenset(
+        voters = frozenset(
             node.owner_id
-            for node in await self.nodes()
+            for node in nodes
             if node.has_vote
             and node.hardware_class == hardware_class
             and node.last_seen_at >= oldest
             and not node.is_banned
         )
+        self._voters[hardware_class] = voters
+        return voters

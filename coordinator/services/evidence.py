@@ -68,8 +68,13 @@ class Evidence:
                     return None
                 decision = record_exploration(state, context, self._candidate(self.score))
             case Purpose.BASELINE:
+                number = self.held.note.baseline if self.held else None
+                if number is None:
+                    return None
                 run = None if self.score is None else self._candidate(self.score)
-                decision = record_baseline(state, context, run=run, node_id=self.result.node_id)
+                decision = record_baseline(
+                    state, context, run=run, node_id=self.result.node_id, number=number
+                )
             case Purpose.VERIFY_CANDIDATE | Purpose.VERIFY_CONTROL:
                 half = self._half()
                 decision = record_verification(state, context, half) if half else None

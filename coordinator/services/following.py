@@ -36,7 +36,7 @@ REAP_LIMIT = 200
 UNREAD_LIMIT = 200
 """Experiments whose code is read for the index per round of the caretaker."""
 
-_STANDING = frozenset({ExperimentState.CANDIDATE, ExperimentState.BEST, ExperimentState.SUPERSEDED})
+_STANDING = frozenset({ExperimentState.CANDIDATE, ExperimentState.BEST})
 _log = structlog.get_logger("coordinator.following")
 
 
@@ -67,15 +67,7 @@ class Follower:
         """Applies events until stopped; an unreachable store is asked again."""
         while not self._is_stopped:
             try:
-                if self._here is None:
-                    self._c.classes.forget()
-                    await self.rebuild()
-                page = await self._c.store.read_events(self._here, limit=PAGE_EVENTS, block_s=BLOCK_S)
-                if page.is_gap:
-                    _log.warning("stream has a gap, indexes are rebuilt")
-                    self._here = None
-                    continue
-                await self._apply(page.events)
+                await self.catch_up(block_s=BLOCK_S)
             except SwarmError as error:
                 _log.warning("stream not read", why=error.message, again_in_s=RETRY_S)
                 await asyncio.sleep(RETRY_S)
@@ -83,6 +75,18 @@ class Follower:
                 _log.exception("events not applied, indexes are rebuilt")
                 self._here = None
                 await asyncio.sleep(RETRY_S)
+
+    async def catch_up(self, *, block_s: float = 0.0) -> None:
+        """Applies the next page of events, waiting up to ``block_s`` for one; rebuilds after a gap."""
+        if self._here is None:
+            self._c.classes.forget()
+            await self.rebuild()
+        page = await self._c.store.read_events(self._here, limit=PAGE_EVENTS, block_s=block_s)
+        if page.is_gap:
+            _log.warning("stream has a gap, indexes are rebuilt")
+            self._here = None
+        else:
+            await self._apply(page.events)
 
     async def read_code(self) -> None:
         """Reads the code of some experiments that the index knows by their words alone."""

@@ -17,7 +17,9 @@ VOTERS = ("ann", "bob", "cid")
 def test_nodes_build_on_the_baseline_after_its_first_run() -> None:
     run = candidate("baseline", 1.0, parent=None)
 
-    decision = record_baseline(ClassState(hardware_class=CLASS), context(), run=run, node_id=NodeId("n"))
+    decision = record_baseline(
+        ClassState(hardware_class=CLASS), context(), run=run, node_id=NodeId("n"), number=2
+    )
 
     assert decision.state.working_id == "baseline"
     assert decision.changes[0].best.level is Level.BASELINE
@@ -29,7 +31,7 @@ def test_candidates_of_a_class_that_is_not_open_are_screened_when_it_opens() -> 
     waiting = explore(explore(state, candidate("good", 0.9)).state, candidate("poor", 0.999)).state
 
     run = candidate("baseline", 0.995, parent=None)
-    opened = record_baseline(waiting, context(), run=run, node_id=NodeId("n"))
+    opened = record_baseline(waiting, context(), run=run, node_id=NodeId("n"), number=2)
 
     assert waiting.working_id == "baseline"
     assert opened.state.working_id == "good"
@@ -306,7 +308,7 @@ def test_a_state_of_another_schema_is_refused() -> None:
 def test_baseline_failures_are_counted_by_node() -> None:
     state = ClassState(hardware_class=CLASS)
 
-    decision = record_baseline(state, Context(rules=RULES, now=NOW), run=None, node_id=NodeId("n1"))
+    decision = record_baseline(state, Context(rules=RULES, now=NOW), run=None, node_id=NodeId("n1"), number=0)
 
     assert decision.state.baseline_failures == ("n1",)
     assert decision.changes == ()
@@ -321,3 +323,13 @@ def test_the_proposer_does_not_count_among_the_voters_needed() -> None:
 
     assert state.working_id == "y"
     assert OwnerId("ann") not in state.standings[ExperimentId("x")].confirmed_by
+
+
+def test_a_baseline_slot_counts_once() -> None:
+    state = open_class()
+
+    again = record_baseline(
+        state, context(), run=candidate("baseline", 0.1, parent=None), node_id=NodeId("n"), number=2
+    )
+
+    assert again.state is state

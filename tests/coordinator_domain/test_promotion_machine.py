@@ -68,9 +68,11 @@ class PromotionMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        for score in (1.0, 1.004, 0.996):
+        for number, score in enumerate((1.0, 1.004, 0.996)):
             run = candidate("baseline", score, owner="challenge", parent=None)
-            self.take(record_baseline(self.state, self.context(), run=run, node_id=NodeId("n")))
+            self.take(
+                record_baseline(self.state, self.context(), run=run, node_id=NodeId("n"), number=number)
+            )
 
     @rule(score=scores, owner=st.sampled_from(OWNERS), on_working=st.booleans())
     def explore(self, *, score: float, owner: str, on_working: bool) -> None:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from swarm_builders import CLASS, Rig, change, edited, make_rig
-
 from autoresearch.errors import InvalidArgument, NotFound
 from autoresearch.model import (
     Duplicate,
@@ -14,6 +12,8 @@ from autoresearch.model import (
     Granted,
     HardwareClass,
 )
+from swarm_builders import CLASS, Rig, change, edited, make_rig
+
 from coordinator.dedup.code import CodeReader
 
 
@@ -78,7 +78,9 @@ async def test_listings_are_filtered(rig: Rig) -> None:
     assert by_class.total == 0
 
 
-@pytest.mark.parametrize("query", [ExperimentQuery(limit=0), ExperimentQuery(limit=501), ExperimentQuery(cursor="x")])
+@pytest.mark.parametrize(
+    "query", [ExperimentQuery(limit=0), ExperimentQuery(limit=501), ExperimentQuery(cursor="x")]
+)
 async def test_bad_limits_and_cursors_are_refused(rig: Rig, query: ExperimentQuery) -> None:
     with pytest.raises(InvalidArgument):
         await rig.one.leaderboard.list_experiments(query)
@@ -172,19 +174,18 @@ async def test_a_class_without_a_baseline_has_no_best(rig: Rig) -> None:
 
 async def test_a_second_replica_follows_what_the_first_one_writes(rig: Rig, reader: CodeReader) -> None:
     replica = make_rig(reader, server=rig.server, clock=rig.clock)
-    await replica.services.start()
+    await replica.one.follower.rebuild()
 
     node, (one, _, _) = await three(rig)
     best, _ = await rig.explore(node, 0.9, LR="0.01")
-    async with asyncio.timeout(10):
-        while replica.one.context.catalog.state_of(best) is not ExperimentState.CANDIDATE:
-            await asyncio.sleep(0.01)
+    await replica.one.follower.catch_up()
     seen = (await replica.one.leaderboard.get_experiment(one))[0]
     working = await replica.one.leaderboard.get_best(CLASS)
-    await replica.services.close()
+    (row,) = (await replica.one.leaderboard.get_status()).classes
 
     assert seen == (await rig.one.leaderboard.get_experiment(one))[0]
-    assert working.experiment_id == best
+    assert working.experiment_id == row.verifying == best
+    assert replica.one.context.catalog.state_of(best) is ExperimentState.CANDIDATE
 
 
 async def test_two_replicas_never_grant_the_same_edit(rig: Rig, reader: CodeReader) -> None:

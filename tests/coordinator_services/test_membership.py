@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from swarm_builders import CLASS, Rig, change, make_challenge, make_hardware, make_rig
-
 from autoresearch.errors import (
     ChallengeUnfrozen,
     InvalidArgument,
@@ -13,6 +11,8 @@ from autoresearch.errors import (
 )
 from autoresearch.model import ClaimId, OwnerId, new_id
 from autoresearch.signing import SigningKey, node_id_of
+from swarm_builders import CLASS, Rig, change, make_challenge, make_hardware, make_rig
+
 from coordinator.dedup.code import CodeReader
 from coordinator.services.settings import ServiceSettings
 from coordinator.services.swarm import SwarmServices
@@ -25,7 +25,9 @@ async def enrol(rig: Rig, key: SigningKey, *, token: str = "", has_consented: bo
     )
 
 
-async def make_token(rig: Rig, *, owner: str = "ada", uses: int | None = 1, expires_in_s: float | None = None):
+async def make_token(
+    rig: Rig, *, owner: str = "ada", uses: int | None = 1, expires_in_s: float | None = None
+):
     return await rig.services.admin.create_token(
         owner_id=OwnerId(owner), uses=uses, expires_in_s=expires_in_s
     )
@@ -133,7 +135,7 @@ async def test_connecting_brings_the_challenge_and_is_repeatable(rig: Rig) -> No
 
 
 async def test_a_protocol_mismatch_names_both_ranges(rig: Rig) -> None:
-    with pytest.raises(ProtocolMismatch, match="7 to 9.*1 to 1"):
+    with pytest.raises(ProtocolMismatch, match=r"7 to 9.*1 to 1"):
         await connect(rig, protocol_min=7, protocol_max=9)
 
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from swarm_builders import CLASS, Rig, change, edited
-
 from autoresearch.errors import Conflict, InvalidArgument, LimitExceeded
 from autoresearch.model import (
     BaselineTask,
@@ -18,6 +16,8 @@ from autoresearch.model import (
     ReplicateTask,
     new_id,
 )
+from swarm_builders import CLASS, Rig, change, edited
+
 from coordinator.services.claiming import hash_of
 
 
@@ -183,9 +183,7 @@ async def test_a_queued_idea_is_leased_claimed_and_settled_by_its_result(rig: Ri
 async def test_a_queued_idea_that_was_tried_meanwhile_leaves_the_queue(rig: Rig) -> None:
     node = await rig.join("n")
     await rig.open_class(node)
-    await rig.one.ideas.propose(
-        node, hypothesis_id=HypothesisId(new_id()), hypothesis=change("LR", "0.05")
-    )
+    await rig.one.ideas.propose(node, hypothesis_id=HypothesisId(new_id()), hypothesis=change("LR", "0.05"))
     task = await rig.next(node)
     assert isinstance(task, QueuedTask)
     await rig.explore(node, 1.2, LR="0.05")
@@ -206,9 +204,10 @@ async def test_proposing_is_idempotent_and_a_share_is_limited(rig: Rig) -> None:
     ]
     with pytest.raises(Conflict):
         await propose(node, hypothesis_id=hypothesis_id, hypothesis=change("LR", "0.06"))
+    for _ in range(15):
+        await propose(node, hypothesis_id=HypothesisId(new_id()), hypothesis=change("LR", "0.05"))
     with pytest.raises(LimitExceeded):
-        for _ in range(20):
-            await propose(node, hypothesis_id=HypothesisId(new_id()), hypothesis=change("LR", "0.05"))
+        await propose(node, hypothesis_id=HypothesisId(new_id()), hypothesis=change("LR", "0.05"))
 
     assert repeats == [False, True]
     assert len(await rig.one.ideas.list_ideas()) == 16

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from autoresearch.model import Hypothesis, HypothesisId, Idea, NodeId, OwnerId, SourceHash
+from class_builders import CLASS, NOW, RULES, candidate, explore, open_class, pair
+
+from coordinator.domain.class_state import ClassState
+from coordinator.domain.scheduling import (
+    Capabilities,
+    Explore,
+    Idle,
+    MeasureBaseline,
+    RunQueued,
+    Swarm,
+    UnderWay,
+    Verify,
+    choose,
+)
+from coordinator.domain.verification import LiveSlot, Worker, wanted_slot
+
+ABLE = Capabilities(can_propose=True, can_train=True)
+RUNNER = Capabilities(can_propose=False, can_train=True)
+
+
+def worker(owner: str, *, has_vote: bool = False) -> Worker:
+    return Worker(node_id=NodeId(f"node-of-{owner}"), owner_id=OwnerId(owner), has_vote=has_vote)
+
+
+def idea(name: str, *, has_code: bool = True) -> Idea:
+    return Idea(
+        hypothesis_id=HypothesisId(name),
+        hypothesis=Hypothesis(title=name),
+        node_id=NodeId("n"),
+        proposed_at=NOW,
+        source_hash=SourceHash("sha256:x") if has_code else None,
+    )
+
+
+def swarm(*workers: Worker, under_way: UnderWay | None = None, ideas: tuple[Idea, ...] = ()) -> Swarm:
+    return Swarm(workers=workers, under_way=under_way or UnderWay(), ideas=ideas)
+
+
+def verifying() -> ClassState:
+    return explore(open_class(), candidate("x", 0.95)).state
+
+
+def test_live_and_done_baseline_slots_add_up_to_what_is_needed() -> None:
+    state = open_class((1.0,))
+    one = swarm(worker("a"), under_way=UnderWay(baselines=frozenset({1})))
+    two = swarm(worker("a"), under_way=UnderWay(baselines=frozenset({1, 2})))
+
+    assert choose(state, RULES, worker("a"), ABLE, one, coin=0.0)[0] == MeasureBaseline(number=2)
+    assert choose(state, RULES, worker("a"), ABLE, two, coin=0.0) == (Explore(),)
+
+
+def test_queued_ideas_come_before_verification_until_half_of_the_nodes_run_them() -> None:
+    nodes = (worker("a"), worker("b"), worker("c"), worker("d"))
+    ideas = (idea("i1"), idea("i2"), idea("i3"))
+    busy = UnderWay(ideas=frozenset({HypothesisId("i1"), HypothesisId("i2")}))
+
+    calm = choose(verifying(), RULES, nodes[0], ABLE, swarm(*nodes, ideas=ideas), coin=0.9)
+    crowded = choose(verifying(), RULES, nodes[0], ABLE, swarm(*nodes, ideas=ideas, under_way=busy), coin=0.9)
+
+    assert isinstance(calm[0], RunQueued)
+    assert isinstance(crowded[0], Verify)
+    assert crowded[1] == RunQueued(hypothesis_id=HypothesisId("i3"))
+
+
+def test_a_node_without_an_agent_runs_ideas_with_code_only_and_is_told_when_to_come_back() -> None:
+    ideas = (idea("words", has_code=False), idea("code"))
+
+    some = choose(open_class(), RULES, worker("a"), RUNNER, swarm(worker("a"), ideas=ideas), coin=0.9)
+    none = choose(open_class(), RULES, worker("a"), RUNNER, swarm(worker("a")), coin=0.9)
+
+    assert some[0] == RunQueued(hypothesis_id=HypothesisId("code"))
+    assert len(none) == 1
+    assert isinstance(none[0], Idle)
+    assert none[0].retry_after_s > 0
+
+
+def test_a_lone_node_verifies_and_explores_by_the_coin() -> None:
+    state, node = verifying(), worker("proposer")
+
+    heads = choose(state, RULES, node, ABLE, swarm(node), coin=0.1)
+    tails = choose(state, RULES, node, ABLE, swarm(node), coin=0.9)
+
+    assert isinstance(heads[0], Verify)
+    assert tails == (Explore(),)
+
+
+def test_no_more_pairs_run_than_the_next_look_needs() -> None:
+    state, nodes = verifying(), [worker(name) for name in "abcde"]
+    live: list[LiveSlot] = []
+
+    for node in nodes:
+        slot = wanted_slot(state, node, nodes, live)
+        if slot is not None:
+            live.append(LiveSlot(slot=slot, node_id=node.node_id, owner_id=node.owner_id))
+
+    assert [one.slot.number for one in live] == [0, 1, 2]
+
+
+def test_one_voting_owner_leaves_a_pair_of_each_look_to_another() -> None:
+    state = verifying()
+    ann, bob = worker("ann", has_vote=True), worker("bob", has_vote=True)
+    for _ in range(2):
+        state = pair(state, "x", 0.95, 1.0, owner="ann", voters=("ann", "bob")).state
+
+    assert wanted_slot(state, ann, (ann, bob), ()) is None
+    assert wanted_slot(state, bob, (ann, bob), ()) is not None
+    assert wanted_slot(state, ann, (ann,), ()) is not None
+
+
+def test_a_passed_best_asks_only_further_owners_for_votes() -> None:
+    state = verifying()
+    ann, bob = worker("ann", has_vote=True), worker("bob", has_vote=True)
+    for _ in range(3):
+        state = pair(state, "x", 0.95, 1.0, owner="ann", voters=("ann", "bob")).state
+
+    assert wanted_slot(state, ann, (ann, bob), ()) is None
+    assert wanted_slot(state, bob, (ann, bob), ()) is not None
+    assert wanted_slot(state, worker("novote"), (ann, bob), ()) is None
+
+
+def test_a_class_that_has_not_been_seen_begins_with_its_baseline() -> None:
+    unseen = ClassState(hardware_class=CLASS)
+
+    choices = choose(unseen, RULES, worker("a"), ABLE, swarm(worker("a")), coin=0.0)
+
+    assert choices[0] == MeasureBaseline(number=0)
+    assert isinstance(choices[-1], Idle)
