@@ -15,7 +15,8 @@ from coordinator.storage.base import EditKey
 
 TRIED_BUCKETS = 512
 """Tried keys are spread over this many small hashes: up to about 15,000 experiments each stays a
-listpack of Redis 7.0's default size (128 entries; the embedded server takes 512), at a third of a hash table's memory."""
+listpack of Redis 7.0's default size (128 entries; the embedded server takes 512), at a third of the memory
+of a hash table."""
 
 UUID_BYTES = 16
 ID_LIMIT_BYTES = 255
