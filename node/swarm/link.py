@@ -16,11 +16,10 @@ import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 from autoresearch.errors import (
-    Conflict,
     InvalidArgument,
     LeaseLost,
     NotFound,
@@ -42,8 +41,6 @@ from autoresearch.model import (
     Hardware,
     Hypothesis,
     HypothesisId,
-    Idea,
-    Intent,
     Lease,
     Position,
     Published,
@@ -56,8 +53,9 @@ from autoresearch.model import (
     Task,
 )
 
+from node.swarm.handover import Online, hand_over_ideas, hand_over_wins
 from node.swarm.outbox import Outbox
-from node.swarm.protocol import BestSource, Publication, Swarm
+from node.swarm.protocol import BestSource, Publication
 from node.swarm.solo import SoloSwarm
 from node.swarm.solo_results import STATE_OF
 
@@ -66,18 +64,9 @@ RETURN_MAX_S = 120.0
 RETURN_DOUBLINGS_MAX = 8
 GRANTS_REMEMBERED = 512
 KNOWN_LIMIT = 5_000
-REBASES_LIMIT = 32
-"""Wins found alone that are proposed at one return; there are more only after a very long absence."""
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
-
-
-class Online(Swarm, Protocol):
-    """A coordinator's swarm, which also tells which ideas wait."""
-
-    async def ideas(self) -> tuple[Idea, ...]:
-        """The waiting hypotheses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,8 +325,8 @@ class LinkedSwarm:
         self._outbox.notice(session.position)
         await self._replay()
         known = await self._online.best()
-        await self._hand_over_wins(known)
-        await self._hand_over_ideas()
+        await hand_over_wins(self._online, self._solo, known)
+        await hand_over_ideas(self._online, self._solo)
         await self._adopt(known)
         await self._replay()
 
@@ -351,46 +340,6 @@ class LinkedSwarm:
         if isinstance(replay.error, Unavailable):
             raise replay.error
         _log.warning("results wait", waiting=self._outbox.waiting_count(), reason=replay.error.message)
-
-    async def _hand_over_wins(self, known: BestSource | None) -> None:
-        """A win on a parent that is not the best any more is proposed anew, on what is the best now."""
-        wins = self._solo.unsettled_wins(known.best if known else None)
-        outdated = [win for win in wins if win.is_outdated]
-        waiting = {idea.origin_experiment_id for idea in await self._online.ideas()} if outdated else set()
-        for win in wins[-REBASES_LIMIT:]:
-            origin = win.experiment.experiment_id
-            is_best = known is not None and known.best.experiment_id == origin
-            if win.is_outdated and not is_best and origin not in waiting:
-                hypothesis = replace(win.experiment.hypothesis, intent=Intent.REBASE)
-                if not await self._offer(win.hypothesis_id, hypothesis, None, origin):
-                    return
-                _log.info("win proposed on the new best", title=hypothesis.title, origin=origin)
-            self._solo.settle_win(win)
-
-    async def _hand_over_ideas(self) -> None:
-        for idea, source in self._solo.unforwarded_ideas():
-            if not await self._offer(idea.hypothesis_id, idea.hypothesis, source, idea.origin_experiment_id):
-                return
-            self._solo.mark_forwarded(idea.hypothesis_id)
-
-    async def _offer(
-        self,
-        hypothesis_id: HypothesisId,
-        hypothesis: Hypothesis,
-        source: bytes | None,
-        origin: ExperimentId | None,
-    ) -> bool:
-        """False where the queue takes nothing now; what it will never take counts as offered."""
-        try:
-            await self._online.propose(hypothesis_id, hypothesis, source, origin)
-        except (InvalidArgument, Conflict, NotFound) as error:
-            _log.warning("idea refused", title=hypothesis.title, reason=error.message)
-        except Unavailable:
-            raise
-        except SwarmError as error:
-            _log.warning("ideas wait", reason=error.message)
-            return False
-        return True
 
     async def _catch_up(self, position: Position) -> None:
         self._position = position
