@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import subprocess
 import sys
 import time
@@ -73,16 +74,19 @@ OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 R = TypeVar("R", bound=Message)
 
 
-def make_challenge(folder: Path) -> Challenge:
-    """The CPU challenge with the large ``train.py`` of the GPU one, commented up to 26 kB."""
+def make_challenge(folder: Path, *, is_large: bool) -> Challenge:
+    """The CPU challenge; with the ``train.py`` of the GPU one, commented up to 26 kB, if ``is_large``."""
     pocket = load_challenge(find_challenge("pocket"))
-    source = load_challenge(find_challenge("climbmix-5min")).baseline_source
-    notes = [f"# {line}"[:100] for line in source.splitlines() if line.strip()]
-    for note in notes:
-        if len(source.encode()) >= SOURCE_BYTES:
-            break
-        source += note + "\n"
-    challenge = parse_challenge(pocket.manifest_toml, source, pocket.program_md)
+    source = pocket.baseline_source
+    if is_large:
+        source = load_challenge(find_challenge("climbmix-5min")).baseline_source
+        notes = [f"# {line}"[:100] for line in source.splitlines() if line.strip()]
+        for note in notes:
+            if len(source.encode()) >= SOURCE_BYTES:
+                break
+            source += note + "\n"
+    manifest = re.sub(r"^frozen = \w+$", "frozen = true", pocket.manifest_toml, flags=re.MULTILINE)
+    challenge = parse_challenge(manifest, source, pocket.program_md)
     write_challenge(challenge, folder)
     return challenge
 

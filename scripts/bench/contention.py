@@ -14,6 +14,7 @@ import asyncio
 import json
 import multiprocessing
 import random
+import re
 import sys
 import tempfile
 import time
@@ -42,6 +43,7 @@ from autoresearch.model import (
     Level,
     OwnerId,
     Purpose,
+    QueuedTask,
     ReplicateTask,
     new_id,
 )
@@ -51,6 +53,7 @@ from bench_swarm import HARDWARE, Client, coordinator_process, make_challenge
 from coordinator.remote import reach_coordinator
 from coordinator.storage.open import open_store_server
 
+KNOB = "MATRIX_LR"
 OWNERS = ("ada", "grace", "edsger", "barbara")
 REPEAT_SHARE = 0.1
 NOISE_SD = 0.002
@@ -86,22 +89,28 @@ class Found:
     publish_s: float = 0.0
 
 
-def spellings(number: int) -> tuple[Hypothesis, ...]:
-    """One edit of MATRIX_LR as six agents would put it."""
+def spellings(number: int, old: str) -> tuple[Hypothesis, ...]:
+    """One edit of the knob as six agents would put it; ``old`` is what its parent has."""
     micro = 50_000 + number
     plain = f"0.{micro:06d}"
 
-    def structured(title: str, new: str, old: str) -> Hypothesis:
-        return Hypothesis(title=title, changes=(ConstantChange(name="MATRIX_LR", old=old, new=new),))
+    def structured(title: str, new: str, stated: str) -> Hypothesis:
+        return Hypothesis(title=title, changes=(ConstantChange(name=KNOB, old=stated, new=new),))
 
     return (
-        structured(f"MATRIX_LR 0.04 -> {plain}", plain, "0.04"),
+        structured(f"{KNOB} {old} -> {plain}", plain, old),
         structured("A somewhat larger step for the matrices", f"{micro}e-6", ""),
-        structured("Muon wants more", f"{plain}0", ".04"),
-        structured("Try a bolder Muon", f"{2 * micro} / 2000000", "4e-2"),
-        Hypothesis(title=f"MATRIX_LR 0.04 -> {plain}", rationale="in words only"),
-        Hypothesis(title=f"set MATRIX_LR from 0.04 to {plain}"),
+        structured("AdamW wants more", f"{plain}0", old.removeprefix("0")),
+        structured("Try a bolder AdamW", f"{2 * micro} / 2000000", f"{float(old) * 1000:g}e-3"),
+        Hypothesis(title=f"{KNOB} {old} -> {plain}", rationale="in words only"),
+        Hypothesis(title=f"set {KNOB} from {old} to {plain}"),
     )
+
+
+def value_of(challenge: Challenge) -> str:
+    """The knob's value in the baseline, as it is written there."""
+    found = re.search(rf"^{KNOB} = (\S+)", challenge.baseline_source, flags=re.MULTILINE)
+    return found[1] if found else sys.exit(f"the baseline has no {KNOB}")
 
 
 def work(job: Job, barrier: Barrier, answers: Any) -> None:
@@ -123,17 +132,21 @@ async def run_clients(job: Job, barrier: Barrier) -> Found:
             job.tokens[(job.first + number) % len(job.tokens)], name=f"node-{job.first + number}"
         )
     parent = ExperimentId((job.folder / "parent").read_text())
+    challenge = load_challenge(job.folder / "challenge")
+    old = value_of(challenge)
     barrier.wait()
     started = time.perf_counter()
     for number in range(job.rounds):
         barrier.wait()
         await asyncio.gather(
-            *(claim(client, job.first + index, number, parent, found) for index, client in enumerate(clients))
+            *(
+                claim(client, job.first + index, number, found, parent=parent, old=old)
+                for index, client in enumerate(clients)
+            )
         )
     found.claim_s = time.perf_counter() - started
     barrier.wait()
     started = time.perf_counter()
-    challenge = load_challenge(job.folder / "challenge")
     await asyncio.gather(*(publish_many(job, client, challenge, found) for client in clients))
     found.publish_s = time.perf_counter() - started
     for client in clients:
@@ -141,9 +154,11 @@ async def run_clients(job: Job, barrier: Barrier) -> Found:
     return found
 
 
-async def claim(client: Client, who: int, number: int, parent: ExperimentId, found: Found) -> None:
+async def claim(
+    client: Client, who: int, number: int, found: Found, *, parent: ExperimentId, old: str
+) -> None:
     """One claim of the round's edit, in this client's spelling."""
-    choices = spellings(number)
+    choices = spellings(number, old)
     request = client.claim_request(choices[(who + number) % len(choices)], parent, ClaimId(new_id()))
     for _ in range(RETRIES_MAX):
         try:
@@ -165,7 +180,8 @@ async def publish_many(job: Job, client: Client, challenge: Challenge, found: Fo
     left = job.publishes
     while left > 0:
         match await client.next_task():
-            case ExploreTask() as task:
+            case ExploreTask() | QueuedTask() as task:
+                # A queued idea stays leased: what counts here is one more exploration of its parent.
                 experiment_id = ExperimentId(new_id())
                 source = source_of(challenge, experiment_id)
                 hypothesis = Hypothesis(title=f"BENCH_ID of {experiment_id}")
@@ -195,8 +211,6 @@ async def publish_many(job: Job, client: Client, challenge: Challenge, found: Fo
                 left -= 2
             case BaselineTask() | IdleTask():
                 await asyncio.sleep(0.01)
-            case other:
-                raise RuntimeError(f"nobody queued anything, but there is {other}")
 
 
 async def publish(client: Client, request: Any, found: Found) -> None:
@@ -323,7 +337,7 @@ def main() -> None:
 
 def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Both parts and the audit."""
-    challenge = make_challenge(folder / "challenge")
+    challenge = make_challenge(folder / "challenge", is_large=False)
     rounds = -(-options.claims // options.clients)
     share = options.clients // options.processes
     origin_ms = int(time.time() * 1000)
@@ -349,7 +363,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "clients": share * options.processes,
         "claims": rounds * share * options.processes,
         "edits": rounds,
-        "spellings": len(spellings(0)),
+        "spellings": len(spellings(0, "0.1")),
         "granted_once": sum(count == 1 for count in grants.values()),
         "double_grants": sum(count > 1 for count in grants.values()),
         "edits_without_grant": rounds - len(grants),

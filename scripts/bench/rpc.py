@@ -94,7 +94,7 @@ class Stopwatch:
 
 async def measure(folder: Path, address: str, echo_address: str, count: int, warm_up: int) -> dict[str, Any]:
     """Cycles of claim, start, publish, each beside its yardstick."""
-    challenge = make_challenge(folder / "challenge")
+    challenge = make_challenge(folder / "challenge", is_large=True)
     client = Client(address)
     await client.join()
     parent = await client.open_class(challenge, 1.0)
@@ -114,8 +114,8 @@ async def cycle(
 ) -> None:
     """One experiment; a timed call is signing, the round trip and decoding the reply."""
     value = f"0.05{number:06d}"
-    change = ConstantChange(name=KNOB, old="0.04", new=value)
-    hypothesis = Hypothesis(title=f"{KNOB} 0.04 -> {value}", rationale="bench", changes=(change,))
+    change = ConstantChange(name=KNOB, new=value)
+    hypothesis = Hypothesis(title=f"{KNOB} to {value}", rationale="bench", changes=(change,))
     claim = client.claim_request(hypothesis, parent)
     body = claim.SerializeToString()
     with watch("claim_yardstick"):
@@ -171,7 +171,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="bench-rpc-") as name:
         folder = Path(name)
-        make_challenge(folder / "challenge")
+        make_challenge(folder / "challenge", is_large=True)
         with coordinator_process(folder) as address, echo_process(folder) as echo_address:
             report = asyncio.run(measure(folder, address, echo_address, options.count, options.warm_up))
     print(json.dumps(report, indent=2))
