@@ -7,16 +7,18 @@ ranks and advises; the judge itself needs equality only.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 from typing import Protocol
 
 from autoresearch.model import ExperimentId, HardwareClass
 
-SCAN_LIMIT = 2_000
-"""Latest edits of one constant, or with one word, that a search for neighbours looks at."""
+SCAN_LIMIT = 24
+"""Edits of one constant on each side of a value, or latest with one word, that a search looks at."""
 
 WORD_CHARS_MIN = 4
 UNLIKE = 10.0
@@ -62,6 +64,7 @@ class EditIndex:
     def __init__(self) -> None:
         self._edits: dict[ExperimentId, TriedEdit] = {}
         self._skipped: set[ExperimentId] = set()
+        self._numbers: dict[tuple[HardwareClass, str], list[tuple[float, ExperimentId]]] = defaultdict(list)
         self._by: dict[tuple[HardwareClass, str, str], dict[ExperimentId, None]] = defaultdict(dict)
 
     def __len__(self) -> int:
@@ -75,9 +78,14 @@ class EditIndex:
         if known is not None:
             for place in _places(known):
                 self._by[place].pop(edit.experiment_id, None)
+            for knob, number in _numbers(known):
+                numbers = self._numbers[known.hardware_class, knob]
+                numbers.pop(bisect_left(numbers, (number, known.experiment_id)))
         self._edits[edit.experiment_id] = edit
         for place in _places(edit):
             self._by[place][edit.experiment_id] = None
+        for knob, number in _numbers(edit):
+            insort(self._numbers[edit.hardware_class, knob], (number, edit.experiment_id))
 
     def get(self, experiment_id: ExperimentId) -> TriedEdit | None:
         """What is known of one experiment."""
@@ -111,9 +119,15 @@ class EditIndex:
         """Experiments with the same title but for case and blanks, oldest first."""
         return self._at(hardware_class, "title", plain(title))
 
-    def with_knob(self, hardware_class: HardwareClass, knob: str) -> tuple[TriedEdit, ...]:
+    def with_knob(
+        self, hardware_class: HardwareClass, knob: str, *, limit: int = SCAN_LIMIT
+    ) -> tuple[TriedEdit, ...]:
         """The latest edits of one constant, latest first."""
-        return self._latest(hardware_class, "knob", knob)
+        return self._latest(hardware_class, "knob", knob, limit=limit)
+
+    def count(self, hardware_class: HardwareClass, knob: str, value: str) -> int:
+        """How often a constant was given a value."""
+        return len(self._by.get((hardware_class, "value", f"{knob}={value}"), ()))
 
     def nearest(
         self, hardware_class: HardwareClass, knobs: Mapping[str, str], title: str, *, limit: int
@@ -122,8 +136,8 @@ class EditIndex:
         if knobs:
             found = {
                 edit.experiment_id: edit
-                for knob in knobs
-                for edit in self._latest(hardware_class, "knob", knob)
+                for knob, value in knobs.items()
+                for edit in self._around(hardware_class, knob, value)
             }
             ranked = sorted(found.values(), key=lambda edit: (_distance(knobs, edit.knobs), _newness(edit)))
             return tuple(edit.experiment_id for edit in ranked[:limit])
@@ -140,9 +154,24 @@ class EditIndex:
             return ()
         return tuple(self._edits[key] for key in self._by.get((hardware_class, kind, value), ()))
 
-    def _latest(self, hardware_class: HardwareClass, kind: str, value: str) -> tuple[TriedEdit, ...]:
+    def _around(self, hardware_class: HardwareClass, knob: str, value: str) -> Iterable[TriedEdit]:
+        """Edits that give a constant this value, then those with the next smaller and larger numbers."""
+        yield from self._latest(hardware_class, "value", f"{knob}={value}")
+        number = _number(value)
+        if number is None:
+            yield from self._latest(hardware_class, "knob", knob)
+            return
+        numbers = self._numbers.get((hardware_class, knob), [])
+        below = bisect_left(numbers, (number,))
+        above = bisect_right(numbers, number, key=itemgetter(0))
+        for _, key in (*numbers[max(0, below - SCAN_LIMIT) : below], *numbers[above : above + SCAN_LIMIT]):
+            yield self._edits[key]
+
+    def _latest(
+        self, hardware_class: HardwareClass, kind: str, value: str, *, limit: int = SCAN_LIMIT
+    ) -> tuple[TriedEdit, ...]:
         ids = self._by.get((hardware_class, kind, value), {})
-        return tuple(self._edits[key] for key in islice(reversed(ids), SCAN_LIMIT))
+        return tuple(self._edits[key] for key in islice(reversed(ids), limit))
 
 
 def plain(text: str) -> str:
@@ -158,6 +187,7 @@ def _places(edit: TriedEdit) -> Iterable[tuple[HardwareClass, str, str]]:
         ("changes", edit.code_key),
         ("title", plain(edit.title)),
         *(("knob", knob) for knob in edit.knobs),
+        *(("value", f"{knob}={value}") for knob, value in edit.knobs.items()),
         *(("word", word) for word in _words(edit.title)),
     ]
     return ((edit.hardware_class, kind, value) for kind, value in keys if value)
@@ -181,10 +211,22 @@ def _distance(asked: Mapping[str, str], tried: Mapping[str, str]) -> float:
 def _value_distance(one: str, other: str) -> float:
     if one == other:
         return 0.0
-    try:
-        left, right = float(one), float(other)
-    except ValueError:
-        return 1.0
-    if left > 0 and right > 0 and math.isfinite(left) and math.isfinite(right):
-        return min(UNLIKE, abs(math.log(left / right)))
+    left, right = _number(one), _number(other)
+    if left is not None and right is not None and left > 0 and right > 0:
+        return min(UNLIKE, abs(math.log(left) - math.log(right)))
     return 1.0
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _numbers(edit: TriedEdit) -> Iterable[tuple[str, float]]:
+    for knob, value in edit.knobs.items():
+        number = _number(value)
+        if number is not None:
+            yield knob, number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 
 from autoresearch.errors import NotFound
@@ -22,6 +21,9 @@ from coordinator.services.catalog import Catalog
 from coordinator.storage.base import KeyHeld
 
 KNOBS_LIMIT = 8
+TRIALS_SCAN_LIMIT = 64
+"""Latest edits of a constant whose values and gains are told."""
+
 VALUES_LIMIT = 32
 """Values told per constant, the latest tried first."""
 
@@ -91,18 +93,22 @@ class Adviser:
         )
 
     def _trials(self, hardware_class: HardwareClass, knob: str) -> list[KnobTrial]:
-        counts: dict[str, int] = defaultdict(int)
         deltas: dict[str, float] = {}
-        for edit in self._index.with_knob(hardware_class, knob):
+        values: dict[str, None] = {}
+        for edit in self._index.with_knob(hardware_class, knob, limit=TRIALS_SCAN_LIMIT):
             value = edit.knobs[knob]
-            if value not in counts and len(counts) >= VALUES_LIMIT:
+            if value not in values and len(values) >= VALUES_LIMIT:
                 continue
-            counts[value] += 1
-            entry = self._catalog.entry(edit.experiment_id)
-            delta = self._catalog.summary(edit.experiment_id).delta if entry else None
+            values[value] = None
+            delta = self._catalog.delta_of(edit.experiment_id)
             if delta is not None and (value not in deltas or self._rules.gain(delta, deltas[value]) > 0):
                 deltas[value] = delta
         return [
-            KnobTrial(knob=knob, value=value, trials=count, best_delta=deltas.get(value))
-            for value, count in counts.items()
+            KnobTrial(
+                knob=knob,
+                value=value,
+                trials=self._index.count(hardware_class, knob, value),
+                best_delta=deltas.get(value),
+            )
+            for value in values
         ]

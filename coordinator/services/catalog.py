@@ -62,6 +62,8 @@ class Catalog:
         self._classes: dict[HardwareClass, ClassState] = {}
         self._standings: dict[ExperimentId, Standing] = {}
         self._per_class: Counter[HardwareClass] = Counter()
+        self._spreads: dict[HardwareClass, float] = {}
+        self._deltas: dict[ExperimentId, float | None] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -126,6 +128,7 @@ class Catalog:
             for experiment_id in before.standings:
                 self._standings.pop(experiment_id, None)
         self._classes[state.hardware_class] = state
+        self._spreads[state.hardware_class] = state.spread(self._rules)
         self._standings.update(state.standings)
 
     def classes(self) -> tuple[ClassState, ...]:
@@ -150,6 +153,13 @@ class Catalog:
         entry = self._entries.get(experiment_id)
         return self._score(entry) if entry else None
 
+    def delta_of(self, experiment_id: ExperimentId) -> float | None:
+        """Its score minus its parent's at the time it came in; None without either."""
+        if experiment_id not in self._deltas:
+            entry = self._entries.get(experiment_id)
+            self._deltas[experiment_id] = self._delta(entry, self._score(entry)) if entry else None
+        return self._deltas[experiment_id]
+
     def summary(self, experiment_id: ExperimentId) -> ExperimentSummary:
         """One experiment. Raises NotFound."""
         entry = self._entries.get(experiment_id)
@@ -163,7 +173,7 @@ class Catalog:
             score=score.mean if score else None,
             interval=score.interval if score else None,
             runs=score.runs if score else 0,
-            delta=self._delta(entry, score),
+            delta=self.delta_of(experiment_id),
             level=standing.level if standing else None,
             confirmed_by=standing.confirmed_by if standing else (),
             reason=entry.reason,
@@ -237,11 +247,13 @@ class Catalog:
             self._per_class[experiment.hardware_class] += 1
         self._entries[key] = entry
         self._rank(key)
+        self._deltas.pop(key, None)
         for flag in experiment.flags:
             if flag.startswith(REPLICATES):
                 original = ExperimentId(flag.removeprefix(REPLICATES))
                 self._replicas[original].add(key)
                 self._rank(original)
+                self._deltas.pop(original, None)
 
     def _rank(self, key: ExperimentId) -> None:
         entry = self._entries.get(key)
@@ -264,8 +276,7 @@ class Catalog:
         return (*entry.runs, *runs)
 
     def _spread(self, hardware_class: HardwareClass) -> float:
-        state = self._classes.get(hardware_class)
-        return state.spread(self._rules) if state else self._rules.prior_sd
+        return self._spreads.get(hardware_class, self._rules.prior_sd)
 
     def _delta(self, entry: Entry, score: Score | None) -> float | None:
         parent = self._entries.get(entry.experiment.parent) if entry.experiment.parent else None
