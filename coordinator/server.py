@@ -104,8 +104,8 @@ async def running_coordinator(
         if store is None:
             store = await _open_store(config, down)
         services = SwarmServices(store, hosted, _service_settings(config))
-        await services.start()
         down.push_async_callback(services.close)
+        await services.start()
         watch = StoreWatch(store)
         hubs = {entry.challenge.challenge_id: _hub_of(entry) for entry in services.challenges}
         authenticator = KeyAuthenticator(
