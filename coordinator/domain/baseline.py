@@ -1,16 +1,14 @@
-"""The experiment that stands for a challenge's own ``train.py`` in one hardware class.
+"""The challenge's own ``train.py`` as an experiment of each hardware class.
 
-Its id follows from challenge and class, so that every replica names it alike without asking, and tells
-by itself that it is a baseline. It has the form of a UUIDv7 from the first days of 1970: every listing by
-time ends with it.
+Its id tells by itself that it is a baseline, so any replica can serve its source before it has ever run.
 """
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from datetime import UTC, datetime
 
+from autoresearch.baseline import baseline_id
 from autoresearch.model import (
     ChallengeId,
     Experiment,
@@ -22,26 +20,20 @@ from autoresearch.model import (
     SourceHash,
 )
 
+__all__ = ["baseline_experiment", "baseline_id", "is_baseline_id"]
+
 BASELINE_TITLE = "baseline"
 BASELINE_OWNER = OwnerId("challenge")
 BASELINE_NODE = NodeId("challenge")
-_STAMP_BITS = 34
-"""Of the 48 bits of milliseconds: 200 days."""
-
-
-def baseline_id(challenge_id: ChallengeId, hardware_class: HardwareClass) -> ExperimentId:
-    """The id of a class's baseline."""
-    stamp = _digest(challenge_id) >> (256 - _STAMP_BITS)
-    tail = _digest(f"{challenge_id}\0{hardware_class}")
-    value = stamp << 80 | 0x7 << 76 | (tail & 0xFFF) << 64 | 0b10 << 62 | tail >> 12 & (1 << 62) - 1
-    return ExperimentId(str(uuid.UUID(int=value)))
+_STAMP_SHIFT = 80
+"""Above these bits of a UUIDv7 is its time: the challenge's own in a baseline's id."""
 
 
 def is_baseline_id(challenge_id: ChallengeId, experiment_id: ExperimentId) -> bool:
     """True for the baseline of any class of the challenge."""
-    stamp = _digest(challenge_id) >> (256 - _STAMP_BITS)
+    stamp = uuid.UUID(baseline_id(challenge_id, HardwareClass(""))).int >> _STAMP_SHIFT
     try:
-        return uuid.UUID(experiment_id).int >> 80 == stamp
+        return uuid.UUID(experiment_id).int >> _STAMP_SHIFT == stamp
     except ValueError:
         return False
 
@@ -61,7 +53,3 @@ def baseline_experiment(
         hardware_class=hardware_class,
         created_at=datetime.fromtimestamp(0, UTC),
     )
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest())

@@ -54,8 +54,8 @@ class Evidence:
 
     def state(self) -> ExperimentState | None:
         """What the experiment becomes by this run alone; None leaves it."""
-        is_task = self.result.purpose in (Purpose.VERIFY_CANDIDATE, Purpose.VERIFY_CONTROL)
-        return STATE_OF[self.result.outcome] if self.is_first and not is_task else None
+        is_verified = self.held is not None and self.held.note.slot is not None
+        return STATE_OF[self.result.outcome] if self.is_first and not is_verified else None
 
     def decide(self, state: ClassState, context: Context) -> Decision | None:
         """What it does to its class; None if nothing."""

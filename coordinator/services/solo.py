@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from autoresearch.errors import InvalidArgument, NotFound
 from autoresearch.evidence import passes_screen
 from autoresearch.limits import FLAGS_LIMIT
-from autoresearch.model import Experiment, Node, Purpose, Result
+from autoresearch.model import Experiment, Node, Result
 
 from coordinator.dedup.code import CodeReading, SourceText
 from coordinator.domain.baseline import is_baseline_id
@@ -50,7 +50,7 @@ class SoloReader:
 
         Raises:
             NotFound: the experiment is unknown and was not brought.
-            InvalidArgument: a task's run came without its claim and with new code.
+            InvalidArgument: the experiment is of another challenge.
         """
         if known is not None:
             is_baseline = is_baseline_id(self._c.challenge.challenge_id, known.experiment_id)
@@ -58,8 +58,6 @@ class SoloReader:
             return SoloRun(experiment=known, source=keeps, blocked=())
         if experiment is None or source is None:
             raise NotFound(f"experiment {result.experiment_id} is unknown here; publish it with its source")
-        if result.purpose not in (Purpose.EXPLORE, Purpose.BASELINE):
-            raise InvalidArgument("a verification run needs an experiment that the coordinator knows")
         if experiment.challenge_id != self._c.challenge.challenge_id:
             raise InvalidArgument(f"the experiment is of another challenge, {experiment.challenge_id}")
         code = SourceText(source_hash=result.code_hash, text=source.decode())

@@ -382,3 +382,18 @@ async def test_results_of_one_challenge_survive_a_restart_of_the_services(
 
     assert after == before
     assert best.experiment_id == experiment_id
+
+
+async def test_a_verification_made_alone_is_kept_and_changes_no_best(rig: Rig) -> None:
+    node = await rig.join("n")
+    await rig.open_class(node)
+    source = edited(LR="0.05")
+    experiment, result = rig.solo(source, 0.5)
+    alone = replace(result, purpose=Purpose.VERIFY_CANDIDATE, verification_id=new_id())
+
+    published = await rig.publish(node, alone, experiment=experiment, source=source)
+
+    assert published.state is ExperimentState.COMPLETED
+    assert published.best is not None
+    assert published.best.experiment_id == rig.baseline_id
+    assert alone.result_id in await ledger(rig)
