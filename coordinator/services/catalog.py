@@ -69,9 +69,11 @@ class Catalog:
         return len(self._entries)
 
     def put_record(self, record: ExperimentRecord) -> None:
-        """What the store says of an experiment."""
+        """What the store says of an experiment; a reading that an own write has overtaken is dropped."""
         runs = (run_of(result, self._metric_name) for result in record.results)
         known = self._entries.get(record.experiment.experiment_id)
+        if known is not None and len(record.results) < len(known.result_ids):
+            return
         self._put(
             Entry(
                 experiment=record.experiment,

@@ -114,10 +114,8 @@ class Follower:
 
     async def _refresh_class(self, hardware_class: HardwareClass, changed: dict[ExperimentId, None]) -> None:
         """A class update may have marked any experiment that had a role in it."""
-        before = {view.state.hardware_class: view.version for view in self._c.classes.known()}
-        view = await self._c.classes.refresh(hardware_class)
-        if before.get(hardware_class) != view.version:
-            changed.update(dict.fromkeys(self._c.catalog.in_states(hardware_class, _STANDING)))
+        await self._c.classes.refresh(hardware_class)
+        changed.update(dict.fromkeys(self._c.catalog.in_states(hardware_class, _STANDING)))
 
     def _is_known(self, event: Event) -> bool:
         """True for what this process wrote itself and has counted already."""
