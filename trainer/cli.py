@@ -152,7 +152,8 @@ def _measure(
     """A function of seed and validation seed that makes one run."""
     from trainer import corpora
     from trainer.devices import DEVICE_KINDS
-    from trainer.harness import Experiment, draw_val_seed, run_experiment
+    from trainer.harness import draw_val_seed, run_experiment
+    from trainer.record import Experiment
 
     if device not in {"auto", *DEVICE_KINDS}:
         raise typer.BadParameter(f"{device!r} is not one of auto, {', '.join(DEVICE_KINDS)}")

@@ -8,59 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from autoresearch.challenge import Challenge
 
-from trainer import devices, processes
+from trainer import processes
 from trainer.budget import BudgetClock, BudgetPage, Phase
 from trainer.corpora import Corpus, CorpusError, Progress, ValidationRows, find_corpus
 from trainer.devices import DeviceReport
-from trainer.evaluate import Batch, ImpureModelError, Losses, NotFiniteError, Score, evaluate, rows_digest
+from trainer.evaluate import ImpureModelError, NotFiniteError, Score, evaluate, rows_digest
+from trainer.forward import Forwarder
 from trainer.link import RunEnded, WorkerLink, crashed, json_of
-from trainer.logits import SLOTS, BufferShape, LogitsBuffer, open_buffer, warm_up_reader
-from trainer.report import HARNESS_VERSION, BudgetReport, Outcome, Report, Timings
+from trainer.logits import BufferShape, open_buffer, warm_up_reader
+from trainer.record import Experiment, Record, whole_field
+from trainer.report import Outcome, Report
 from trainer.sandbox import claimed_core, launch
-from trainer.wire import (
-    FDS_PER_FRAME,
-    LOGITS_BODY,
-    Kind,
-    number_field,
-    pack,
-    pack_batch,
-    pack_json,
-    text_field,
-)
+from trainer.wire import FDS_PER_FRAME, Kind, number_field, pack, pack_json, text_field
 
 SEED_LIMIT = 1 << 63
-CURVE_KEPT_POINTS = 4096
-METRICS_KEPT = 16
 SHARDS_LIMIT = 4096
 QUARTERS = 4
-_CLAIM_TOKENS_MAX = 1e15
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Experiment:
-    """One run to be made; ``val_seed`` picks the validation text where the corpus has more than one."""
-
-    challenge: Challenge
-    source: bytes
-    seed: int
-    val_seed: int
-    device: str
-    cache_dir: Path
-    keep_scratch: bool = False
 
 
 def draw_val_seed() -> int:
@@ -81,7 +52,7 @@ def run_experiment(experiment: Experiment, say: Progress) -> Report:
     shards = corpus.training_shards(experiment.challenge, experiment.cache_dir)
     if not 0 < len(shards) <= SHARDS_LIMIT:
         raise CorpusError(f"the corpus has {len(shards)} training shards; 1 to {SHARDS_LIMIT} are allowed")
-    record = _Record(experiment=experiment)
+    record = Record(experiment=experiment)
     try:
         _check_source(experiment)
     except RunEnded as ended:
@@ -120,86 +91,13 @@ def _check_source(experiment: Experiment) -> None:
         raise crashed("syntax", "train.py holds a NUL character")
 
 
-@dataclass(slots=True)
-class _Record:
-    """What is known of the run so far; a report can be made of it at any moment."""
-
-    experiment: Experiment
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    began_s: float = field(default_factory=time.monotonic)
-    device: DeviceReport = field(
-        default_factory=lambda: DeviceReport(kind="", name="", memory_mb=0, torch="")
-    )
-    metrics: dict[str, float] = field(default_factory=dict)
-    spans_s: dict[str, float] = field(default_factory=dict)
-    used_s: float = 0.0
-    steps: int = 0
-    tokens: int = 0
-    num_params: int | None = None
-    flops_per_token: float | None = None
-    peak_memory_mb: float = 0.0
-    curve: list[tuple[float, float]] = field(default_factory=list)
-    log_tail: str = ""
-    digest: str = ""
-    layers: tuple[str, ...] = ()
-
-    def add_point(self, progress: float, loss: float) -> None:
-        """Keep a point of the curve; when there are many, every other one goes."""
-        self.curve.append((progress, loss))
-        if len(self.curve) > CURVE_KEPT_POINTS:
-            self.curve = self.curve[::2]
-
-    def report(self, outcome: Outcome, reason: str, crash_kind: str | None = None) -> Report:
-        """The report of a run that ended this way, as of now."""
-        wall_s = time.monotonic() - self.began_s
-        train_s = self.spans_s.get("train_s", 0.0)
-        challenge = self.experiment.challenge
-        return Report(
-            outcome=outcome,
-            reason=reason,
-            crash_kind=crash_kind,
-            challenge_id=challenge.challenge_id,
-            challenge=challenge.name,
-            harness_version=HARNESS_VERSION,
-            code_hash="sha256:" + hashlib.sha256(self.experiment.source).hexdigest(),
-            seed=self.experiment.seed,
-            val_seed=self.experiment.val_seed,
-            metrics={name: value for name, value in self.metrics.items() if math.isfinite(value)},
-            device=self.device,
-            budget=BudgetReport(
-                kind=challenge.budget.kind,
-                limit_s=challenge.budget.seconds or 0.0,
-                used_s=round(self.used_s, 4),
-            ),
-            timings=Timings(**self.spans_s, overhead_s=wall_s - train_s, wall_s=wall_s),
-            steps=self.steps,
-            tokens=self.tokens,
-            num_params=self.num_params,
-            peak_memory_mb=round(self.peak_memory_mb, 1),
-            mfu=self._mfu(train_s),
-            curve=tuple(self.curve),
-            log_tail=self.log_tail,
-            rows_digest=self.digest,
-            sandbox_layers=self.layers,
-            started_at=self.started_at.isoformat(timespec="milliseconds"),
-            finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        )
-
-    def _mfu(self, train_s: float) -> float | None:
-        peak = devices.peak_flops(self.device.name) if self.device.kind in {"cuda", "rocm"} else None
-        if peak is None or self.flops_per_token is None or train_s <= 0:
-            return None
-        share = self.flops_per_token * self.tokens / train_s / peak
-        return round(share, 4) if 0 < share <= 1 else None
-
-
 class _Run:
     """One launched worker, taken through its phases in order."""
 
     def __init__(
         self,
         experiment: Experiment,
-        record: _Record,
+        record: Record,
         *,
         corpus: Corpus,
         shards: list[Path],
@@ -331,14 +229,14 @@ class _Run:
                 )
                 if frame.kind == Kind.TRAINED:
                     break
-                self._take_log(json_of(frame))
+                self.record.take_log(json_of(frame), self.clock.progress())
         finally:
             self.record.used_s = self.clock.used_s
             self.page.write(1.0, Phase.OVER)
             self._span("train_s", began)
         fields = json_of(frame)
         self.record.peak_memory_mb = min(number_field(fields, "peak_memory_mb") or 0.0, 1e9)
-        self.record.num_params = self.record.num_params or _whole(fields, "num_params")
+        self.record.num_params = self.record.num_params or whole_field(fields, "num_params")
         used = f"{self.record.used_s:.1f} s" if budget.kind != "steps" else f"{self.record.steps} steps"
         self.say(f"trained for {used}")
 
@@ -376,21 +274,6 @@ class _Run:
     def _last_loss(self) -> str:
         return f"loss {self.record.curve[-1][1]:.3f}" if self.record.curve else "no loss logged"
 
-    def _take_log(self, fields: dict[str, object]) -> None:
-        """Keep what a candidate says of itself; none of it ranks."""
-        record, budget = self.record, self.challenge.budget
-        record.steps = _whole(fields, "step") or record.steps
-        record.tokens = _whole(fields, "tokens") or record.tokens
-        record.num_params = _whole(fields, "num_params") or record.num_params
-        record.flops_per_token = number_field(fields, "flops_per_token") or record.flops_per_token
-        loss = number_field(fields, "loss")
-        if loss is not None:
-            progress = (
-                min(1.0, record.steps / budget.amount) if budget.kind == "steps" else self.clock.progress()
-            )
-            record.add_point(progress, loss)
-            record.metrics["train_loss_last"] = loss
-
     def _score(self, rows: ValidationRows) -> None:
         began = time.monotonic()
         limit_s = self.challenge.limits.eval_s
@@ -401,7 +284,7 @@ class _Run:
         )
         buffer = open_buffer(self.record.device.kind, shape)
         try:
-            forward = _Forward(self.link, buffer, shape, began + limit_s, limit_s)
+            forward = Forwarder(self.link, buffer, shape, began + limit_s, limit_s)
             forward.connect()
             foreign = np.memmap(self.shards[0], dtype="<u2", mode="r")
             score = evaluate(
@@ -434,52 +317,6 @@ class _Run:
     @staticmethod
     def _deadline(limit_s: float) -> float:
         return time.monotonic() + limit_s
-
-
-class _Forward:
-    """Sends batches to the worker and reads their losses, one batch ahead: both sides work at once."""
-
-    def __init__(
-        self, link: WorkerLink, buffer: LogitsBuffer, shape: BufferShape, deadline: float, limit_s: float
-    ) -> None:
-        self._link = link
-        self._buffer = buffer
-        self._shape = shape
-        self._deadline = deadline
-        self._late = RunEnded("timed_out", f"scoring took more than {limit_s:g} s; the model is too slow")
-        self._sent = 0
-
-    def connect(self) -> None:
-        """Tell the worker where to write."""
-        fields, fds = self._buffer.describe()
-        self._link.send(pack_json(Kind.BUFFER, fields), tuple(fds), deadline=self._deadline)
-
-    def answer(self, batches: Iterable[Batch]) -> Iterator[Losses]:
-        """Losses of each batch in order; ends the run when the worker misbehaves."""
-        ahead: list[tuple[int, npt.NDArray[np.int64]]] = []
-        for batch in batches:
-            slot = self._sent % SLOTS
-            self._sent += 1
-            self._link.send(pack_batch(slot, batch.inputs), deadline=self._deadline)
-            ahead.append((slot, batch.targets))
-            if len(ahead) == SLOTS:
-                yield self._take(*ahead.pop(0))
-        for slot, targets in ahead:
-            yield self._take(slot, targets)
-
-    def _take(self, slot: int, targets: npt.NDArray[np.int64]) -> Losses:
-        frame = self._link.receive(wanted=(Kind.LOGITS,), deadline=self._deadline, late=self._late)
-        expected = (slot, *targets.shape, self._shape.vocab_size)
-        if len(frame.payload) != LOGITS_BODY.size or LOGITS_BODY.unpack(frame.payload) != expected:
-            raise RunEnded(
-                "rejected", "the worker broke the protocol: it sent LOGITS of another batch or shape"
-            )
-        return self._buffer.losses(slot, targets)
-
-
-def _whole(fields: dict[str, object], key: str) -> int | None:
-    value = number_field(dict(fields), key)
-    return int(value) if value is not None and 0 <= value <= _CLAIM_TOKENS_MAX else None
 
 
 def _derive(seed: int, purpose: str) -> int:
