@@ -43,10 +43,10 @@ _NAME_VOWELS = ("a", "e", "i", "o", "u", "ø", "é")
 _NAME_CODAS = ("n", "r", "l", "s", "k", "m")
 _SYLLABLES = tuple(onset + vowel for onset in "bdfgklmnprstvz" for vowel in "aeiou")
 
-NOUNS, VERBS, ADJECTIVES, TOPICS = 96, 48, 32, 8
+NOUNS, VERBS, ADJECTIVES, TOPICS = 240, 120, 80, 12
 GENDERS = 3
-_NOUNS_OF_TOPIC = 16
-_PREFERRED = 4
+_NOUNS_OF_TOPIC = 24
+_PREFERRED = 5
 _ARTICLES = ("ta", "lo")  # [number]; the gender is the noun's own secret
 _MARKERS = (("sha", "shai"), ("sho", "shoi"), ("she", "shei"))  # [gender][number]
 _ENDINGS = (("ma", "mai"), ("ro", "roi"), ("ne", "nei"))  # of adjectives, [gender][number]
@@ -58,7 +58,7 @@ _BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
 _THINGS = ("stones", "coins", "boats", "lamps", "bells")
 _NEST_LIMIT = 2
 _CAST = 2
-_SYLLABLES_USED = 40
+_SYLLABLES_USED = 20
 
 
 class Dice:
@@ -233,7 +233,7 @@ def _new_name(dice: Dice) -> str:
 
 def _new_word(dice: Dice, taken: set[str]) -> str:
     for _ in range(1000):
-        word = "".join(_SYLLABLES[dice.below(_SYLLABLES_USED)] for _ in range(2))
+        word = "".join(_SYLLABLES[dice.below(_SYLLABLES_USED)] for _ in range(3))
         if word not in taken:
             taken.add(word)
             return word
