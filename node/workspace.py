@@ -12,6 +12,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from autoresearch.challenge import Challenge
 from autoresearch.model import ExperimentId, Outcome, Result
@@ -35,7 +36,7 @@ class Workspace:
         self._branch = f"refs/heads/{branch}"
 
     @classmethod
-    def open(cls, root: Path, challenge: Challenge, run_name: str) -> Workspace:
+    def open(cls, root: Path, challenge: Challenge, run_name: str) -> Self:
         """The repository at ``root``, made if it is not there, on a new branch for this run.
 
         Raises:
