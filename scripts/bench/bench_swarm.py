@@ -24,6 +24,7 @@ from autoresearch.calls import (
     EnrolCall,
     NextTaskCall,
     PublishCall,
+    ReleaseCall,
     StartCall,
 )
 from autoresearch.challenge import Challenge, find_challenge, load_challenge, parse_challenge, write_challenge
@@ -203,6 +204,15 @@ class Client:
         )
         reply = await self.call("Start", codec.start_call_to_message(call), pb.StartReply)
         return codec.start_verdict_from_message(reply)
+
+    async def release(self, lease: Lease) -> None:
+        """Gives a claim back."""
+        call = ReleaseCall(
+            challenge_id=self.session.challenge.challenge_id,
+            claim_id=lease.claim_id,
+            fencing_token=lease.fencing_token,
+        )
+        await self.call("Release", codec.release_call_to_message(call), pb.ReleaseReply)
 
     def publish_request(
         self,

@@ -40,6 +40,7 @@ from autoresearch.model import (
     Granted,
     Hypothesis,
     IdleTask,
+    Lease,
     Level,
     OwnerId,
     Purpose,
@@ -136,14 +137,18 @@ async def run_clients(job: Job, barrier: Barrier) -> Found:
     old = value_of(challenge)
     barrier.wait()
     started = time.perf_counter()
+    won: list[tuple[Client, Lease]] = []
     for number in range(job.rounds):
         barrier.wait()
-        await asyncio.gather(
+        # Everybody is past the round before, so what was won in it can be given back.
+        await asyncio.gather(*(client.release(lease) for client, lease in won))
+        leases = await asyncio.gather(
             *(
                 claim(client, job.first + index, number, found, parent=parent, old=old)
                 for index, client in enumerate(clients)
             )
         )
+        won = [(client, lease) for client, lease in zip(clients, leases, strict=True) if lease]
     found.claim_s = time.perf_counter() - started
     barrier.wait()
     started = time.perf_counter()
@@ -156,7 +161,7 @@ async def run_clients(job: Job, barrier: Barrier) -> Found:
 
 async def claim(
     client: Client, who: int, number: int, found: Found, *, parent: ExperimentId, old: str
-) -> None:
+) -> Lease | None:
     """One claim of the round's edit, in this client's spelling."""
     choices = spellings(number, old)
     request = client.claim_request(choices[(who + number) % len(choices)], parent, ClaimId(new_id()))
@@ -171,7 +176,8 @@ async def claim(
         ] += 1
         if isinstance(verdict, Granted):
             found.granted.append(number)
-        return
+            return verdict.lease
+        return None
     raise RuntimeError(f"no answer to claim {number}")
 
 
@@ -179,8 +185,14 @@ async def publish_many(job: Job, client: Client, challenge: Challenge, found: Fo
     """Does what the coordinator asks for until the share of publishes is done."""
     left = job.publishes
     while left > 0:
-        match await client.next_task():
-            case ExploreTask() | QueuedTask() as task:
+        try:
+            task = await client.next_task()
+        except Unavailable:
+            found.verdicts["asked for a task again"] += 1
+            await asyncio.sleep(0.05)
+            continue
+        match task:
+            case ExploreTask() | QueuedTask():
                 # A queued idea stays leased: what counts here is one more exploration of its parent.
                 experiment_id = ExperimentId(new_id())
                 source = source_of(challenge, experiment_id)
@@ -194,7 +206,7 @@ async def publish_many(job: Job, client: Client, challenge: Challenge, found: Fo
                 )
                 await publish(client, request, found)
                 left -= 1
-            case ReplicateTask() as task:
+            case ReplicateTask():
                 for purpose, which in (
                     (Purpose.VERIFY_CANDIDATE, task.candidate_id),
                     (Purpose.VERIFY_CONTROL, task.control_id),
@@ -341,7 +353,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     rounds = -(-options.claims // options.clients)
     share = options.clients // options.processes
     origin_ms = int(time.time() * 1000)
-    with coordinator_process(folder, "--claims-per-node", "1000000") as address:
+    with coordinator_process(folder) as address:
         asyncio.run(open_class(address, folder, challenge))
         job = Job(
             address=address,
