@@ -45,6 +45,7 @@ KEEPALIVE_MS = 60_000
 KEEPALIVE_TIMEOUT_MS = 20_000
 METADATA_LIMIT_BYTES = 16 * 1024
 STORE_FOLDER = "store"
+CANCEL_AGAIN_S = 1.0
 """Of the embedded store, in the data folder."""
 _MEBIBYTE = 1024**2
 
@@ -297,5 +298,7 @@ def _report_death(task: asyncio.Task[None]) -> None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    # On Python 3.11 a cancellation that meets the end of a timed wait is lost: it is asked for again.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_S)

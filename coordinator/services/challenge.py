@@ -14,6 +14,9 @@ from coordinator.services.publishing import Publishing
 from coordinator.storage.base import StoreHealth
 
 
+CANCEL_AGAIN_S = 1.0
+
+
 class ChallengeServices:
     """One challenge: its store and what can be done with it."""
 
@@ -42,6 +45,8 @@ class ChallengeServices:
         """Ends the background tasks."""
         self.follower.stop()
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # On Python 3.11 a cancellation that meets the end of a timed wait is lost: it is asked for again.
+        while any(not task.done() for task in tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)
