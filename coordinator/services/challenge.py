@@ -13,7 +13,6 @@ from coordinator.services.leaderboard import Leaderboard
 from coordinator.services.publishing import Publishing
 from coordinator.storage.base import StoreHealth
 
-
 CANCEL_AGAIN_S = 1.0
 
 

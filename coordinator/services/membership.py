@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from autoresearch.errors import InvalidArgument, ProtocolMismatch, TokenRefused
+from autoresearch.errors import ConsentMissing, InvalidArgument, ProtocolMismatch, TokenRefused
 from autoresearch.limits import (
     ACTIVITY_LIMIT_CHARS,
     CLAIMS_PER_CALL_LIMIT,
@@ -93,14 +93,15 @@ class Membership:
         end of the node id, and has no vote.
 
         Raises:
-            InvalidArgument: the key or the name breaks a rule, or the owner has not agreed to the terms.
+            InvalidArgument: the key or the name breaks a rule.
+            ConsentMissing: the owner has not agreed to the terms.
             TokenRefused: the token is wrong, spent, expired or revoked, or one is needed.
         """
         node_id = node_id_of(public_key)
         check_line(name, "name", limit=NAME_LIMIT_CHARS)
         check_line(token, "token", limit=TOKEN_LIMIT_CHARS)
         if not has_consented:
-            raise InvalidArgument("enrolment needs the owner's consent to the terms; show them and ask")
+            raise ConsentMissing("enrolment needs the owner's consent to the terms; show them and ask")
         known = await self._identity.get_node(node_id)
         if known is None and not token and not self._settings.is_enrolment_open:
             raise TokenRefused("this coordinator enrols by token only; ask its operator for one")

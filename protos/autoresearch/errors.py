@@ -9,6 +9,7 @@
     ├── PermissionDenied       the key is known and may not do this
     │   ├── NodeBanned         an operator has shut this node out
     │   └── TokenRefused       the enrolment token is wrong, spent, expired or revoked
+    ├── ConsentMissing         nobody has agreed to the terms for this node yet
     ├── ProtocolMismatch       the two sides share no protocol version
     ├── ChallengeUnfrozen      the manifest has no hashes yet, so nothing can be compared
     ├── LeaseLost              the claim expired or belongs to another; its result is still welcome
@@ -85,6 +86,12 @@ class TokenRefused(PermissionDenied):
     code = "token_refused"
 
 
+class ConsentMissing(SwarmError):
+    """Nobody has agreed to the terms for this node yet."""
+
+    code = "consent_missing"
+
+
 class ProtocolMismatch(SwarmError):
     """The two sides share no protocol version."""
 
@@ -144,6 +151,7 @@ ERRORS_BY_CODE: dict[str, type[SwarmError]] = {
         PermissionDenied,
         NodeBanned,
         TokenRefused,
+        ConsentMissing,
         ProtocolMismatch,
         ChallengeUnfrozen,
         LeaseLost,

@@ -22,6 +22,7 @@ STATUS_OF: Mapping[type[errors.SwarmError], grpc.StatusCode] = {
     errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.NodeBanned: grpc.StatusCode.PERMISSION_DENIED,
     errors.TokenRefused: grpc.StatusCode.PERMISSION_DENIED,
+    errors.ConsentMissing: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ProtocolMismatch: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ChallengeUnfrozen: grpc.StatusCode.FAILED_PRECONDITION,
     errors.LeaseLost: grpc.StatusCode.ABORTED,

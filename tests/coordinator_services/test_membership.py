@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from autoresearch.errors import (
     ChallengeUnfrozen,
+    ConsentMissing,
     InvalidArgument,
     NotFound,
     ProtocolMismatch,
@@ -97,7 +98,7 @@ async def test_where_enrolment_is_closed_a_token_is_needed(reader: CodeReader) -
 async def test_without_consent_nobody_is_enrolled(rig: Rig) -> None:
     key = SigningKey.generate()
 
-    with pytest.raises(InvalidArgument, match="consent"):
+    with pytest.raises(ConsentMissing, match="consent"):
         await enrol(rig, key, has_consented=False)
 
     assert await rig.server.identity_store().get_node(key.node_id) is None
