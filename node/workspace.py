@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from autoresearch.challenge import Challenge
-from autoresearch.model import ExperimentId, Outcome, Result
+from autoresearch.model import ExperimentId, Outcome, Purpose, Result
 
 from node.record import NotebookError, Page
 
@@ -24,6 +24,7 @@ PROGRAM_NAME = "program.md"
 RESULTS_NAME = "results.tsv"
 RESULTS_HEADER = ("commit", "val_bpb", "memory_gb", "status", "description")
 GIT_TIMEOUT_S = 30.0
+BASELINE_REF = "refs/experiments/baseline"
 HASH_SHOWN = 7
 DESCRIPTION_LIMIT_CHARS = 200
 
@@ -60,18 +61,20 @@ class Workspace:
     def record(self, page: Page) -> None:
         """One run: a commit for an experiment of this node, and a line of ``results.tsv`` for each run."""
         if page.context is None:
-            commit = self._find(_ref(page.run.experiment.experiment_id)) or ""
+            is_baseline = page.run.purpose is Purpose.BASELINE
+            ref = BASELINE_REF if is_baseline else _ref(page.run.experiment.experiment_id)
+            commit = self._find(ref) or ""
         else:
             commit = self._commit_experiment(page)
         self._append(commit, page)
 
     def _begin(self, challenge: Challenge) -> None:
         """The run's branch starts where the notebook's baseline is."""
-        base = self._find("refs/experiments/baseline")
+        base = self._find(BASELINE_REF)
         if base is None:
             files = {TRAIN_NAME: challenge.baseline_source, PROGRAM_NAME: challenge.program_md}
             base = self._commit(files, parents=(), message=f"baseline of {challenge.name}")
-            self._git("update-ref", "refs/experiments/baseline", base)
+            self._git("update-ref", BASELINE_REF, base)
         self._git("update-ref", self._branch, base)
         self._git("symbolic-ref", "HEAD", self._branch)
         exclude = self._root / ".git" / "info" / "exclude"

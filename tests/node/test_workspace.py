@@ -130,6 +130,15 @@ def test_a_replication_is_listed_but_not_committed(workspace):
     assert git(workspace.root, "for-each-ref", "refs/experiments/e9") == ""
 
 
+def test_a_baseline_run_is_listed_with_the_baselines_commit(workspace):
+    page = replace(make_page("b", BASELINE, title="baseline"), context=None)
+
+    workspace.record(replace(page, run=replace(page.run, purpose=Purpose.BASELINE)))
+
+    last = (workspace.root / "results.tsv").read_text().splitlines()[-1]
+    assert last.split("\t")[0] == git(workspace.root, "rev-parse", "--short=7", "HEAD")
+
+
 def test_a_second_run_gets_its_own_branch_and_keeps_the_first(workspace, tmp_path):
     workspace.record(make_page("e1", "A = 1\n", kept=True))
 
