@@ -212,7 +212,8 @@ class NodeLoop:
     async def _watch_stop(self) -> None:
         """A stop is shown at once, and ends the search for work that nobody will do."""
         await self._stop.wait_draining()
-        _log.info("leaving after the run in hand", reason=self._stop.reason)
+        manner = "leaving at once" if self._stop.is_aborted else "leaving after the run in hand"
+        _log.info(manner, reason=self._stop.reason)
         self._board.step(WorkEvent.STOP_ASKED)
         if self._ahead is not None:
             self._ahead.cancel()
