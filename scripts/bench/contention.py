@@ -46,6 +46,7 @@ from autoresearch.model import (
     Purpose,
     QueuedTask,
     ReplicateTask,
+    Started,
     new_id,
 )
 from autoresearch.signing import load_key
@@ -150,6 +151,7 @@ async def run_clients(job: Job, barrier: Barrier) -> Found:
         )
         won = [(client, lease) for client, lease in zip(clients, leases, strict=True) if lease]
     found.claim_s = time.perf_counter() - started
+    print(f"claims done in {found.claim_s:.0f} s: {dict(found.verdicts)}", file=sys.stderr, flush=True)
     barrier.wait()
     started = time.perf_counter()
     await asyncio.gather(*(publish_many(job, client, challenge, found) for client in clients))
@@ -192,20 +194,11 @@ async def publish_many(job: Job, client: Client, challenge: Challenge, found: Fo
             await asyncio.sleep(0.05)
             continue
         match task:
-            case ExploreTask() | QueuedTask():
-                # A queued idea stays leased: what counts here is one more exploration of its parent.
-                experiment_id = ExperimentId(new_id())
-                source = source_of(challenge, experiment_id)
-                hypothesis = Hypothesis(title=f"BENCH_ID of {experiment_id}")
-                request = client.publish_request(
-                    client.result(experiment_id, source, score_of(experiment_id, job)),
-                    experiment=client.experiment(
-                        experiment_id, source, hypothesis, task.parent.experiment_id
-                    ),
-                    source=source,
-                )
-                await publish(client, request, found)
+            case ExploreTask():
+                await explore(client, challenge, job, task.parent.experiment_id, found)
                 left -= 1
+            case QueuedTask():
+                left -= await run_queued(client, challenge, job, task, found)
             case ReplicateTask():
                 for purpose, which in (
                     (Purpose.VERIFY_CANDIDATE, task.candidate_id),
@@ -223,6 +216,39 @@ async def publish_many(job: Job, client: Client, challenge: Challenge, found: Fo
                 left -= 2
             case BaselineTask() | IdleTask():
                 await asyncio.sleep(0.01)
+
+
+async def explore(
+    client: Client, challenge: Challenge, job: Job, parent_id: ExperimentId, found: Found
+) -> None:
+    """A result that nobody asked for, with its code: what a node brings that was alone."""
+    experiment_id = ExperimentId(new_id())
+    source = source_of(challenge, experiment_id)
+    hypothesis = Hypothesis(title=f"BENCH_ID of {experiment_id}")
+    request = client.publish_request(
+        client.result(experiment_id, source, score_of(experiment_id, job)),
+        experiment=client.experiment(experiment_id, source, hypothesis, parent_id),
+        source=source,
+    )
+    await publish(client, request, found)
+
+
+async def run_queued(client: Client, challenge: Challenge, job: Job, task: QueuedTask, found: Found) -> int:
+    """An idea of the queue: claimed, started and published; how many results that made."""
+    request = client.claim_request(task.hypothesis, task.parent.experiment_id)
+    request.queued_claim_id = task.lease.claim_id
+    verdict = await client.claim(request)
+    if not isinstance(verdict, Granted):
+        await client.release(task.lease)
+        return 0
+    experiment_id = ExperimentId(new_id())
+    source = source_of(challenge, experiment_id)
+    started = await client.start(verdict.lease, experiment_id, source)
+    if not isinstance(started, Started):
+        return 0
+    result = client.result(experiment_id, source, score_of(experiment_id, job), seed=started.seed)
+    await publish(client, client.publish_request(result, lease=started.lease), found)
+    return 1
 
 
 async def publish(client: Client, request: Any, found: Found) -> None:
