@@ -33,7 +33,7 @@ ADAM_EPS = 1e-8  # floor of the update's denominator
 GRAD_CLIP = 1.0  # largest norm of the whole gradient
 
 # Schedule, in shares of the budget
-WARMUP_FRAC = 0.05  # learning rates rise from 0
+WARMUP_FRAC = 0.02  # learning rates rise from 0
 WARMDOWN_FRAC = 0.6  # learning rates fall at the end ...
 FINAL_LR_FRAC = 0.02  # ... to this share of their peak
 
