@@ -157,6 +157,7 @@ class Claiming:
         verdict = self._c.judge.judge_code(question, reading, own_id=experiment_id)
         if verdict.ruling is Ruling.DUPLICATE:
             await self._end(held, fencing_token)
+            await self._settle_code(held, code)
             return self._refused(verdict, question)
         flags = mismatches(reading, stated)
         if verdict.ruling is Ruling.ASK:
@@ -276,7 +277,7 @@ class Claiming:
         queued = await self._c.leases.find(queued_claim_id) if queued_claim_id else None
         if queued is None or queued.request.node_id != caller.node_id:
             return TaskNote()
-        return TaskNote(idea=queued.note.idea)
+        return TaskNote(idea=queued.note.idea, code_hash=queued.note.code_hash)
 
     async def _settle_idea(self, queued_claim_id: ClaimId | None, verdict: Verdict) -> None:
         """An idea that turns out to be tried already leaves the queue."""
@@ -285,6 +286,11 @@ class Claiming:
         queued = await self._c.leases.find(queued_claim_id)
         if queued is not None and queued.note.idea is not None:
             await self._c.store.remove_idea(queued.note.idea)
+
+    async def _settle_code(self, held: Held, code: SourceText) -> None:
+        """An idea whose own code was tried already leaves the queue; words may be coded another way."""
+        if held.note.idea is not None and held.note.code_hash == code.source_hash:
+            await self._c.store.remove_idea(held.note.idea)
 
     async def _held(self, caller: Node, claim_id: ClaimId) -> Held:
         held = await self._c.leases.find(claim_id)
