@@ -50,6 +50,13 @@ class Library:
             return self._sources[experiment_id]
         return self._remember(experiment_id, await self._swarm.source(experiment_id))
 
+    async def code(self, wanted: SourceHash) -> bytes:
+        """The code with a hash, asked for once by whoever runs it; checked, since it is run as it comes."""
+        source = await self._swarm.source_by_hash(wanted)
+        if source_hash(source) != wanted:
+            raise NotFound(f"the code {wanted} does not have its hash")
+        return source
+
     def _remember(self, experiment_id: ExperimentId, source: bytes) -> bytes:
         self._sources[experiment_id] = source
         while len(self._sources) > SOURCES_CACHED:

@@ -36,7 +36,7 @@ from autoresearch.model import (
     WorkingBest,
 )
 
-from node.agent.base import Agent, AgentContext, AgentError, Failure, Refusal
+from node.agent.base import Agent, AgentContext, AgentError, Failure, Proposal, Refusal
 from node.assignment import Assignment, Leases, NodeFacts, Run, experiment_of
 from node.claiming import Claimer
 from node.library import Library
@@ -146,9 +146,13 @@ class Preparer:
         raise NothingReady(f"{PROPOSALS_LIMIT} proposals were refused in a row")
 
     async def _queued(self, task: QueuedTask) -> Assignment:
-        """A waiting idea: the agent writes the code, since its words were somebody else's."""
+        """A waiting idea: it is run as it came, or the agent writes the code where it came in words alone."""
         context = await self._context(task.parent)
-        proposal = await self._claimer.code_for(context, task.hypothesis)
+        if task.source_hash is None:
+            proposal = await self._claimer.code_for(context, task.hypothesis)
+        else:
+            draft = _text(await self._library.code(task.source_hash), task.source_hash)
+            proposal = Proposal(hypothesis=task.hypothesis, draft=draft)
         outcome = await self._claimer.claim_and_start(context, proposal, queued=task.lease)
         if isinstance(outcome, Refusal):
             raise NothingReady(f"the waiting idea {task.hypothesis.title!r} is refused: {outcome.answer}")
@@ -192,11 +196,7 @@ class Preparer:
         return Assignment(runs=tuple(runs), lease=task.lease, title=title, prepared_at=self._now())
 
     async def _context(self, parent: WorkingBest) -> AgentContext:
-        source = await self._library.best_source(parent)
-        try:
-            text = source.decode()
-        except UnicodeDecodeError as error:
-            raise NothingReady(f"the code of {parent.experiment_id} is not UTF-8") from error
+        text = _text(await self._library.best_source(parent), parent.experiment_id)
         return AgentContext(
             challenge=self._facts.challenge,
             parent=parent,
@@ -217,3 +217,10 @@ class Preparer:
     def _backoff(self, failures: int) -> float:
         ceiling = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2.0 ** min(failures - 1, 10))
         return self._jitter.uniform(0.5, 1.0) * ceiling
+
+
+def _text(source: bytes, name: str) -> str:
+    try:
+        return source.decode()
+    except UnicodeDecodeError as error:
+        raise NothingReady(f"the code of {name} is not UTF-8") from error

@@ -344,6 +344,10 @@ class GrpcSwarm:
         call = GetSourceCall(challenge=self._challenge_id, experiment=experiment_id)
         return await _source(self._caller, call)
 
+    async def source_by_hash(self, source_hash: SourceHash) -> bytes:
+        call = GetSourceCall(challenge=self._challenge_id, source_hash=source_hash)
+        return await _source(self._caller, call)
+
     async def experiments(self, query: ExperimentQuery) -> ExperimentPage:
         return await _experiments(self._caller, self._challenge_id, query)
 

@@ -48,6 +48,7 @@ from autoresearch.model import (
     ReplicateTask,
     Result,
     Session,
+    SourceHash,
     StartRefused,
     StartVerdict,
     Task,
@@ -247,6 +248,13 @@ class LinkedSwarm:
             return await self._solo.source(experiment_id)
         return await self._ask(
             lambda: self._online.source(experiment_id), lambda: self._solo.source(experiment_id)
+        )
+
+    async def source_by_hash(self, source_hash: SourceHash) -> bytes:
+        with contextlib.suppress(NotFound):
+            return await self._solo.source_by_hash(source_hash)
+        return await self._ask(
+            lambda: self._online.source_by_hash(source_hash), lambda: self._solo.source_by_hash(source_hash)
         )
 
     async def experiments(self, query: ExperimentQuery) -> ExperimentPage:

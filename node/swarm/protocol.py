@@ -25,6 +25,7 @@ from autoresearch.model import (
     Published,
     Result,
     Session,
+    SourceHash,
     StartVerdict,
     Task,
     WorkingBest,
@@ -88,6 +89,9 @@ class Swarm(Protocol):
 
     async def source(self, experiment_id: ExperimentId) -> bytes:
         """The code of an experiment. Raises NotFound."""
+
+    async def source_by_hash(self, source_hash: SourceHash) -> bytes:
+        """The code with this hash, such as that of a waiting idea. Raises NotFound."""
 
     async def experiments(self, query: ExperimentQuery) -> ExperimentPage:
         """What was tried, for agents and readers."""

@@ -161,6 +161,7 @@ class SoloSwarm:
                 return Granted(lease=lease_of(known), advice=advice)
             found = self._find_duplicate(stated, claim_id, hypothesis.intent)
             if found is not None:
+                self._settle_idea(queued_claim_id, found[1])
                 match = self._listing.near_match(found[1], parent_id)
                 return Duplicate(match=match, level=level_of(found[0]), advice=advice)
             subject = None
@@ -201,6 +202,8 @@ class SoloSwarm:
                 raise Conflict(f"the experiment id {experiment_id} was used before; make a new one")
             found = self._find_duplicate(done, lease.claim_id, hypothesis.intent)
             if found is not None:
+                if row["subject"] is not None and self._store.code_of_idea(row["subject"]) == source:
+                    self._settle_idea(lease.claim_id, found[1])
                 self._store.end_claim(lease.claim_id)
                 match = self._listing.near_match(found[1], parent_id)
                 return StartRefused(match=match, level=level_of(found[0]))
@@ -278,6 +281,12 @@ class SoloSwarm:
         source = self._store.source_of(experiment_id)
         if source is None:
             raise NotFound(f"the code of {experiment_id} is not on this machine")
+        return source
+
+    async def source_by_hash(self, source_hash: SourceHash) -> bytes:
+        source = self._store.source(source_hash)
+        if source is None:
+            raise NotFound(f"the code {source_hash} is not on this machine")
         return source
 
     async def experiments(self, query: ExperimentQuery) -> ExperimentPage:
@@ -413,6 +422,12 @@ class SoloSwarm:
         if held is not None:
             return held
         return None if intent is Intent.RETEST else self._store.tried_by(self._class, edit.keys)
+
+    def _settle_idea(self, claim_id: ClaimId | None, match: ExperimentId | sqlite3.Row) -> None:
+        """An idea that was tried already waits no longer; one that runs just now may come to nothing."""
+        row = self._store.claim_row(claim_id) if claim_id is not None else None
+        if row is not None and row["subject"] is not None and isinstance(match, str):
+            self._store.finish_idea(row["subject"])
 
     def _started_before(
         self, row: sqlite3.Row, experiment_id: ExperimentId, source: bytes, done: EditKeys

@@ -27,9 +27,12 @@ from autoresearch.model import (
     SourceHash,
     WorkingBest,
 )
-from autoresearch.v1 import types_pb2
+from autoresearch.v1 import ideas_pb2, types_pb2
 
 from node.swarm.database import open_database, transaction
+
+IDEAS_SEEN_LIMIT = 100
+"""Waiting ideas that one choice of a task looks at."""
 
 MEASURED = (Purpose.BASELINE, Purpose.VERIFY_CANDIDATE, Purpose.VERIFY_CONTROL)
 """Runs whose score nobody picked for being good."""
@@ -370,15 +373,22 @@ class SoloStore:
             " WHERE is_settled = 0 AND state != 'refuted' ORDER BY seq"
         ).fetchall()
 
-    def next_idea_row(self, hardware_class: HardwareClass) -> sqlite3.Row | None:
-        """The oldest idea that is not done and that no claim is about."""
-        row: sqlite3.Row | None = self.connection.execute(
+    def waiting_idea_rows(self, hardware_class: HardwareClass) -> list[sqlite3.Row]:
+        """The oldest ideas that are not done and that no claim is about."""
+        return self.connection.execute(
             "SELECT * FROM ideas WHERE is_done = 0 AND hypothesis_id NOT IN"
             " (SELECT subject FROM claims WHERE subject IS NOT NULL AND hardware_class = ?)"
-            " ORDER BY seq LIMIT 1",
-            (hardware_class,),
+            " ORDER BY seq LIMIT ?",
+            (hardware_class, IDEAS_SEEN_LIMIT),
+        ).fetchall()
+
+    def code_of_idea(self, hypothesis_id: str) -> bytes | None:
+        """The code that an idea brought, None for one in words."""
+        row = self.connection.execute(
+            "SELECT message FROM ideas WHERE hypothesis_id = ?", (hypothesis_id,)
         ).fetchone()
-        return row
+        idea = codec.idea_from_message(ideas_pb2.Idea.FromString(row["message"])) if row else None
+        return None if idea is None or idea.source_hash is None else self.source(idea.source_hash)
 
     def finish_idea(self, hypothesis_id: str) -> None:
         self.connection.execute("UPDATE ideas SET is_done = 1 WHERE hypothesis_id = ?", (hypothesis_id,))

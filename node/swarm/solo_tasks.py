@@ -51,9 +51,10 @@ class SoloTasks:
         working = self._store.working(hardware_class)
         if working is None:
             return IdleTask(retry_after_s=IDLE_RETRY_S, reason=self._why_no_best(hardware_class))
-        if not can_propose:
-            return IdleTask(retry_after_s=IDLE_RETRY_S, reason="no agent proposes, and nothing waits")
-        return self._queued(hardware_class, working) or ExploreTask(parent=working)
+        queued = self._queued(hardware_class, working, can_code=can_propose)
+        if queued is None and not can_propose:
+            return IdleTask(retry_after_s=IDLE_RETRY_S, reason="no agent proposes, and no code waits")
+        return queued or ExploreTask(parent=working)
 
     def _baseline(self, hardware_class: HardwareClass) -> BaselineTask | None:
         working = self._store.working(hardware_class)
@@ -97,11 +98,17 @@ class SoloTasks:
             val_seed=self._facts.draw_seed(),
         )
 
-    def _queued(self, hardware_class: HardwareClass, working: WorkingBest) -> QueuedTask | None:
-        row = self._store.next_idea_row(hardware_class)
-        if row is None:
+    def _queued(
+        self, hardware_class: HardwareClass, working: WorkingBest, *, can_code: bool
+    ) -> QueuedTask | None:
+        """The oldest waiting idea; where no agent writes code, the oldest that brings its own."""
+        waiting = (
+            codec.idea_from_message(ideas_pb2.Idea.FromString(row["message"]))
+            for row in self._store.waiting_idea_rows(hardware_class)
+        )
+        idea = next((idea for idea in waiting if can_code or idea.source_hash is not None), None)
+        if idea is None:
             return None
-        idea = codec.idea_from_message(ideas_pb2.Idea.FromString(row["message"]))
         lease = self._leases.grant(
             hardware_class, ClaimId(new_id()), "queued", "", subject=idea.hypothesis_id
         )

@@ -156,6 +156,12 @@ class FakeSwarm:
             raise NotFound(f"no experiment {experiment_id}")
         return self.sources[experiment_id]
 
+    async def source_by_hash(self, wanted):
+        for source in self.sources.values():
+            if source_hash(source) == wanted:
+                return source
+        raise NotFound(f"no code {wanted}")
+
     async def experiments(self, query):
         return ExperimentPage(
             experiments=tuple(reversed(self.history)), next_cursor="", total=len(self.history)

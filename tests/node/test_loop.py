@@ -34,6 +34,7 @@ from node.agent.base import AgentError, NoAgent, Proposal
 from node.agent.search import SearchAgent
 from node.assignment import NodeFacts
 from node.board import Board, read_status
+from node.library import source_hash
 from node.loop import Ending, Limits, NodeLoop
 from node.prepare import Preparer
 from node.record import NotebookError, Recorder
@@ -415,6 +416,29 @@ async def test_a_queued_idea_is_coded_claimed_and_run(tmp_path):
     assert node.scores == [2.0]
     assert swarm.published[0].experiment.hypothesis.title == "theirs"
     assert node.leases.held == set()
+
+
+async def test_a_queued_idea_with_code_is_run_as_it_came_and_needs_no_agent(tmp_path):
+    swarm = FakeSwarm()
+    code = scored(1.7, "theirs").encode()
+    swarm.sources["waiting"] = code
+    task = QueuedTask(
+        lease=make_lease(ClaimId("q")),
+        hypothesis_id=HypothesisId("h"),
+        hypothesis=Hypothesis(title="theirs"),
+        parent=swarm._best(),
+        source_hash=source_hash(code),
+    )
+    swarm.tasks.append(task)
+    node = Node(tmp_path, swarm, NoAgent(), max_experiments=1)
+
+    await node.run()
+
+    (publication,) = swarm.published
+    assert swarm.queued_claims == ["q"]
+    assert publication.source == code
+    assert node.scores == [1.7]
+    assert publication.experiment.parents == ("parent",)
 
 
 async def test_a_node_without_an_agent_waits_for_work_of_others(tmp_path):

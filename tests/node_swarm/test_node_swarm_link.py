@@ -4,7 +4,7 @@ import dataclasses
 import pytest
 from autoresearch import errors, model
 from autoresearch.model import new_id, utc_now
-from swarm_samples import START, constant, experiment, hardware, hypothesis, lease, result
+from swarm_samples import START, constant, experiment, hardware, hash_of, hypothesis, lease, result
 
 from node.swarm.link import LinkedSwarm
 from node.swarm.outbox import Outbox
@@ -24,6 +24,7 @@ class Coordinator:
         self.asked = []
         self.ideas_waiting = ()
         self.refusal = None
+        self.sources = {}
         self.working = self.baseline()
 
     def baseline(self):
@@ -109,6 +110,12 @@ class Coordinator:
     async def source(self, experiment_id):
         self._answer("source")
         raise errors.NotFound("no such experiment")
+
+    async def source_by_hash(self, source_hash):
+        self._answer("source_by_hash")
+        if source_hash not in self.sources:
+            raise errors.NotFound("no such code")
+        return self.sources[source_hash]
 
     async def experiments(self, query):
         self._answer("experiments")
@@ -448,6 +455,21 @@ async def test_idea_proposed_alone_is_handed_over(link, coordinator, come_back):
     await come_back()
 
     assert [(given, words.title) for given, words, _ in coordinator.proposed] == [(hypothesis_id, "an idea")]
+
+
+async def test_code_of_an_idea_comes_from_the_coordinator_or_from_this_machine(link, challenge, coordinator):
+    await link.connect(hardware())
+    theirs, own = code(challenge, DEPTH=3), code(challenge, DEPTH=4)
+    coordinator.sources[hash_of(theirs)] = theirs
+
+    asked = await link.source_by_hash(hash_of(theirs))
+    coordinator.is_up = False
+    await link.propose(new_id(), hypothesis("what if"), own, None)
+
+    assert asked == theirs
+    assert await link.source_by_hash(hash_of(own)) == own
+    with pytest.raises(errors.NotFound):
+        await link.source_by_hash(hash_of(theirs))
 
 
 async def test_new_epoch_brings_acknowledged_results_again(link, challenge, coordinator):

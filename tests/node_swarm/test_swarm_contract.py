@@ -418,6 +418,46 @@ async def test_code_is_there_by_its_experiment(worker):
         await worker.swarm.source(new_id())
 
 
+async def test_code_is_there_by_its_hash(worker):
+    await worker.open_class()
+    source = worker.edit(DEPTH=3)
+    await worker.swarm.propose(new_id(), hypothesis("try DEPTH 3"), source, None)
+
+    assert await worker.swarm.source_by_hash(hash_of(source)) == source
+    with pytest.raises(errors.NotFound):
+        await worker.swarm.source_by_hash(hash_of(b"nobody sent this"))
+
+
+async def test_only_ideas_with_code_are_for_nodes_that_write_none(worker):
+    await worker.open_class()
+    source = worker.edit(DEPTH=3)
+    await worker.swarm.propose(new_id(), hypothesis("in words"), None, None)
+    await worker.swarm.propose(new_id(), hypothesis("in code"), source, None)
+
+    first = await worker.swarm.next_task(can_propose=False, can_train=True)
+    second = await worker.swarm.next_task(can_propose=False, can_train=True)
+
+    assert isinstance(first, model.QueuedTask)
+    assert (first.hypothesis.title, first.source_hash) == ("in code", hash_of(source))
+    assert isinstance(second, model.IdleTask)
+
+
+async def test_idea_whose_code_was_tried_meanwhile_waits_no_longer(worker):
+    parent = await worker.open_class()
+    source = worker.edit(DEPTH=3)
+    await worker.explore(parent, score=1.6, DEPTH=3)
+    await worker.swarm.propose(new_id(), hypothesis("the same file"), source, None)
+    task = await worker.swarm.next_task(can_propose=False, can_train=True)
+    verdict = await worker.swarm.claim(
+        new_id(), task.hypothesis, parent.experiment_id, queued_claim_id=task.lease.claim_id
+    )
+
+    refused = await worker.swarm.start(verdict.lease, new_id(), source)
+
+    assert isinstance(refused, model.StartRefused)
+    assert isinstance(await worker.swarm.next_task(can_propose=False, can_train=True), model.IdleTask)
+
+
 async def test_proposed_idea_becomes_a_task_and_is_done_once(worker):
     parent = await worker.open_class()
     hypothesis_id = new_id()
