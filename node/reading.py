@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autoresearch.errors import InvalidArgument, NotFound, SwarmError
+from autoresearch.limits import PAGE_LIMIT
 from autoresearch.model import (
     ClassStatus,
     ConstantChange,
     ExperimentQuery,
+    ExperimentState,
     ExperimentSummary,
+    HardwareClass,
     SwarmStatus,
     WorkingBest,
 )
@@ -28,6 +31,8 @@ T = TypeVar("T")
 
 DIFF_CONTEXT_LINES = 3
 LOG_SHOWN_LINES = 15
+WITHOUT_RUN = (ExperimentState.RUNNING, ExperimentState.LOST)
+"""States of experiments that say nothing yet: under way, or prepared and given back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,22 +64,22 @@ async def leaderboard(reader: GrpcReader, *, hardware_class: str, limit: int, as
     if hardware_class and not rows:
         known = ", ".join(row.hardware_class for row in status.classes) or "none yet"
         raise NotFound(f"nobody has run on {hardware_class}; known classes: {known}")
-    pages = [
-        (
-            await reader.experiments(ExperimentQuery(hardware_class=row.hardware_class, limit=limit))
-        ).experiments
-        for row in rows
-    ]
     if as_json:
+        queries = [ExperimentQuery(hardware_class=row.hardware_class, limit=limit) for row in rows]
+        pages = [(await reader.experiments(query)).experiments for query in queries]
         classes = [_class_fields(row, page, names) for row, page in zip(rows, pages, strict=True)]
         _print_json({**_status_fields(status), "classes": classes})
         return
     terminal = rendering.console()
     terminal.print(Text(_headline(status)))
-    for row, page in zip(rows, pages, strict=True):
+    for row in rows:
+        ended, without_run = await _ended(reader, row.hardware_class, limit)
         terminal.print()
         title = f"{row.hardware_class}: {rendering.best_line(row.best)}"
-        terminal.print(rendering.leaderboard_table(title, status.metric_name, page, names))
+        terminal.print(rendering.leaderboard_table(title, status.metric_name, ended, names))
+        if without_run:
+            verbs = "was given back or is running" if without_run == 1 else "were given back or are running"
+            terminal.print(Text(f"{without_run} more {verbs}"))
     if not rows:
         terminal.print(Text("Nothing has been measured yet."))
 
@@ -156,6 +161,18 @@ async def best(reader: GrpcReader, *, hardware_class: str, save: Path | None, as
         terminal.print(Text(f"saved to {save}"))
 
 
+async def _ended(
+    reader: GrpcReader, hardware_class: HardwareClass, limit: int
+) -> tuple[tuple[ExperimentSummary, ...], int]:
+    """The best of the experiments that had a run, and how many have had none."""
+    queries = [ExperimentQuery(hardware_class=hardware_class, state=state, limit=1) for state in WITHOUT_RUN]
+    without_run = sum([(await reader.experiments(query)).total for query in queries])
+    # They are listed among those without a score, such as crashes, and must not crowd them out.
+    wide = ExperimentQuery(hardware_class=hardware_class, limit=min(limit + without_run, PAGE_LIMIT))
+    listed = (await reader.experiments(wide)).experiments
+    return tuple(summary for summary in listed if summary.state not in WITHOUT_RUN)[:limit], without_run
+
+
 def _save(path: Path, source: bytes) -> None:
     try:
         path.write_bytes(source)
@@ -206,6 +223,7 @@ def _detail(summary: ExperimentSummary, metric: str, names: Mapping[str, str]) -
     digits = rendering.digits_for(summary.interval)
     score, interval = (rendering.number(value, digits) for value in (summary.score, summary.interval))
     delta = rendering.number(summary.delta, digits, signed=True)
+    runs = rendering.counted(summary.runs, "run")
     node = rendering.clean(names.get(experiment.node_id, experiment.node_id))
     owner, agent = rendering.clean(experiment.owner_id), rendering.clean(experiment.hypothesis.agent)
     lines = [
@@ -213,7 +231,7 @@ def _detail(summary: ExperimentSummary, metric: str, names: Mapping[str, str]) -
         f"  id        {experiment.experiment_id}",
         f"  parent    {experiment.parent or 'none: this is the baseline'}",
         f"  evidence  {rendering.evidence_of(summary)}",
-        f"  {metric:<9} {score} +- {interval} over {summary.runs} runs, {delta} against its parent",
+        f"  {metric:<9} {score} +- {interval} over {runs}, {delta} against its parent",
         f"  node      {node} (owner {owner}), agent {agent or '-'}",
         f"  class     {experiment.hardware_class}",
         f"  at        {experiment.created_at:%Y-%m-%d %H:%M} UTC",
@@ -235,8 +253,8 @@ def _change(change: Any) -> str:
 def _headline(status: SwarmStatus) -> str:
     return (
         f"{rendering.clean(status.challenge_name)}: {status.metric_name}, {status.direction} is better; "
-        f"{status.experiments} experiments, {status.results} runs, "
-        f"{status.nodes_live} of {status.nodes} nodes live"
+        f"{rendering.counted(status.experiments, 'experiment')}, {rendering.counted(status.results, 'run')}, "
+        f"{status.nodes_live} of {rendering.counted(status.nodes, 'node')} live"
     )
 
 

@@ -63,6 +63,11 @@ def number(value: float | None, digits: int, *, signed: bool = False) -> str:
     return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def plain_table(
     title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Text | str]]
 ) -> Table:
@@ -200,7 +205,7 @@ def best_line(best: WorkingBest | None) -> str:
     digits = digits_for(1.96 * best.spread / math.sqrt(max(best.runs, 1)))
     return (
         f"{best.mean:.{digits}f}  {best.level.value}  {clean(best.title) or 'baseline'}  "
-        f"({best.runs} runs, {best.experiment_id[-ID_SHOWN:]})"
+        f"({counted(best.runs, 'run')}, {best.experiment_id[-ID_SHOWN:]})"
     )
 
 

@@ -8,6 +8,7 @@ from autoresearch.model import (
     ClassStatus,
     ExperimentId,
     ExperimentPage,
+    ExperimentState,
     HardwareClass,
     Level,
     Node,
@@ -78,8 +79,8 @@ class FakeReader:
         return make_status(*self.classes)
 
     async def experiments(self, query):
-        found = tuple(self.summaries.values())[: query.limit]
-        return ExperimentPage(experiments=found, next_cursor="", total=len(found))
+        fitting = tuple(s for s in self.summaries.values() if query.state in (None, s.state))
+        return ExperimentPage(experiments=fitting[: query.limit], next_cursor="", total=len(fitting))
 
     async def experiment(self, experiment):
         for summary in self.summaries.values():
@@ -123,6 +124,46 @@ async def test_a_leaderboard_shows_scores_to_the_digits_that_mean_something(caps
     assert "1.98765" not in shown
     assert "0.012" in shown
     assert "00000001" in shown
+
+
+def without_run(experiment_id, state):
+    return replace(make_summary(experiment_id=experiment_id, state=state), runs=0)
+
+
+async def test_experiments_without_a_run_are_counted_below_the_table_and_kept_in_json(capsys):
+    crashed = make_summary(experiment_id="id-crashed1", state=ExperimentState.CRASHED)
+    reader = FakeReader(
+        scored("id-00000001", "Warmer", 1.9),
+        without_run("id-lost0001", ExperimentState.LOST),
+        without_run("id-running1", ExperimentState.RUNNING),
+        replace(crashed, runs=0),
+    )
+
+    await reading.leaderboard(reader, hardware_class="", limit=2, as_json=False)
+    shown = capsys.readouterr().out
+    await reading.leaderboard(reader, hardware_class="", limit=4, as_json=True)
+    listed = json.loads(capsys.readouterr().out)["classes"][0]["experiments"]
+
+    assert "2 more were given back or are running" in shown
+    assert "00000001" in shown
+    assert "crashed1" in shown
+    assert "lost0001" not in shown
+    assert "running1" not in shown
+    assert [(row["experiment_id"][-8:], row["runs"]) for row in listed[1:3]] == [
+        ("lost0001", 0),
+        ("running1", 0),
+    ]
+
+
+async def test_one_is_not_spoken_of_as_many(capsys):
+    best = replace(make_best("e-best"), runs=1)
+    reader = FakeReader(without_run("id-lost0001", ExperimentState.LOST), classes=(make_class(best=best),))
+
+    await reading.leaderboard(reader, hardware_class="", limit=5, as_json=False)
+
+    shown = capsys.readouterr().out
+    assert "(1 run, " in shown
+    assert "1 more was given back or is running" in shown
 
 
 async def test_titles_and_names_of_strangers_are_plain_text(capsys):
