@@ -36,7 +36,6 @@ from autoresearch.model import (
     Hypothesis,
     HypothesisId,
     Idea,
-    Intent,
     Lease,
     NodeId,
     OwnerId,
@@ -159,7 +158,7 @@ class SoloSwarm:
                 if known["fingerprint"] != fingerprint:
                     raise Conflict(f"the claim id {claim_id} was used for something else; make a new one")
                 return Granted(lease=lease_of(known), advice=advice)
-            found = self._find_duplicate(stated, claim_id, hypothesis.intent)
+            found = self._find_duplicate(stated, claim_id)
             if found is not None:
                 self._settle_idea(queued_claim_id, found[1])
                 match = self._listing.near_match(found[1], parent_id)
@@ -200,7 +199,7 @@ class SoloSwarm:
                 return self._started_before(row, experiment_id, source, done)
             if self._store.experiment_row(experiment_id) is not None:
                 raise Conflict(f"the experiment id {experiment_id} was used before; make a new one")
-            found = self._find_duplicate(done, lease.claim_id, hypothesis.intent)
+            found = self._find_duplicate(done, lease.claim_id)
             if found is not None:
                 if row["subject"] is not None and self._store.code_of_idea(row["subject"]) == source:
                     self._settle_idea(lease.claim_id, found[1])
@@ -416,12 +415,13 @@ class SoloSwarm:
         )
 
     def _find_duplicate(
-        self, edit: EditKeys, claim_id: ClaimId, intent: Intent
+        self, edit: EditKeys, claim_id: ClaimId
     ) -> tuple[str, ExperimentId | sqlite3.Row] | None:
+        """Whatever is intended: an edit of another parent is another edit, and reruns are verifications."""
         held = self._store.holder_of(self._class, edit.keys, claim_id)
         if held is not None:
             return held
-        return None if intent is Intent.RETEST else self._store.tried_by(self._class, edit.keys)
+        return self._store.tried_by(self._class, edit.keys)
 
     def _settle_idea(self, claim_id: ClaimId | None, match: ExperimentId | sqlite3.Row) -> None:
         """An idea that was tried already waits no longer; one that runs just now may come to nothing."""

@@ -213,14 +213,6 @@ async def test_result_of_a_lost_lease_is_kept(bench, clock):
     assert published.state is model.ExperimentState.COMPLETED
 
 
-async def test_stated_retest_is_granted_alone(bench):
-    parent = await bench.opened()
-    await bench.explore(parent, score=1.6, DEPTH=3)
-    words = hypothesis("again", changes=(constant("DEPTH", "3"),), intent=model.Intent.RETEST)
-
-    assert isinstance(await bench.swarm.claim(new_id(), words, parent.experiment_id), model.Granted)
-
-
 async def test_same_edit_on_another_parent_is_granted(bench):
     parent = await bench.opened()
     won = await bench.explore(parent, score=1.3, DEPTH=3)

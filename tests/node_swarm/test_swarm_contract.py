@@ -239,6 +239,31 @@ async def test_edit_that_was_tried_is_a_duplicate_with_its_outcome(worker):
     assert verdict.match.same_parent
 
 
+async def test_retest_of_an_edit_on_the_same_parent_is_a_duplicate(worker):
+    parent = await worker.open_class()
+    await worker.explore(parent, score=1.6, DEPTH=3)
+    again = hypothesis("once more", changes=(constant("DEPTH", "3"),), intent=model.Intent.RETEST)
+
+    verdict = await worker.swarm.claim(new_id(), again, parent.experiment_id)
+
+    assert isinstance(verdict, model.Duplicate)
+    assert verdict.match.same_parent
+
+
+async def test_retest_of_an_edit_on_another_parent_is_granted_and_starts(worker):
+    parent = await worker.open_class()
+    await worker.explore(parent, score=1.6, DEPTH=3)
+    won = await worker.explore(parent, score=1.40, HEAD_DIM=16)
+    again = hypothesis("on the new best", changes=(constant("DEPTH", "3"),), intent=model.Intent.RETEST)
+
+    verdict = await worker.swarm.claim(new_id(), again, won.best.experiment_id)
+    started = await worker.swarm.start(verdict.lease, new_id(), worker.edit(DEPTH=3, HEAD_DIM=16))
+
+    assert won.best.experiment_id != parent.experiment_id
+    assert isinstance(verdict, model.Granted)
+    assert isinstance(started, model.Started)
+
+
 async def test_other_value_of_the_same_constant_is_granted_with_advice(worker):
     parent = await worker.open_class()
     await worker.explore(parent, score=1.6, DEPTH=3)
