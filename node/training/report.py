@@ -1,7 +1,8 @@
 """Reads the trainer's JSON report strictly: bounded, typed, finite, or a crash with the reason.
 
 The report is written by the harness, but what stands in it was partly said by ``train.py``: log lines, curve
-and the reason of a crash are capped here again, and nothing that is not a finite number becomes a metric.
+and the reason of a crash are capped here again and freed of what a terminal would obey, and nothing that is
+not a finite number becomes a metric.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from autoresearch.limits import clip_curve, clip_log_tail, clip_text
 from autoresearch.model import (
-    CURVE_LIMIT_POINTS,
-    LOG_TAIL_LIMIT_BYTES,
     METRICS_LIMIT,
     NAME_LIMIT_CHARS,
     TITLE_LIMIT_CHARS,
@@ -99,28 +99,14 @@ def parse_report(document: object, expected: Expected) -> TrainingReport:
         outcome=outcome,
         started_at=_time(document, "started_at"),
         finished_at=_time(document, "finished_at"),
-        reason=_text(document, "reason", REASON_LIMIT_CHARS),
+        reason=clip_text(_text(document, "reason", None), REASON_LIMIT_CHARS),
         crash_kind=_text(document, "crash_kind", NAME_LIMIT_CHARS),
         metrics=metrics,
-        log_tail=clip_log(_text(document, "log_tail", None)),
+        log_tail=clip_log_tail(_text(document, "log_tail", None)),
         curve=_curve(document.get("curve")),
         harness_version=_text(document, "harness_version", NAME_LIMIT_CHARS),
         attestation=_attestation(document),
     )
-
-
-def clip_log(text: str) -> str:
-    """The last ``LOG_TAIL_LIMIT_BYTES`` of a log, cut at a character."""
-    raw = text.encode("utf-8", errors="replace")
-    return raw[-LOG_TAIL_LIMIT_BYTES:].decode("utf-8", errors="ignore")
-
-
-def thin_curve(points: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """At most ``CURVE_LIMIT_POINTS`` points, evenly spread, the last one always among them."""
-    if len(points) <= CURVE_LIMIT_POINTS:
-        return tuple(points)
-    last = len(points) - 1
-    return tuple(points[round(i * last / (CURVE_LIMIT_POINTS - 1))] for i in range(CURVE_LIMIT_POINTS))
 
 
 def _no_constant(name: str) -> float:
@@ -206,7 +192,7 @@ def _curve(raw: object) -> tuple[tuple[float, float], ...]:
         progress, loss = _number(pair[0]), _number(pair[1])
         if progress is not None and loss is not None:
             points.append((progress, loss))
-    return thin_curve(points)
+    return clip_curve(points)
 
 
 def _attestation(document: Mapping[str, Any]) -> dict[str, str]:

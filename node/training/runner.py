@@ -19,10 +19,11 @@ from pathlib import Path
 
 import structlog
 from autoresearch.challenge import Challenge
+from autoresearch.limits import clip_log_tail, clip_text
 from autoresearch.model import Outcome, SourceHash, new_id, utc_now
 
 from node.training.processes import run_group
-from node.training.report import Expected, ReportError, TrainingReport, clip_log, read_report
+from node.training.report import Expected, ReportError, TrainingReport, read_report
 from node.training.scrub import Scrub
 
 PASSED_VARIABLES = (
@@ -142,7 +143,7 @@ class SubprocessTrainer:
                 finished_at=utc_now(),
                 reason=reason,
                 crash_kind=kind,
-                log_tail=clip_log(ended.output),
+                log_tail=clip_log_tail(ended.output),
                 harness_version=self._challenge.harness_versions[-1],
             )
         )
@@ -150,8 +151,8 @@ class SubprocessTrainer:
     def _scrubbed(self, report: TrainingReport) -> TrainingReport:
         return replace(
             report,
-            reason=self._scrub(report.reason),
-            log_tail=clip_log(self._scrub(report.log_tail)),
+            reason=clip_text(self._scrub(report.reason)),
+            log_tail=clip_log_tail(self._scrub(report.log_tail)),
         )
 
 

@@ -71,7 +71,7 @@ def misbehave(mode, value, report, out):  # noqa: C901, PLR0912 - one table of m
             out.write_text("{not json")
             sys.exit(0)
         case "nothing":
-            sys.stdout.write("oh no\n")
+            sys.stdout.write("oh \x1b[31mno\x1b[0m \x00\u202e\n")
             sys.exit(3)
         case "hang" | "hang-forever":
             if mode == "hang-forever":

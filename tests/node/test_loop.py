@@ -278,7 +278,9 @@ async def test_a_broken_train_py_is_recorded_and_the_loop_goes_on(tmp_path, sour
     assert ending is Ending.DONE
     assert node.outcomes == [outcome, Outcome.COMPLETED]
     assert reason in node.swarm.published[0].result.reason
-    assert len(node.swarm.published[0].result.log_tail.encode()) <= 8192
+    log_tail = node.swarm.published[0].result.log_tail
+    assert len(log_tail.encode()) <= 8192
+    assert not {"\x1b", "\x00", "\u202e"} & set(log_tail)
 
 
 async def test_a_hanging_trainer_is_ended_with_all_that_it_started(tmp_path):

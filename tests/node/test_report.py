@@ -1,11 +1,24 @@
 import json
 
 import pytest
-from autoresearch.model import Outcome
+from autoresearch.limits import check_result
+from autoresearch.model import (
+    ChallengeId,
+    ExperimentId,
+    NodeId,
+    Outcome,
+    OwnerId,
+    Purpose,
+    Result,
+    ResultId,
+    SourceHash,
+    new_id,
+)
 from hypothesis import given
 from hypothesis import strategies as st
+from node_builders import make_hardware
 
-from node.training.report import Expected, ReportError, TrainingReport, clip_log, parse_report, read_report
+from node.training.report import Expected, ReportError, TrainingReport, parse_report, read_report
 
 EXPECTED = Expected(seed=7, val_seed=8, code_hash="sha256:aa", metric_name="val_bpb")
 
@@ -30,6 +43,30 @@ def make_report(**changes):
         "finished_at": "2026-01-01T00:00:30+00:00",
         **changes,
     }
+
+
+def make_result(report):
+    return Result(
+        result_id=ResultId(new_id()),
+        experiment_id=ExperimentId(new_id()),
+        challenge_id=ChallengeId("ch_toy"),
+        node_id=NodeId("n"),
+        owner_id=OwnerId("o"),
+        outcome=report.outcome,
+        purpose=Purpose.EXPLORE,
+        metrics=report.metrics,
+        seed=7,
+        hardware=make_hardware(),
+        code_hash=SourceHash("sha256:" + "a" * 64),
+        harness_version=report.harness_version,
+        started_at=report.started_at,
+        finished_at=report.finished_at,
+        reason=report.reason,
+        crash_kind=report.crash_kind,
+        log_tail=report.log_tail,
+        curve=report.curve,
+        attestation=report.attestation,
+    )
 
 
 def test_a_good_report_becomes_a_result():
@@ -135,6 +172,14 @@ def test_a_missing_file_is_a_reason(tmp_path):
         read_report(tmp_path / "report.json", EXPECTED)
 
 
-def test_a_log_is_cut_at_a_character():
-    assert clip_log("ä" * 5000) == "ä" * 4096
-    assert clip_log("xä" + "ä" * 4096)[0] == "ä"
+def test_a_log_and_a_reason_with_controls_are_cleaned_and_then_taken():
+    dirty = "loss \x1b[31;1m3.2\x1b[0m\r\n\x1b]0;title\x07a\x00b \u202eevil\u2066 \ud800 \x9b2Jdone\n"
+    report = parse_report(
+        make_report(outcome="crashed", metrics={}, crash_kind="exception", reason=dirty, log_tail=dirty),
+        EXPECTED,
+    )
+
+    check_result(make_result(report))
+    assert report.log_tail.startswith("loss 3.2\nab evil ")
+    assert "done" in report.reason
+    assert not any(char in report.log_tail + report.reason for char in "\x1b\x00\x07\x9b\u202e\u2066")
