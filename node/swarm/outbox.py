@@ -13,6 +13,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ import structlog
 from autoresearch import codec
 from autoresearch.calls import PublishCall
 from autoresearch.errors import Conflict, Internal, InvalidArgument, NotFound, SwarmError, UnknownChallenge
-from autoresearch.model import Lease, Position, Published, ResultId
+from autoresearch.model import ChallengeId, Lease, Position, Published, ResultId
 from autoresearch.v1 import swarm_pb2, types_pb2
 
 from node.swarm.database import open_database, transaction
@@ -97,6 +98,7 @@ class Outbox:
         self._connection = open_database(path, _SCHEMA)
         self._lock_path = path.with_name(path.name + ".replay")
         self._replaying = asyncio.Lock()
+        self._unhosted: frozenset[ChallengeId] = frozenset()
         self._now = now
 
     def put(self, publication: Publication) -> None:
@@ -214,17 +216,17 @@ class Outbox:
     async def _replay(self, publish: Callable[[Publication], Awaitable[Published]]) -> Replay:
         done: list[Published] = []
         refused: dict[ResultId, SwarmError] = {}
+        unhosted: Counter[ChallengeId] = Counter()
         last = 0
         while batch := self._oldest_waiting(after=last):
             for row in batch:
                 last = row["seq"]
                 try:
-                    published = await publish(_publication_of(row))
-                except UnknownChallenge as error:
+                    publication = _publication_of(row)
+                    published = await publish(publication)
+                except UnknownChallenge:
                     # Another challenge's result must not hold up those of this one.
-                    _log.info(
-                        "result waits for its challenge", result_id=row["result_id"], reason=error.message
-                    )
+                    unhosted[publication.result.challenge_id] += 1
                 except SwarmError as error:
                     if not self._is_entry_at_fault(row["seq"], error):
                         return Replay(published=tuple(done), refused=refused, error=error)
@@ -233,8 +235,16 @@ class Outbox:
                 else:
                     self.acknowledge(published)
                     done.append(published)
+        self._tell_unhosted(unhosted)
         self.prune()
         return Replay(published=tuple(done), refused=refused)
+
+    def _tell_unhosted(self, unhosted: Mapping[ChallengeId, int]) -> None:
+        """Said once, until the coordinator takes results of the challenge."""
+        for challenge_id, results in unhosted.items():
+            if challenge_id not in self._unhosted:
+                _log.info("results wait for their challenge", challenge_id=challenge_id, results=results)
+        self._unhosted = frozenset(unhosted)
 
     def _oldest_waiting(self, *, after: int) -> list[sqlite3.Row]:
         return self._connection.execute(

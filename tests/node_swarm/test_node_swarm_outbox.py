@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from autoresearch import errors, model
+from structlog.testing import capture_logs
 from swarm_samples import START, experiment, lease, result
 
 from node.swarm.outbox import INTERNAL_ATTEMPTS, Outbox
@@ -153,6 +154,27 @@ async def test_result_of_another_challenge_waits_and_holds_up_nothing(outbox):
     assert replay.error is None
     assert taker.taken == [here]
     assert outbox.is_waiting(elsewhere.result.result_id)
+
+
+async def test_waiting_for_a_challenge_is_said_once_until_the_challenge_is_back(outbox):
+    first, second = publication(), publication()
+    outbox.put(first)
+    outbox.put(second)
+    taker = Taker()
+    taker.refusals["all"] = errors.UnknownChallenge("not here")
+
+    with capture_logs() as away:
+        for _ in range(3):
+            await outbox.replay(taker)
+    taker.refusals.clear()
+    await outbox.replay(taker)
+    outbox.put(publication())
+    taker.refusals["all"] = errors.UnknownChallenge("gone again")
+    with capture_logs() as again:
+        await outbox.replay(taker)
+
+    assert [(line["event"], line["results"]) for line in away] == [("results wait for their challenge", 2)]
+    assert [line["results"] for line in again] == [1]
 
 
 async def test_result_that_can_never_be_accepted_is_set_aside_and_the_rest_goes_on(outbox):
