@@ -312,7 +312,8 @@ def _check_length(text: str, field: str, *, limit: int, required: bool) -> None:
 
 
 def _check_characters(text: str, field: str, *, allowed: str) -> None:
-    if text.isascii() and text.isprintable():
+    # Nearly every text is printable ASCII with allowed line ends: one pass in C instead of one per character.
+    if text.isascii() and text.translate(dict.fromkeys(map(ord, allowed))).isprintable():
         return
     for index, char in enumerate(text):
         if char not in allowed and _is_refused(char):
