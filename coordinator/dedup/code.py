@@ -10,6 +10,8 @@ import asyncio
 import faulthandler
 import multiprocessing
 import os
+import signal
+import threading
 from collections import OrderedDict
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -120,7 +122,21 @@ class CodeReader:
 
     def _new_pool(self) -> ProcessPoolExecutor:
         # Spawned, never forked: the parent runs gRPC threads.
-        return ProcessPoolExecutor(self._workers, mp_context=multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self._workers, mp_context=context, initializer=_begin_worker)
+
+
+def _begin_worker() -> None:
+    """A terminal's Ctrl-C is the coordinator's to handle; and no worker outlives a killed coordinator."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _read_code(source: str, parent: str | None, limit_s: float) -> CodeReading:
