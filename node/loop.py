@@ -134,8 +134,10 @@ class NodeLoop:
         _log.debug("preparing the next while this one trains", title=after.title)
 
     async def _carry_out(self, assignment: Assignment) -> None:
+        """Every run of it; a stop between the two of a pair gives the claim back for another to do both."""
         try:
             for run in assignment.runs:
+                self._stop.before_more_work()
                 await self._make_room()
                 report = await self._train(assignment, run)
                 result = await self._recorder.record(assignment, run, report)

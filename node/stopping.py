@@ -57,6 +57,11 @@ class Stop:
         """Like ``or_aborted``, for work that draining drops too. Raises Aborted."""
         return await _race(work, self._drain)
 
+    def before_more_work(self) -> None:
+        """Raises Aborted once a stop was asked: what has not begun is given back."""
+        if self.is_draining:
+            raise Aborted("the node was told to stop")
+
     async def wait_draining(self) -> None:
         """Returns once a stop was asked."""
         await self._drain.wait()

@@ -589,6 +589,33 @@ async def test_draining_finishes_the_run_and_gives_back_what_was_prepared(tmp_pa
     assert node.leases.held == set()
 
 
+async def test_draining_in_the_first_run_of_a_pair_publishes_it_and_gives_the_pair_back(tmp_path):
+    gate = tmp_path / "gate"
+    task = ReplicateTask(
+        lease=make_lease(ClaimId("c")),
+        verification_id="v",
+        candidate_id=ExperimentId("cand"),
+        control_id=ExperimentId("parent"),
+        seed=7,
+        val_seed=8,
+    )
+    swarm = FakeSwarm(tasks=[task])
+    swarm.sources["cand"] = f"# fake: wait {gate}\n".encode()
+    node = Node(tmp_path, swarm, NoAgent())
+    running = asyncio.create_task(node.run())
+    await until(lambda: node.board.state.work is Work.TRAINING)
+
+    node.stop.interrupt()
+    gate.touch()
+    ending = await running
+
+    assert ending is Ending.DRAINED
+    assert [p.result.purpose for p in swarm.published] == [Purpose.VERIFY_CANDIDATE]
+    assert [claim_id for claim_id, _ in swarm.released] == ["c"]
+    assert node.leases.held == set()
+    assert node.board.state.work is Work.STOPPED
+
+
 async def test_aborting_drops_the_run_and_gives_both_claims_back(tmp_path):
     node = Node(tmp_path, FakeSwarm(), ScriptedAgent("# fake: wait /nowhere/at/all\n", scored(1.5)))
     running = asyncio.create_task(node.run())

@@ -117,11 +117,12 @@ class Worker:
                 return task
         raise AssertionError("no verification pair was handed out")
 
-    async def replicate(self, task, *, candidate, control):
-        for experiment_id, purpose, score in (
-            (task.candidate_id, model.Purpose.VERIFY_CANDIDATE, candidate),
-            (task.control_id, model.Purpose.VERIFY_CONTROL, control),
-        ):
+    async def replicate(self, task, *, candidate, control=None):
+        """Both runs of a pair, or the candidate's alone."""
+        sides = [(task.candidate_id, model.Purpose.VERIFY_CANDIDATE, candidate)]
+        if control is not None:
+            sides.append((task.control_id, model.Purpose.VERIFY_CONTROL, control))
+        for experiment_id, purpose, score in sides:
             source = await self.swarm.source(experiment_id)
             made = self.experiment(source, experiment_id=experiment_id, title="replication")
             published = await self.swarm.publish(
@@ -383,6 +384,24 @@ async def test_gain_that_reruns_do_not_show_is_refuted_and_the_best_returns(work
     assert best.experiment_id == parent.experiment_id
     assert [summary.experiment.hypothesis.title for summary in page.experiments] == ["set DEPTH to 3"]
     assert isinstance(await worker.next_task(), model.ExploreTask)
+
+
+async def test_pair_given_back_after_its_first_run_is_offered_again_and_decided_by_whole_pairs(worker):
+    parent = await worker.open_class()
+    won = await worker.explore(parent, score=1.40, DEPTH=3)
+    half = await worker.next_pair()
+
+    kept = await worker.replicate(half, candidate=1.40)
+    await worker.swarm.release(half.lease, "the node leaves")
+    levels = []
+    for _ in range(3):
+        task = await worker.next_pair()
+        levels.append((await worker.replicate(task, candidate=1.40, control=1.50)).best.level)
+
+    assert kept.best.level is model.Level.PROVISIONAL
+    assert task.candidate_id == won.best.experiment_id
+    assert task.verification_id != half.verification_id or task.seed != half.seed
+    assert levels[-1] is model.Level.SELF_REPLICATED
 
 
 async def test_crash_is_kept_and_not_tried_again(worker):
