@@ -103,11 +103,11 @@ def _lines(picture: Mapping[str, Any], outbox: OutboxStatus | None) -> list[str]
         lines.append(f"training     {what}, since {current.get('started_at')}")
     if picture.get("prepared"):
         lines.append(f"next         {picture['prepared']}")
-    lines.append(f"done         {picture.get('runs_done', 0)} runs")
+    lines.append(f"done         {rendering.counted(picture.get('runs_done', 0), 'run')}")
     if outbox is not None:
         lines.append(f"outbox       {outbox.waiting} waiting, {outbox.acknowledged} acknowledged")
         if outbox.set_aside_count:
-            lines.append(f"set aside    {outbox.set_aside_count} results that the coordinator refused:")
+            lines.append(f"set aside    {rendering.counted(outbox.set_aside_count, 'result')} that the coordinator refused:")
             lines += [f"             {entry.result_id}: {entry.reason}" for entry in outbox.set_aside]
     return lines
 
