@@ -107,7 +107,8 @@ def _lines(picture: Mapping[str, Any], outbox: OutboxStatus | None) -> list[str]
     if outbox is not None:
         lines.append(f"outbox       {outbox.waiting} waiting, {outbox.acknowledged} acknowledged")
         if outbox.set_aside_count:
-            lines.append(f"set aside    {rendering.counted(outbox.set_aside_count, 'result')} that the coordinator refused:")
+            refused = rendering.counted(outbox.set_aside_count, "result")
+            lines.append(f"set aside    {refused} that the coordinator refused:")
             lines += [f"             {entry.result_id}: {entry.reason}" for entry in outbox.set_aside]
     return lines
 
