@@ -103,6 +103,16 @@ def _is_command(program: str, words: list[str]) -> bool:
         if words[0] not in command.commands:
             return False
         command = command.commands[words.pop(0)]
-    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    known |= {"--help", "--version"}
-    return all(word.split("=")[0] in known for word in words if word.startswith("--"))
+    options = {name: parameter for parameter in command.params for name in parameter.opts}
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    given = 0
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            given += 1
+        elif word.split("=")[0] not in options | {"--help": None, "--version": None}:
+            return False
+        elif "=" not in word and not getattr(options.get(word), "is_flag", True):
+            words = words[1:]
+    needed = sum(argument.required for argument in arguments)
+    return needed <= given <= len(arguments)
