@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
@@ -55,12 +56,16 @@ def run(*, seconds: float, is_kept: bool) -> None:
     started_at = time.monotonic()
     refuse_second()
     say("==> preparing the challenge 'pocket'")
+    # Prepared text stays beside the rest, unless this person keeps it elsewhere anyway.
+    cache = {"AUTORESEARCH_CACHE_DIR": os.environ.get("AUTORESEARCH_CACHE_DIR", str(STATE / "cache"))}
     prepared = subprocess.run(
-        [sys.executable, "-m", "trainer", "prepare", "--challenge", "pocket"], check=False
+        [sys.executable, "-m", "trainer", "prepare", "--challenge", "pocket"],
+        check=False,
+        env={**os.environ, **cache},
     )
     if prepared.returncode:
         raise SwarmFailed("the challenge could not be prepared: see the line above")
-    swarm = LocalSwarm(root=STATE)
+    swarm = LocalSwarm(root=STATE, environment=cache)
     try:
         say("==> starting a coordinator with its embedded store")
         swarm.start_coordinator()
