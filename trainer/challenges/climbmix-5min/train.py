@@ -18,7 +18,9 @@ DEPTH = 8  # transformer blocks
 WIDTH_PER_LAYER = 64  # model width is DEPTH * WIDTH_PER_LAYER, rounded up to a multiple of HEAD_DIM
 HEAD_DIM = 128  # channels per attention head
 MLP_RATIO = 4  # hidden channels of the MLP per channel of the residual stream
-WINDOW_PATTERN = "SSSL"  # attention span of the layers, repeated: S short, L the whole row; the last is always L
+WINDOW_PATTERN = (
+    "SSSL"  # attention span of the layers, repeated: S short, L the whole row; the last is always L
+)
 SHORT_WINDOW = 512  # tokens that an S layer looks back, its own included
 ROPE_BASE = 10_000  # longest wavelength of the rotary positions, in tokens / 2 pi
 VALUE_GATE_CHANNELS = 32  # channels of the residual stream that gate the value embeddings
@@ -156,7 +158,9 @@ class GPT(nn.Module):
         self.width, self.dtype = width, dtype
         pattern = [WINDOW_PATTERN[layer % len(WINDOW_PATTERN)] for layer in range(DEPTH - 1)] + ["L"]
         self.windows = [min(SHORT_WINDOW, sequence_len) if span == "S" else sequence_len for span in pattern]
-        has_values = [layer % 2 == (DEPTH - 1) % 2 for layer in range(DEPTH)]  # every other layer, and the last
+        has_values = [
+            layer % 2 == (DEPTH - 1) % 2 for layer in range(DEPTH)
+        ]  # every other layer, and the last
         self.embedding = nn.Embedding(vocab_size, width)
         self.value_embeddings = nn.ModuleDict(
             {str(layer): nn.Embedding(vocab_size, width) for layer in range(DEPTH) if has_values[layer]}
@@ -204,7 +208,9 @@ class GPT(nn.Module):
         """Forward and backward: 6 per weight of a matrix, 12 per head channel and attended token."""
         weights = sum(p.numel() for p in self.blocks.parameters()) + self.unembedding.weight.numel()
         T = self.cos.size(0)
-        seen = [w - w * (w - 1) / (2 * T) for w in self.windows]  # tokens attended to, on average over the row
+        seen = [
+            w - w * (w - 1) / (2 * T) for w in self.windows
+        ]  # tokens attended to, on average over the row
         return 6 * weights + 12 * self.width * sum(seen)
 
 
@@ -239,7 +245,9 @@ def muon_update(weights, grads, momenta, squares, lr, momentum, decay, dtype):
     # Even out the neurons, and keep the size of the whole (NorMuon, Li et al. 2025).
     squares.lerp_(update.square().mean(dim=-1, keepdim=True), 1 - MUON_BETA2)
     even = update * squares.clamp_min(1e-10).rsqrt()
-    even = even * (update.norm(dim=(-2, -1), keepdim=True) / even.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-10))
+    even = even * (
+        update.norm(dim=(-2, -1), keepdim=True) / even.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-10)
+    )
     rate = lr * max(1.0, weights.size(-2) / weights.size(-1)) ** 0.5
     shrink = decay * weights * (even * weights > 0)  # only where the update shrinks the weight as well
     return weights - rate * (even + shrink)
@@ -253,7 +261,9 @@ class Muon:
         for matrix in matrices:
             self.stacks.setdefault(matrix.shape, []).append(matrix)
         self.momenta = {s: torch.zeros(len(ps), *s, device=ps[0].device) for s, ps in self.stacks.items()}
-        self.squares = {s: torch.zeros(len(ps), s[0], 1, device=ps[0].device) for s, ps in self.stacks.items()}
+        self.squares = {
+            s: torch.zeros(len(ps), s[0], 1, device=ps[0].device) for s, ps in self.stacks.items()
+        }
         self.lr, self.momentum, self.decay = (torch.zeros(()) for _ in range(3))  # tensors: no recompilation
 
     @torch.no_grad()
@@ -281,7 +291,9 @@ class Optimizer:
         )
         self.muon = Muon(model.blocks.parameters(), model.dtype if on_gpu else torch.float32)
         self.parameters = list(model.parameters())
-        self.loss_scale = 2.0**14 if model.dtype == torch.float16 else 1.0  # keeps small float16 gradients alive
+        self.loss_scale = (
+            2.0**14 if model.dtype == torch.float16 else 1.0
+        )  # keeps small float16 gradients alive
 
     def step(self, update, step, progress):
         """One step from the gradients that have been summed up; they are cleared."""
