@@ -48,11 +48,17 @@ class DiskWatermark:
         """Returns if there is room.
 
         Raises:
-            ReadOnly: there is not; says how much to free.
+            ReadOnly: there is not, which says how much to free, or the disk cannot be asked.
         """
         now = self._clock()
         if now - self._checked_at >= CHECK_INTERVAL_S:
-            self._free_bytes = self._measure(self._folder)
+            try:
+                self._free_bytes = self._measure(self._folder)
+            except OSError as error:
+                raise ReadOnly(
+                    f"the disk of {self._folder} cannot be asked for its free space: {error}",
+                    retry_after_s=RETRY_AFTER_S,
+                ) from error
             self._checked_at = now
         if self._free_bytes < self._min_free_bytes:
             raise ReadOnly(

@@ -28,6 +28,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from autoresearch.errors import Conflict, Unavailable
@@ -122,16 +123,21 @@ class EmbeddedServer:
             await self._launch()
             return True
 
-    async def watch(self, on_restart: Callable[[], Awaitable[None]]) -> None:
-        """Keeps the server running until cancelled, and tells of each restart."""
+    async def watch(
+        self, on_restart: Callable[[], Awaitable[None]], *, pause_s: float = RESTART_PAUSE_S
+    ) -> None:
+        """Keeps the server running until cancelled, and tells of each restart.
+
+        A start that fails, on a full disk for example, is tried again after ``pause_s``.
+        """
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
             try:
                 if await self.ensure_running():
                     await on_restart()
-            except Unavailable:
+            except (Unavailable, OSError):
                 _log.exception("the embedded store's server does not start; trying again")
-                await asyncio.sleep(RESTART_PAUSE_S)
+                await asyncio.sleep(pause_s)
 
     async def stop(self) -> None:
         """Ends the server and leaves the directory; may be repeated.
@@ -182,6 +188,14 @@ class EmbeddedServer:
     def _write_note(self, note: ServerNote) -> None:
         write_note(self._dir, note)
         self._note = note
+
+    def _note_process(self, pid: int) -> None:
+        """Writes down which process the server is; on a full disk the next owner asks the socket instead."""
+        self._note = replace(self._known, pid=pid, started=start_of(pid))
+        try:
+            write_note(self._dir, self._note)
+        except OSError as error:
+            _log.warning("the embedded store's server.json could not be brought up to date: %s", error)
 
     def _forget_files(self) -> None:
         socket = Path(self._known.socket)
@@ -243,31 +257,32 @@ class EmbeddedServer:
             return False
         if settings.get("syslog-ident") != self._known.nonce:
             return False
-        pid = int(server["process_id"])
-        self._write_note(
-            ServerNote(nonce=self._known.nonce, socket=self._known.socket, pid=pid, started=start_of(pid))
-        )
+        self._note_process(int(server["process_id"]))
         return True
 
     # The process ------------------------------------------------------------------------------------
 
     async def _launch(self) -> None:
         nonce = "autoresearch-" + secrets.token_hex(8)
-        self._write_note(ServerNote(nonce=nonce, socket=str(self._choose_socket())))
+        try:
+            # Before the server is there: whoever adopts it needs the nonce and the socket.
+            self._write_note(ServerNote(nonce=nonce, socket=str(self._choose_socket())))
+            self._process = self._spawn_locked()
+        except OSError as error:
+            raise Unavailable(f"{self._program} cannot be started in {self._dir}: {error}") from error
+        self._note_process(self._process.pid)
+        self.is_adopted = False
+        await self._wait_until_loaded()
+
+    def _spawn_locked(self) -> subprocess.Popen[bytes]:
         lock = os.open(self._dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not try_lock(lock):
                 raise Unavailable(f"another server appeared in {self._dir} while this one was to start")
-            self._process = self._spawn(lock)
-        except OSError as error:
-            raise Unavailable(f"{self._program} cannot be started: {error}") from error
+            return self._spawn(lock)
         finally:
             # The lock lives on in the server.
             os.close(lock)
-        pid = self._process.pid
-        self._write_note(ServerNote(nonce=nonce, socket=self._known.socket, pid=pid, started=start_of(pid)))
-        self.is_adopted = False
-        await self._wait_until_loaded()
 
     def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
         with (self._dir / "server.log").open("ab") as log:

@@ -28,6 +28,7 @@ from coordinator.storage.base import Accepted, StoreServer
 from coordinator.storage.binaries import find_server_program, packaged_server_program
 from coordinator.storage.disk import DiskWatermark
 from coordinator.storage.open import EmbeddedStoreServer, open_store_server
+from coordinator.storage.redis import RedisStoreServer
 from coordinator.storage.server_note import start_of
 
 WRITERS = 8
@@ -66,7 +67,8 @@ async def until(condition) -> None:
 async def kill_server(server: EmbeddedStoreServer) -> None:
     pid = server.process.pid
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: not start_of(pid))
+    # A zombie can be waited for once the last of its threads is gone, which the leader's death does not say.
+    await until(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None)
 
 
 async def ledger(server: StoreServer) -> list[ResultId]:
@@ -154,6 +156,48 @@ async def test_watch_starts_a_dead_server_again_and_tells(embedded: EmbeddedStor
 
     assert (await embedded.health()).is_writable
     assert await embedded.ensure_running() is False
+
+
+async def test_watch_outlives_a_full_disk(
+    embedded: EmbeddedStoreServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = asyncio.Event()
+    publication = make_publication(make_experiment())
+    await embedded.challenge_store(CHALLENGE).publish(publication)
+    # What is written there meets ENOSPC, as all of a full disk would.
+    full = embedded.process.folder / "server.new"
+    full.symlink_to("/dev/full")
+
+    async def on_restart() -> None:
+        told.set()
+
+    watcher = asyncio.create_task(embedded.process.watch(on_restart, pause_s=0.01))
+    await kill_server(embedded)
+    await until(lambda: "does not start; trying again" in caplog.text)
+    health_while_full = await embedded.health()
+    full.unlink()
+    await asyncio.wait_for(told.wait(), CONDITION_LIMIT_S)
+    watcher.cancel()
+
+    assert not health_while_full.is_writable
+    assert "No space left" in caplog.text
+    assert (await embedded.health()).is_writable
+    assert await ledger(embedded) == [publication.result.result_id]
+
+
+async def test_start_on_a_full_disk_says_so_and_leaves_the_directory(short_folder: Path) -> None:
+    folder = short_folder / "data"
+    folder.mkdir()
+    full = folder / "server.new"
+    full.symlink_to("/dev/full")
+
+    with pytest.raises(Unavailable, match="No space left"):
+        await open_embedded(folder)
+    full.unlink()
+    server = await open_embedded(folder)
+
+    assert (await server.health()).is_writable
+    await server.close()
 
 
 async def test_reader_that_waits_learns_of_the_servers_death(embedded: EmbeddedStoreServer) -> None:
@@ -287,6 +331,26 @@ def test_watermark_asks_the_disk_at_most_once_a_second() -> None:
 
     with pytest.raises(ReadOnly):
         watermark.check()
+
+
+def test_watermark_of_a_disk_that_cannot_be_asked_takes_no_writes() -> None:
+    def measure(_folder: Path) -> int:
+        raise OSError("stale file handle")
+
+    with pytest.raises(ReadOnly, match="stale file handle"):
+        DiskWatermark(Path("/data"), measure=measure).check()
+
+
+async def test_health_of_a_disk_that_cannot_be_asked_says_so(embedded: EmbeddedStoreServer) -> None:
+    def check_writable() -> None:
+        raise OSError("stale file handle")
+
+    server = RedisStoreServer(embedded.process.url, description="", check_writable=check_writable)
+    health = await server.health()
+    await server.close()
+
+    assert not health.is_writable
+    assert "stale file handle" in health.reason
 
 
 def test_a_server_program_is_found() -> None:

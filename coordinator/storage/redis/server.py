@@ -87,6 +87,8 @@ class RedisStoreServer:
                 self._check_writable()
         except SwarmError as error:
             reason = error.message
+        except OSError as error:
+            reason = f"the store's disk cannot be asked: {error}"
         return StoreHealth(
             description=self.description,
             is_writable=not reason,
