@@ -262,6 +262,8 @@ class Publication:
     ``experiment`` and ``source`` are given where the store may not know them. ``state`` is what the
     experiment becomes by this result, unless the class update marks it otherwise; None leaves it.
     ``ends_claim`` is False for the first run of a pair. ``settles`` takes an idea off the queue.
+    ``needs_claim``: unless the claim lives under its token, the result is evidence alone, unscored:
+    ``state``, ``blocks`` and ``update`` are left out. ``is_scored``: the run enters its experiment's score.
     """
 
     result: Result
@@ -269,6 +271,8 @@ class Publication:
     claim_id: ClaimId | None
     fencing_token: int
     ends_claim: bool = True
+    needs_claim: bool = False
+    is_scored: bool = True
     experiment: Experiment | None = None
     source: NewSource | None = None
     state: ExperimentState | None = None
@@ -334,12 +338,16 @@ class PublishStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentRecord:
-    """An experiment with its present state and the results that are in."""
+    """An experiment with its present state and the results that are in.
+
+    ``unscored`` are those of the results that are evidence alone.
+    """
 
     experiment: Experiment
     state: ExperimentState
     reason: str
     results: tuple[Result, ...]
+    unscored: frozenset[ResultId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -574,6 +574,60 @@ async def test_late_result_is_kept_as_evidence(store: Store) -> None:
     assert repeat.is_late
 
 
+async def test_what_needs_its_claim_changes_nothing_but_the_evidence_once_it_is_lost(store: Store) -> None:
+    lease, experiment = await start_experiment(store, KEY)
+    await expire(store, lease)
+    before = await store.get_class(experiment.hardware_class)
+    publication = replace(
+        make_publication(experiment, lease=lease),
+        blocks=Blocks(keys=(OTHER,)),
+        update=ClassUpdate(state="next"),
+        needs_claim=True,
+    )
+
+    outcome = await store.publish(publication)
+
+    record = await store.get_experiment(experiment.experiment_id)
+    assert isinstance(outcome, Accepted)
+    assert outcome.is_late
+    assert record is not None
+    assert record.state is ExperimentState.LOST
+    assert record.unscored == {publication.result.result_id}
+    assert await store.get_class(experiment.hardware_class) == before
+    await grant(store, OTHER, node=BOB)
+
+
+async def test_what_needs_its_claim_counts_while_it_lives(store: Store) -> None:
+    lease, experiment = await start_experiment(store, KEY)
+    publication = replace(
+        make_publication(experiment, lease=lease), update=ClassUpdate(state="next"), needs_claim=True
+    )
+
+    await store.publish(publication)
+
+    record = await store.get_experiment(experiment.experiment_id)
+    assert record is not None
+    assert record.unscored == frozenset()
+    assert (await store.get_class(experiment.hardware_class)).state == "next"
+
+
+async def test_which_results_are_unscored_is_kept(store: Store) -> None:
+    experiment = make_experiment()
+    scored, unscored = make_result(experiment), make_result(experiment)
+    await store.publish(make_publication(experiment, result=scored))
+    publication = replace(make_publication(experiment, result=unscored), is_scored=False)
+    await store.publish(publication)
+
+    repeat = await store.publish(publication)
+
+    record = await store.get_experiment(experiment.experiment_id)
+    scanned = [one async for one in store.scan_experiments()]
+    assert isinstance(repeat, Accepted)
+    assert not repeat.is_late
+    assert record is not None
+    assert record.unscored == scanned[0].unscored == {unscored.result_id}
+
+
 async def test_result_without_a_claim_is_not_late(store: Store) -> None:
     outcome = await store.publish(make_publication(make_experiment()))
 

@@ -205,6 +205,8 @@ class MemoryPublishing:
             return StaleClass(current=current)
         claim = t.live_claim(publication.claim_id, publication.fencing_token)
         is_late = publication.claim_id is not None and claim is None
+        if publication.needs_claim and claim is None:
+            publication = replace(publication, is_scored=False, state=None, blocks=None, update=None)
         t.keep_source(publication.source)
         t.experiments.setdefault(result.experiment_id, experiment)
         self._write_result(experiment, publication, is_late=is_late)
@@ -235,6 +237,8 @@ class MemoryPublishing:
         t.results[result.result_id] = replace(result, is_late=is_late, published_at=t.now())
         t.fingerprints[result.result_id] = result_fingerprint(result)
         entry.result_ids.append(result.result_id)
+        if not publication.is_scored:
+            entry.unscored.add(result.result_id)
         if publication.state is not None:
             entry.state, entry.reason = publication.state, publication.reason
         if (blocks := publication.blocks) is not None:
@@ -276,6 +280,7 @@ class MemoryReading:
             state=entry.state,
             reason=entry.reason,
             results=tuple(one if with_logs else replace(one, log_tail="", curve=()) for one in results),
+            unscored=frozenset(entry.unscored),
         )
 
     async def scan_experiments(self, *, batch: int = 200) -> AsyncIterator[ExperimentRecord]:

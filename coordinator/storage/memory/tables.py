@@ -82,6 +82,7 @@ class ExperimentEntry:
     state: ExperimentState
     reason: str = ""
     result_ids: list[ResultId] = field(default_factory=list)
+    unscored: set[ResultId] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,8 @@ class RedisPublishing:
             "claim": publication.claim_id or "",
             "token": str(publication.fencing_token),
             "ends": publication.ends_claim,
+            "needs_claim": publication.needs_claim,
+            "scored": publication.is_scored,
             "code": STATE_CODES[publication.state] if publication.state else "",
             "reason": publication.reason,
             "outcome": result.outcome,

@@ -14,7 +14,10 @@ from coordinator.storage.redis.evidence import unpack_evidence
 from coordinator.storage.redis.keys import pack_id, unpack_id
 from coordinator.storage.redis.link import Arg, ScriptRunner
 from coordinator.storage.redis.records import (
+    FLAGS_AT,
+    LATE_FLAG,
     RESULT_HEADER_BYTES,
+    UNSCORED_FLAG,
     RecordCodec,
     read_experiment,
     read_result,
@@ -50,39 +53,45 @@ class RedisReading:
             if blob is not None and state is not None
         ]
         result_ids = [result_id for _, _, (_, _, ids) in found for result_id in ids]
-        results = await self._read_results(result_ids, with_logs=with_logs)
+        results, unscored = await self._read_results(result_ids, with_logs=with_logs)
         return [
             ExperimentRecord(
                 experiment=read_experiment(experiment_id, self._codec.unpack(blob)),
                 state=state,
                 reason=reason,
                 results=tuple(results[result_id] for result_id in ids),
+                unscored=unscored.intersection(ResultId(result_id) for result_id in ids),
             )
             for experiment_id, blob, (state, reason, ids) in found
         ]
 
-    async def _read_results(self, result_ids: Sequence[str], *, with_logs: bool) -> dict[str, Result]:
+    async def _read_results(
+        self, result_ids: Sequence[str], *, with_logs: bool
+    ) -> tuple[dict[str, Result], frozenset[ResultId]]:
+        """The results by id, and those of them that are unscored."""
         if not result_ids:
-            return {}
+            return {}, frozenset()
         packed = [pack_id(result_id) for result_id in result_ids]
         named = self._runner.keys.named
         reads: list[list[Arg]] = [["HMGET", named("results"), *packed]]
         if with_logs:
             reads.append(["HMGET", named("evidence"), *packed])
         blobs, *evidence = await self._runner.link.read_together(*reads)
-        results = {}
+        results, unscored = {}, set()
         for index, (result_id, blob) in enumerate(zip(result_ids, blobs, strict=True)):
             result = self._read_result(result_id, blob)
+            if blob[FLAGS_AT] & UNSCORED_FLAG:
+                unscored.add(result.result_id)
             if evidence and evidence[0][index] is not None:
                 log_tail, curve = unpack_evidence(evidence[0][index])
                 result = replace(result, log_tail=log_tail, curve=curve)
             results[result_id] = result
-        return results
+        return results, frozenset(unscored)
 
     def _read_result(self, result_id: str, blob: bytes) -> Result:
-        _, is_late, published_ms = struct.unpack_from(">8s?d", blob)
+        _, flags, published_ms = struct.unpack_from(">8sBd", blob)
         parts = self._codec.unpack(blob[RESULT_HEADER_BYTES:])
-        return read_result(result_id, parts, is_late=is_late, published_ms=published_ms)
+        return read_result(result_id, parts, is_late=bool(flags & LATE_FLAG), published_ms=published_ms)
 
     async def scan_experiments(self, *, batch: int = PAGE) -> AsyncIterator[ExperimentRecord]:
         async for page in self._pages("ids", batch):

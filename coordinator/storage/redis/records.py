@@ -48,7 +48,11 @@ RECORD_LIMIT_BYTES = 1 << 20
 """No record that the contract's caps allow comes near this."""
 
 RESULT_HEADER_BYTES = 17
-"""Before a stored result: fingerprint (8), is_late (1), time of publication in ms as a double (8)."""
+"""Before a stored result: fingerprint (8), flags (1), time of publication in ms as a double (8)."""
+
+FLAGS_AT = 8
+LATE_FLAG = 1
+UNSCORED_FLAG = 2
 
 STATE_CODES: dict[ExperimentState, str] = {
     ExperimentState.RUNNING: "r",

@@ -4,12 +4,13 @@
 -- USES: clock states claims classes ideas
 -- KEYS: meta claims expiry live held states stream ids experiments sources results evidence classes
 --       confirmed history global ghistory made credit ideas queue shares tried...
--- ARGV: 1 JSON {class, seen, claim, token, ends, code, reason, outcome, node, x, train_s, settles (hex),
+-- ARGV: 1 JSON {class, seen, claim, token, ends, needs_claim, scored, code, reason, outcome, node, x, train_s, settles (hex),
 --         has_source, has_experiment, blocks (how many), memory_mb ('' or text), update or false}
 --       2 packed result id  3 fingerprint  4 result  5 evidence or ''  6 packed experiment id
 --       7 experiment or ''  8 packed source hash  9 source or ''  10 packed hash of the delta's parent or ''
 --       then the bytes of each blocked key, then what apply_update reads
---       A stored result is fingerprint (8 bytes), is_late (1), time in ms (8, a double), the packed result.
+--       A stored result is fingerprint (8 bytes), flags (1: 1 late, 2 unscored), time in ms (8, a double),
+--       the packed result.
 --
 -- Races closed: two results that both saw the same class (the second decides again); a repeat after a
 -- lost reply (accepted, nothing written); a result whose lease has passed on (kept, marked late).
@@ -22,7 +23,7 @@ if known then
   if string.sub(known, 1, 8) ~= ARGV[3] then
     return {'taken'}
   end
-  return {'accepted', epoch, last_id(), 1, string.byte(known, 9)}
+  return {'accepted', epoch, last_id(), 1, string.byte(known, 9) % 2}
 end
 local id = ARGV[6]
 local has_experiment = redis.call('HEXISTS', K.experiments, id) == 1
@@ -41,13 +42,16 @@ end
 
 local claim = ask.claim ~= '' and live_claim(ask.claim, ask.token) or nil
 local is_late = ask.claim ~= '' and not claim
+if ask.needs_claim and not claim then
+  ask.scored, ask.code, ask.blocks, ask.update = false, '', 0, false
+end
 if not has_experiment then
   redis.call('HSET', K.experiments, id, ARGV[7])
   redis.call('HSET', K.states, id, 'r\0\0')
   redis.call('RPUSH', K.ids, id)
 end
 redis.call('HSET', K.results, ARGV[2],
-  ARGV[3] .. string.char(is_late and 1 or 0) .. struct.pack('>d', now) .. ARGV[4])
+  ARGV[3] .. string.char((is_late and 1 or 0) + (ask.scored and 0 or 2)) .. struct.pack('>d', now) .. ARGV[4])
 if ARGV[5] ~= '' then
   redis.call('HSET', K.evidence, ARGV[2], ARGV[5])
 end
