@@ -74,19 +74,36 @@ async def test_server_that_may_evict_is_refused_with_the_fix(
         await open_store_server(own_debian_server.url, Path("unused"))
 
 
-async def test_server_that_keeps_nothing_is_refused_unless_allowed(
-    own_debian_server: DebianServer, server: RedisStoreServer
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"appendonly": "no"},
+        {"appendonly": "no", "save": "60 1"},
+        {"appendfsync": "everysec"},
+        {"appendfsync": "no"},
+    ],
+)
+async def test_server_that_answers_before_its_disk_has_it_is_refused_unless_allowed(
+    own_debian_server: DebianServer, server: RedisStoreServer, settings: dict[str, str]
 ) -> None:
-    await server._link.command("CONFIG", "SET", "appendonly", "no")
+    for name, value in settings.items():
+        await server._link.command("CONFIG", "SET", name, value)
 
-    with pytest.raises(ReadOnly, match="CONFIG SET appendonly yes"):
+    with pytest.raises(ReadOnly, match="CONFIG SET appendonly yes and CONFIG SET appendfsync always"):
         await open_store_server(own_debian_server.url, Path("unused"))
     allowed = await open_store_server(own_debian_server.url, Path("unused"), allow_unsafe=True)
-    await server._link.command("CONFIG", "SET", "save", "60 1")
-    snapshots = await open_store_server(own_debian_server.url, Path("unused"))
 
+    assert (await allowed.health()).is_writable
     await allowed.close()
-    await snapshots.close()
+
+
+async def test_server_that_hides_its_settings_is_refused(
+    own_debian_server: DebianServer, server: RedisStoreServer
+) -> None:
+    await server._link.command("ACL", "SETUSER", "default", "-config")
+
+    with pytest.raises(ReadOnly, match="appendfsync always"):
+        await open_store_server(own_debian_server.url, Path("unused"))
 
 
 async def test_unreachable_server_is_unavailable(short_folder: Path) -> None:
@@ -94,11 +111,28 @@ async def test_unreachable_server_is_unavailable(short_folder: Path) -> None:
         await open_store_server(f"unix://{short_folder}/none.sock", Path("unused"))
 
 
-async def test_url_of_another_kind_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="redis, rediss, unix, memory"):
-        await open_store_server("postgres://host/db", Path("unused"))
+@pytest.mark.parametrize(
+    ("url", "what_to_give"),
+    [
+        ("postgres://host/db", "redis, rediss, unix, memory"),
+        ("redis://host:notaport", "redis://host:6379/0"),
+        ("redis://[::1", "redis://host:6379/0"),
+        ("redis://", "names no host"),
+        ("redis://host/results", "no database"),
+        ("unix://", "names no socket"),
+    ],
+)
+async def test_url_that_names_no_store_is_refused_with_what_to_give(url: str, what_to_give: str) -> None:
+    with pytest.raises(InvalidArgument, match=what_to_give):
+        await open_store_server(url, Path("unused"))
 
-    assert isinstance(await open_store_server("memory://", Path("unused")), MemoryStoreServer)
+
+async def test_store_in_memory_is_refused_unless_allowed() -> None:
+    with pytest.raises(ReadOnly, match="--allow-unsafe-store"):
+        await open_store_server("memory://", Path("unused"))
+
+    allowed = await open_store_server("memory://", Path("unused"), allow_unsafe=True)
+    assert isinstance(allowed, MemoryStoreServer)
 
 
 async def test_server_that_is_full_is_read_only_and_still_reads(

@@ -24,6 +24,7 @@ EVENTS_KEPT = 100_000
 IDENTITY_TAG = "identity"
 VERSION_MIN = (7, 0)
 SAFE_POLICY = "noeviction"
+SAFE_FSYNC = "always"
 
 
 class RedisStore(RedisClaims, RedisPublishing, RedisReading, RedisOverview, RedisEvents, RedisQueue):
@@ -98,7 +99,7 @@ class RedisStoreServer:
         )
 
     async def check_safe(self, *, allow_unsafe: bool) -> None:
-        """Refuses a server that is too old, that may evict records, or that keeps nothing on disk.
+        """Refuses a server that is too old, that may evict records, or that answers before its disk has them.
 
         Raises:
             ReadOnly: with what to set; nothing was written.
@@ -115,20 +116,20 @@ class RedisStoreServer:
                 f"{self.description} has maxmemory-policy {policy}, which deletes results when memory is "
                 f"short: run CONFIG SET maxmemory-policy {SAFE_POLICY} and keep it in its configuration"
             )
-        if (await self._read_info("persistence")).get("aof_enabled") == "1":
-            return
-        if not await self._saves_snapshots():
+        is_appending = (await self._read_info("persistence")).get("aof_enabled") == "1"
+        if not is_appending or await self._fsync_policy() != SAFE_FSYNC:
             raise ReadOnly(
-                f"{self.description} keeps nothing on disk, so a restart loses every result: run CONFIG SET "
-                "appendonly yes and keep it in its configuration (or pass --allow-unsafe-store to try out)"
+                f"{self.description} may acknowledge a result before it is on disk, so a crash loses it: run "
+                f"CONFIG SET appendonly yes and CONFIG SET appendfsync {SAFE_FSYNC}, and keep both in its "
+                "configuration (or pass --allow-unsafe-store to try out)"
             )
 
-    async def _saves_snapshots(self) -> bool:
+    async def _fsync_policy(self) -> str:
         try:
-            reply = await self._link.command("CONFIG", "GET", "save")
+            reply = await self._link.command("CONFIG", "GET", "appendfsync")
         except SwarmError:
-            return False  # a server that hides its settings has not shown that it persists
-        return bool(_config_value(reply))
+            return ""  # a server that hides its settings has not shown that it is safe
+        return _config_value(reply)
 
     async def _read_info(self, section: str) -> dict[str, str]:
         return read_info(await self._link.command("INFO", section))
