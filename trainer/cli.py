@@ -1,6 +1,6 @@
 """``python -m trainer``: prepare a challenge's tokens, run one ``train.py``, evaluate it over seeds.
 
-Reports go to files and to stdout, words for people to stderr. Exit codes: 0 when a report was produced
+Reports go to files or to stdout, words for people to stderr. Exit codes: 0 when a report was produced
 (whatever it says), 2 for wrong usage, 1 for everything else.
 """
 
@@ -18,11 +18,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from autoresearch.challenge import Challenge, ChallengeError, find_challenge, load_challenge
 
+from trainer import processes
+
 if TYPE_CHECKING:
     from trainer.report import Report
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 RUNS_LIMIT = 100
+SEED_MAX = (1 << 63) - 1
+SEEDS_LIMIT_BYTES = 1 << 10
+STDOUT = Path("-")
 _READ_LIMIT_BYTES = 1 << 20
 
 app = typer.Typer(
@@ -46,13 +51,13 @@ CacheOption = Annotated[
 ]
 TrainOption = Annotated[Path | None, typer.Option("--train", help="The train.py.  [default: the baseline]")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cuda, rocm, mps or cpu.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Seed of the training.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=SEED_MAX, help="Seed of the training.")]
 ValSeedOption = Annotated[
     int | None,
     typer.Option(
         "--val-seed",
         min=0,
-        max=(1 << 63) - 1,
+        max=SEED_MAX,
         help="Seed of the validation text.  [default: drawn at random]",
     ),
 ]
@@ -83,7 +88,7 @@ def prepare(
 
 @app.command()
 def run(
-    out: Annotated[Path, typer.Option("--out", help="Where the report is written.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the report is written; - is stdout.")],
     challenge: ChallengeOption = "pocket",
     train: TrainOption = None,
     seed: SeedOption = 0,
@@ -94,17 +99,31 @@ def run(
     keep_scratch: Annotated[
         bool, typer.Option("--keep-scratch", help="Keep the run's scratch directory.")
     ] = False,
+    seeds_from_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--seeds-from-stdin",
+            help='Read one line {"seed": int, "val_seed": int or null} and end when the caller ends.',
+        ),
+    ] = False,
 ) -> None:
     """Train and score one train.py, and write a report whatever happens to it."""
+    processes.forbid_inspection()
     signal.signal(signal.SIGTERM, _terminate)
     with _one_sentence():
         from trainer.report import write_report
 
+        if seeds_from_stdin:
+            if seed or val_seed is not None:
+                raise typer.BadParameter("--seeds-from-stdin takes the place of --seed and --val-seed")
+            seed, val_seed = _seeds_of_caller()
         measure = _measure(challenge, train, device, cache_dir, keep_scratch=keep_scratch)
         report = measure(seed, val_seed)
-        write_report(report, out)
+        is_stdout = out == STDOUT
+        if not is_stdout:
+            write_report(report, out)
         _say(_summary(report))
-        if as_json:
+        if as_json or is_stdout:
             sys.stdout.write(report.to_json() + "\n")
 
 
@@ -122,6 +141,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Train over one or more seeds and print the scores, their mean and spread, and what the checks found."""
+    processes.forbid_inspection()
     with _one_sentence():
         import json
 
@@ -180,6 +200,32 @@ def _read_source(train: Path | None, challenge: Challenge) -> bytes:
         return challenge.baseline_source.encode("utf-8")
     with train.open("rb") as file:
         return file.read(_READ_LIMIT_BYTES)
+
+
+def _seeds_of_caller() -> tuple[int, int | None]:
+    """Seeds that stand in no command line, from a program whose end is ours too.
+
+    ``parent``, where the line has it, is the caller's process id; it tells a caller that ended before the
+    kernel was asked to end us with it.
+    """
+    import json
+
+    is_attached = processes.die_with_parent()
+    line = sys.stdin.buffer.readline(SEEDS_LIMIT_BYTES)
+    try:
+        fields = json.loads(line)
+        seed, val_seed, parent = fields["seed"], fields.get("val_seed"), fields.get("parent")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise typer.BadParameter("stdin holds no line of JSON with a seed") from error
+    if not _is_seed(seed) or not (val_seed is None or _is_seed(val_seed)):
+        raise typer.BadParameter(f"a seed is a whole number from 0 to {SEED_MAX}")
+    if not is_attached or (parent is not None and not processes.die_with_parent(parent)):
+        raise typer.Exit(EXIT_FAILED)
+    return seed, val_seed
+
+
+def _is_seed(value: object) -> bool:
+    return type(value) is int and 0 <= value <= SEED_MAX
 
 
 def _summary(report: Report) -> str:

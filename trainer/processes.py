@@ -16,6 +16,7 @@ PROCESS_LIMIT = 512
 SCAN_PERIOD_S = 0.1
 KILL_ROUNDS = 20
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _CPUCLOCK_SCHED = 2
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -30,10 +31,25 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the harness ends without a chance to do it (kill -9)."""
+def die_with_parent(parent_pid: int | None = None) -> bool:
+    """Have the kernel kill this process when its parent ends without a chance to do it (kill -9).
+
+    False when the parent was gone before the kernel was told: then nobody will send the signal. Only a
+    ``parent_pid`` that the parent itself gave sees every such case.
+    """
+    parent = os.getppid() if parent_pid is None else parent_pid
     if IS_SUPPORTED:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    return os.getppid() == parent
+
+
+def forbid_inspection() -> None:
+    """Close this process's memory, descriptors and environment to others of its user, children among them.
+
+    Root sees them all the same; a program that is executed from here starts open again.
+    """
+    if IS_SUPPORTED:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class ProcessTree:

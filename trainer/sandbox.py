@@ -18,7 +18,6 @@ import resource
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from autoresearch.challenge import Limits
 from trainer import processes
 
 OPEN_FILES_LIMIT = 4096
+LOCKS_ROOT = Path("/tmp")  # noqa: S108 - one place for all trainers of a machine, whatever their TMPDIR
 _PASSED_ON = (
     "CUDA_HOME",
     "CUDA_PATH",
@@ -114,7 +114,7 @@ def claimed_core(locks: Path | None = None) -> Iterator[int | None]:
         yield None
         return
     cores = sorted(os.sched_getaffinity(0))
-    folder = locks or Path(tempfile.gettempdir()) / f"autoresearch-cores-{os.getuid()}"
+    folder = locks or LOCKS_ROOT / f"autoresearch-cores-{os.getuid()}"
     with contextlib.ExitStack() as stack:
         yield _first_free(cores, folder, stack) if len(cores) > 1 else None
 

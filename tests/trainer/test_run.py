@@ -7,12 +7,12 @@ import os
 import re
 import signal
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from candidates import CANDIDATES
+from proc import is_running, wait_for
 from tiny_challenge import GOOD
 
 from trainer.report import Report
@@ -94,23 +94,6 @@ def test_the_worker_ends_with_its_harness(
 
         harness.wait(timeout=30)
         assert wait_for(lambda: not is_running(pid))
-
-
-def wait_for(probe):
-    """What a probe finds as soon as it finds something."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if found := probe():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it never came")
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_a_good_candidate_under_a_budget_of_cpu_seconds_is_scored(trainer, cpu_challenge: Path) -> None:
