@@ -36,7 +36,7 @@ from coordinator.rpc.swarm import SwarmServicer
 from coordinator.rpc.watching import EventHub
 from coordinator.services.challenge import ChallengeServices
 from coordinator.services.settings import ServiceSettings
-from coordinator.services.swarm import SwarmServices
+from coordinator.services.swarm import SwarmServices, check_hosted
 from coordinator.storage.base import StoreServer
 
 PING_INTERVAL_MIN_MS = 10_000
@@ -45,8 +45,8 @@ KEEPALIVE_MS = 60_000
 KEEPALIVE_TIMEOUT_MS = 20_000
 METADATA_LIMIT_BYTES = 16 * 1024
 STORE_FOLDER = "store"
-CANCEL_AGAIN_S = 1.0
 """Of the embedded store, in the data folder."""
+CANCEL_AGAIN_S = 1.0
 _MEBIBYTE = 1024**2
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
@@ -97,9 +97,12 @@ async def running_coordinator(
         ChallengeError: a challenge is unknown or cannot be read.
         ChallengeUnfrozen: a challenge has no hashes yet.
         ConfigError: a file that a setting names cannot be read.
+        InvalidArgument: the challenges cannot be hosted together, or the store's URL names none.
+        ReadOnly: the store could lose results.
         Unavailable: the store cannot be reached.
     """
     hosted = tuple(challenges) if challenges is not None else _load_challenges(config.challenges)
+    check_hosted(hosted)  # before anything is made or started
     operator_key = load_operator_key(config.data_dir)
     async with AsyncExitStack() as down:
         if store is None:

@@ -45,7 +45,7 @@ class SwarmServices:
             ChallengeUnfrozen: a manifest has no hashes yet.
             InvalidArgument: no challenge, or two of one name or id.
         """
-        _check_hosted(challenges)
+        check_hosted(challenges)
         identity = server.identity_store()
         self._own_reader = reader is None
         self._reader = reader or CodeReader(workers=settings.judge_workers, limit_s=settings.judge_limit_s)
@@ -102,7 +102,13 @@ class SwarmServices:
             await self._reader.close()
 
 
-def _check_hosted(challenges: Sequence[Challenge]) -> None:
+def check_hosted(challenges: Sequence[Challenge]) -> None:
+    """Whether these can be hosted together.
+
+    Raises:
+        ChallengeUnfrozen: a manifest has no hashes yet.
+        InvalidArgument: no challenge, or two of one name or id.
+    """
     if not challenges:
         raise InvalidArgument("no challenge is named; a coordinator hosts at least one")
     for challenge in challenges:

@@ -190,6 +190,7 @@ async def test_an_unknown_challenge_is_refused_with_those_that_exist(tmp_path: P
     assert ended.code == 2
     assert "pocket" in ended.err
     assert "Traceback" not in ended.err
+    assert not (tmp_path / "data").exists()
 
 
 async def test_an_unfrozen_challenge_is_refused(tmp_path: Path, unfrozen_folder: Path) -> None:
@@ -197,6 +198,19 @@ async def test_an_unfrozen_challenge_is_refused(tmp_path: Path, unfrozen_folder:
 
     assert ended.code == 5
     assert "prepare --freeze" in ended.err
+    assert "Traceback" not in ended.err
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_store_url_that_cannot_be_read_is_one_clear_sentence(
+    tmp_path: Path, challenge_folder: Path
+) -> None:
+    arguments = serve_arguments(tmp_path / "data", challenge_folder)
+
+    ended = await run(*arguments, "--store", "redis://host:notaport")
+
+    assert ended.code == 2
+    assert "redis://host:6379/0" in ended.err
     assert "Traceback" not in ended.err
 
 
