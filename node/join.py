@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import stamina.instrumentation
 import structlog
 from autoresearch.challenge import Challenge, ChallengeError, find_challenge, load_challenge
 from autoresearch.errors import ProtocolMismatch, SwarmError, Unavailable, UnknownChallenge
@@ -53,6 +52,7 @@ from node.swarm.outbox import Outbox
 from node.swarm.protocol import Swarm
 from node.swarm.solo import SoloSwarm
 from node.terms import NEEDS_SANDBOX_NONE, ConsentMissing, Terms, ask_consent
+from node.training.relatives import adopt_orphans
 from node.training.runner import SubprocessTrainer, TrainerCommand
 from node.training.scrub import Identity, scrubber
 from node.workspace import Workspace
@@ -156,7 +156,7 @@ async def _live_alone(crew: Crew) -> ExitCode:
 
 async def _live(crew: Crew, swarm: Swarm) -> ExitCode:
     """Gets ready, opens the session and runs the loop; the swarm is closed whatever happens."""
-    stamina.instrumentation.set_on_retry_hooks([])  # the link logs each transition once; that is enough
+    adopt_orphans()
     with _signals(crew.stop):
         try:
             challenge_dir = await crew.stop.or_stopped(_get_ready(crew))

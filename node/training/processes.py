@@ -1,4 +1,4 @@
-"""Runs a command in a session of its own and leaves nothing of it behind: for trainers and for agents."""
+"""Runs a command in a session of its own and ends what it started: for trainers and for agents."""
 
 from __future__ import annotations
 
@@ -6,32 +6,36 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
+from node.training.relatives import Relative, descendants, kill_adopted, kill_relatives, own_leader
+
 OUTPUT_LIMIT_BYTES = 64 * 1024
-READ_BYTES = 16 * 1024
 POLITE_S = 5.0
+KILLED_S = 5.0
 LAST_OUTPUT_S = 1.0
-DESCENDANTS_LIMIT = 4096
+ADOPTED_ROUNDS_LIMIT = 50
+ADOPTED_ROUND_S = 0.02
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a process group ended: exit code, whether it was cut off, the end of what it said."""
+    """How a process group ended: exit code, whether it was cut off, the end of what it said.
+
+    ``answer`` is the beginning of stdout where the caller asked for it apart from the rest.
+    """
 
     returncode: int
     is_timeout: bool
     output: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Relative:
-    """A descendant; with its start time, so that a recycled pid is never taken for it."""
-
-    pid: int
-    started: str
+    answer: bytes = b""
 
 
 async def run_group(
@@ -42,99 +46,117 @@ async def run_group(
     timeout_s: float,
     polite: signal.Signals = signal.SIGTERM,
     shows_stderr: bool = False,
+    told: bytes | None = None,
+    answer_limit_bytes: int | None = None,
 ) -> Ended:
     """Runs ``argv`` to its end, its time-out, or the caller's cancellation.
 
-    Output is read as it comes and only its end is kept, so a flood of it costs no memory and blocks nobody;
-    ``shows_stderr`` leaves stderr on the terminal, for progress bars. Afterwards nothing is left: first the
-    ``polite`` signal goes to the group, then SIGKILL to the group and, where ``/proc`` tells who they are, to
-    descendants that had left it.
+    The command has ended when its leader has: a child that still holds the output delays nobody. Output is
+    read as it comes and only its end is kept, so a flood of it costs no memory and blocks nobody;
+    ``shows_stderr`` leaves stderr on the terminal, for progress bars. ``told`` is written to its stdin. With
+    ``answer_limit_bytes``, stdout is the answer, kept from its beginning, and stderr alone is the output.
+
+    Afterwards the group is gone: first the ``polite`` signal goes to it, then SIGKILL to it and, where
+    ``/proc`` tells who they are, to descendants that had left it. Those whose parents had died before are
+    found too, once the node adopts orphans (``relatives.adopt_orphans``).
     """
+    loop = asyncio.get_running_loop()
+    separate = subprocess.PIPE if answer_limit_bytes is not None else subprocess.STDOUT
     try:
-        process = await asyncio.create_subprocess_exec(
+        transport, said = await loop.subprocess_exec(
+            lambda: _Said(answer_limit_bytes),
             *argv,
             cwd=cwd,
             env=dict(env),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=None if shows_stderr else asyncio.subprocess.STDOUT,
+            stdin=subprocess.DEVNULL if told is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if shows_stderr else separate,
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
         return Ended(returncode=127, is_timeout=False, output=f"cannot run {argv[0]}: {error}")
-    tail = bytearray()
-    reading = asyncio.create_task(_read_tail(process.stdout, tail))
     is_timeout = False
-    try:
-        await asyncio.wait_for(process.wait(), timeout_s)
-    except TimeoutError:
-        is_timeout = True
-    finally:
-        await asyncio.shield(_end(process, polite))
-        # A descendant that escaped may hold the pipe open: what was read by now is enough.
-        done, _ = await asyncio.wait({reading}, timeout=LAST_OUTPUT_S)
-        if not done:
-            reading.cancel()
+    with own_leader(transport.get_pid()):
+        try:
+            _tell(transport, told)
+            await asyncio.wait_for(said.has_ended.wait(), timeout_s)
+        except TimeoutError:
+            is_timeout = True
+        finally:
+            await asyncio.shield(_end(transport, said, polite))
+    returncode = transport.get_returncode()
     return Ended(
-        returncode=process.returncode if process.returncode is not None else -signal.SIGKILL,
+        returncode=returncode if returncode is not None else -signal.SIGKILL,
         is_timeout=is_timeout,
-        output=bytes(tail).decode("utf-8", errors="replace"),
+        output=bytes(said.tail).decode("utf-8", errors="replace"),
+        answer=bytes(said.answer),
     )
 
 
-async def _read_tail(stream: asyncio.StreamReader | None, tail: bytearray) -> None:
-    while stream is not None and (chunk := await stream.read(READ_BYTES)):
-        tail += chunk
-        del tail[:-OUTPUT_LIMIT_BYTES]
+class _Said(asyncio.SubprocessProtocol):
+    """Keeps what a command says, within limits, and notes its end as soon as its leader exits."""
+
+    def __init__(self, answer_limit_bytes: int | None) -> None:
+        self.tail = bytearray()
+        self.answer = bytearray()
+        self.has_ended = asyncio.Event()
+        self.is_silent = asyncio.Event()
+        self._answer_limit = answer_limit_bytes
+        self._open = {1} if answer_limit_bytes is None else {1, 2}
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == 1 and self._answer_limit is not None:
+            self.answer += data[: max(0, self._answer_limit - len(self.answer))]
+            return
+        self.tail += data
+        del self.tail[:-OUTPUT_LIMIT_BYTES]
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        del exc
+        self._open.discard(fd)
+        if not self._open:
+            self.is_silent.set()
+
+    def process_exited(self) -> None:
+        self.has_ended.set()
 
 
-async def _end(process: asyncio.subprocess.Process, polite: signal.Signals) -> None:
-    """Asks the leader's group to end, then makes sure of everybody."""
-    relatives: set[_Relative] = set()
-    if process.returncode is None:
-        relatives = await asyncio.to_thread(_descendants, process.pid)
-        _signal_group(process.pid, polite)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), POLITE_S)
-    if process.returncode is None:
-        relatives |= await asyncio.to_thread(_descendants, process.pid)
-    _signal_group(process.pid, signal.SIGKILL)
-    for relative in relatives:
-        if _started(relative.pid) == relative.started:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(relative.pid, signal.SIGKILL)
-    await process.wait()
+def _tell(transport: asyncio.SubprocessTransport, told: bytes | None) -> None:
+    stdin = transport.get_pipe_transport(0)
+    if told is not None and isinstance(stdin, asyncio.WriteTransport):
+        stdin.write(told)
+        stdin.close()
+
+
+async def _end(transport: asyncio.SubprocessTransport, said: _Said, polite: signal.Signals) -> None:
+    """Asks the leader's group to end, then makes sure of everybody; never waits without a limit."""
+    pid = transport.get_pid()
+    relatives: set[Relative] = set()
+    if not said.has_ended.is_set():
+        relatives = await asyncio.to_thread(descendants, pid)
+        _signal_group(pid, polite)
+        await _wait_for(said.has_ended, POLITE_S)
+    if not said.has_ended.is_set():
+        relatives |= await asyncio.to_thread(descendants, pid)
+    _signal_group(pid, signal.SIGKILL)
+    kill_relatives(relatives)
+    if not await _wait_for(said.has_ended, KILLED_S):
+        _log.error("a process does not end", pid=pid)
+    for _ in range(ADOPTED_ROUNDS_LIMIT):
+        if not kill_adopted(pid):
+            break
+        await asyncio.sleep(ADOPTED_ROUND_S)
+    # A descendant that escaped all the same may hold the pipe open: what was read by now is enough.
+    await _wait_for(said.is_silent, LAST_OUTPUT_S)
+    transport.close()
+
+
+async def _wait_for(event: asyncio.Event, limit_s: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), limit_s)
+    return event.is_set()
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-
-
-def _descendants(pid: int) -> set[_Relative]:
-    """Everybody below ``pid`` now; empty where there is no ``/proc``."""
-    found: set[_Relative] = set()
-    waiting = [pid]
-    while waiting and len(found) < DESCENDANTS_LIMIT:
-        for child in _children(waiting.pop()):
-            started = _started(child)
-            if started is not None:
-                found.add(_Relative(child, started))
-                waiting.append(child)
-    return found
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError, ValueError):
-            found += [int(word) for word in listing.read_text().split()]
-    return found
-
-
-def _started(pid: int) -> str | None:
-    """The process's start time in ticks since boot, or None if it is gone (field 22 of proc(5) stat)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return None
