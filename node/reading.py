@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import stamina.instrumentation
 from autoresearch.errors import InvalidArgument, NotFound, SwarmError
 from autoresearch.limits import PAGE_LIMIT
 from autoresearch.model import (
@@ -47,6 +48,7 @@ class Place:
 
 async def reading(place: Place, ask: Callable[[GrpcReader], Awaitable[T]]) -> T:
     """The answer to ``ask`` over a channel that is closed afterwards. Raises SwarmError."""
+    stamina.instrumentation.set_on_retry_hooks([])  # what cannot be reached is told once, at the end
     address = parse_address(place.host)
     channel = open_channel(address, ca_file=place.ca_file, insecure=place.insecure)
     reader = GrpcReader(channel, address.target, challenge=place.challenge)

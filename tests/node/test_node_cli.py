@@ -70,8 +70,12 @@ def test_an_unreachable_coordinator_is_said_with_exit_code_3(tmp_path):
 
 
 @pytest.mark.parametrize("command", [["leaderboard"], ["best"]])
-def test_reading_an_unreachable_coordinator_is_exit_code_3(command):
-    assert runner.invoke(app, [*command, "127.0.0.1:1"]).exit_code == ExitCode.UNREACHABLE
+def test_reading_an_unreachable_coordinator_is_one_sentence_and_exit_code_3(command):
+    result = runner.invoke(app, [*command, "127.0.0.1:1"])
+
+    assert result.exit_code == ExitCode.UNREACHABLE
+    assert result.output.count("\n") == 1
+    assert result.output.startswith("error:")
 
 
 @pytest.mark.parametrize(
