@@ -20,7 +20,7 @@ from autoresearch.model import (
     SourceHash,
 )
 
-__all__ = ["baseline_experiment", "baseline_id", "is_baseline_id"]
+__all__ = ["baseline_experiment", "baseline_id", "is_baseline_of", "is_reserved_id"]
 
 BASELINE_TITLE = "baseline"
 BASELINE_OWNER = OwnerId("challenge")
@@ -29,8 +29,15 @@ _STAMP_SHIFT = 80
 """Above these bits of a UUIDv7 is its time: the challenge's own in a baseline's id."""
 
 
-def is_baseline_id(challenge_id: ChallengeId, experiment_id: ExperimentId) -> bool:
-    """True for the baseline of any class of the challenge."""
+def is_baseline_of(
+    challenge_id: ChallengeId, hardware_class: HardwareClass, experiment_id: ExperimentId
+) -> bool:
+    """True for the baseline of this class."""
+    return experiment_id == baseline_id(challenge_id, hardware_class)
+
+
+def is_reserved_id(challenge_id: ChallengeId, experiment_id: ExperimentId) -> bool:
+    """True for what looks like a baseline of the challenge, whatever its class: nothing else may have it."""
     stamp = uuid.UUID(baseline_id(challenge_id, HardwareClass(""))).int >> _STAMP_SHIFT
     try:
         return uuid.UUID(experiment_id).int >> _STAMP_SHIFT == stamp

@@ -7,7 +7,7 @@ the others'.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -33,12 +33,16 @@ from coordinator.storage.base import ExperimentRecord
 
 REFERENCE_CHARS_MIN = 6
 REPLICATES = "replicates:"
-"""Flag of an experiment whose file does the same as another's: its runs count for that one."""
+"""Flag of an experiment whose file does the same as another's. It changes no best, and its runs, which
+anybody can bring, stay out of the other's score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One experiment with its runs; ``as_of`` is the position of the last own write about it."""
+    """One experiment with the runs that its score is made of.
+
+    ``result_ids`` are of all its results, ``as_of`` is the position of the last own write about it.
+    """
 
     experiment: Experiment
     state: ExperimentState
@@ -58,7 +62,6 @@ class Catalog:
         self._best: list[tuple[float, ExperimentId]] = []
         self._best_key: dict[ExperimentId, tuple[float, ExperimentId]] = {}
         self._oldest: list[ExperimentId] = []
-        self._replicas: dict[ExperimentId, set[ExperimentId]] = defaultdict(set)
         self._classes: dict[HardwareClass, ClassState] = {}
         self._standings: dict[ExperimentId, Standing] = {}
         self._per_class: Counter[HardwareClass] = Counter()
@@ -70,7 +73,8 @@ class Catalog:
 
     def put_record(self, record: ExperimentRecord) -> None:
         """What the store says of an experiment; a reading that an own write has overtaken is dropped."""
-        runs = (run_of(result, self._metric_name) for result in record.results)
+        scored = (result for result in record.results if result.result_id not in record.unscored)
+        runs = (run_of(result, self._metric_name) for result in scored)
         known = self._entries.get(record.experiment.experiment_id)
         if known is not None and len(record.results) < len(known.result_ids):
             return
@@ -98,6 +102,7 @@ class Catalog:
         state: ExperimentState | None,
         reason: str,
         position: Position,
+        is_scored: bool = True,
     ) -> None:
         """A result that the store has just taken; nothing if it is counted already."""
         entry = self._entries.get(experiment.experiment_id) or Entry(
@@ -105,7 +110,7 @@ class Catalog:
         )
         if result.result_id in entry.result_ids:
             return
-        run = run_of(result, self._metric_name)
+        run = run_of(result, self._metric_name) if is_scored else None
         self._put(
             replace(
                 entry,
@@ -151,7 +156,7 @@ class Catalog:
         return entry.state if entry else None
 
     def score_of(self, experiment_id: ExperimentId) -> Score | None:
-        """An experiment's score, its replications included."""
+        """An experiment's score."""
         entry = self._entries.get(experiment_id)
         return self._score(entry) if entry else None
 
@@ -250,12 +255,6 @@ class Catalog:
         self._entries[key] = entry
         self._rank(key)
         self._deltas.pop(key, None)
-        for flag in experiment.flags:
-            if flag.startswith(REPLICATES):
-                original = ExperimentId(flag.removeprefix(REPLICATES))
-                self._replicas[original].add(key)
-                self._rank(original)
-                self._deltas.pop(original, None)
 
     def _rank(self, key: ExperimentId) -> None:
         entry = self._entries.get(key)
@@ -270,12 +269,7 @@ class Catalog:
         insort(self._best, place)
 
     def _score(self, entry: Entry) -> Score | None:
-        return score_of(self._runs(entry), self._spread(entry.experiment.hardware_class))
-
-    def _runs(self, entry: Entry) -> tuple[Run, ...]:
-        replicas = self._replicas.get(entry.experiment.experiment_id, ())
-        runs = [run for key in replicas for run in self._entries[key].runs if key in self._entries]
-        return (*entry.runs, *runs)
+        return score_of(entry.runs, self._spread(entry.experiment.hardware_class))
 
     def _spread(self, hardware_class: HardwareClass) -> float:
         return self._spreads.get(hardware_class, self._rules.prior_sd)
@@ -286,7 +280,7 @@ class Catalog:
             return None
         at = min(run.at for run in entry.runs)
         spread = self._spread(entry.experiment.hardware_class)
-        before = score_of(self._runs(parent), spread, until=at)
+        before = score_of(parent.runs, spread, until=at)
         return score.mean - before.mean if before else None
 
     @staticmethod

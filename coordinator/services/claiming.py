@@ -138,11 +138,13 @@ class Claiming:
         """Judges the code, stores it and draws the seeds; idempotent by claim and experiment id.
 
         Raises:
-            InvalidArgument: the source is too large, not UTF-8 or not Python; the claim is kept.
+            InvalidArgument: the id is a baseline's, or the source is too large, not UTF-8 or not Python; the
+                claim is kept.
             LeaseLost: the claim expired, was released or belongs to another.
             Conflict: the experiment id was used for something else.
         """
         check_uuid(experiment_id, "experiment_id")
+        self._c.check_new_id(experiment_id)
         check_source(source)
         held = await self._held(caller, claim_id)
         hypothesis, parent_id = held.request.hypothesis, held.request.parent_id

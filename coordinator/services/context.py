@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from autoresearch.challenge import Challenge
-from autoresearch.errors import NotFound
+from autoresearch.errors import InvalidArgument, NotFound
 from autoresearch.model import (
     Experiment,
     ExperimentId,
@@ -20,7 +20,7 @@ from autoresearch.model import (
 from coordinator.dedup.code import CodeReader, SourceText
 from coordinator.dedup.index import EditIndex
 from coordinator.dedup.judge import Judge
-from coordinator.domain.baseline import baseline_experiment, is_baseline_id
+from coordinator.domain.baseline import baseline_experiment, is_baseline_of, is_reserved_id
 from coordinator.domain.class_state import ClassState, Rules, dump_state, working_best
 from coordinator.domain.draft import Context, Decision
 from coordinator.services.catalog import Catalog
@@ -125,6 +125,13 @@ class ChallengeContext:
             raise NotFound(f"there is no experiment {experiment_id}; start from one that the swarm knows")
         return record.experiment
 
+    def check_new_id(self, experiment_id: ExperimentId) -> None:
+        """Refuses an id that only a baseline may have. Raises InvalidArgument."""
+        if is_reserved_id(self.challenge.challenge_id, experiment_id):
+            raise InvalidArgument(
+                f"experiment id {experiment_id} is kept for a baseline of this challenge; make a new UUIDv7"
+            )
+
     async def find_record(self, experiment_id: ExperimentId) -> ExperimentRecord | None:
         """What the store has of an experiment; the read index learns it too."""
         record = await self.store.get_experiment(experiment_id, with_logs=False)
@@ -134,7 +141,7 @@ class ChallengeContext:
 
     async def source_of(self, experiment_id: ExperimentId, hardware_class: HardwareClass) -> SourceText:
         """The code of an experiment. Raises NotFound."""
-        if is_baseline_id(self.challenge.challenge_id, experiment_id):
+        if is_baseline_of(self.challenge.challenge_id, hardware_class, experiment_id):
             return self.baseline
         experiment = await self.find_experiment(experiment_id, hardware_class)
         return await self.sources.get(experiment.source_hash)

@@ -14,6 +14,7 @@ from autoresearch.model import (
     Result,
 )
 
+from coordinator.domain.baseline import baseline_id
 from coordinator.domain.claims import is_codes_fault
 from coordinator.domain.class_state import Candidate, ClassState, Half
 from coordinator.domain.draft import Context, Decision
@@ -40,9 +41,9 @@ _PURPOSES = {
 class Evidence:
     """One checked result. ``held`` is the claim that it was made under, as far as it is known.
 
-    ``is_first``: no run of the experiment was completed before. ``counts`` is False for what is kept and
-    changes no best: a replication of equal code, a run of another class than the node's, a task's run
-    whose claim is unknown.
+    ``is_first``: the experiment's own node, or its task, brings the first run that is scored. ``counts`` is
+    False for what is kept and changes no best: a replication of equal code, a run of another class than
+    the node's, a run of another node's experiment, a task's run whose claim is unknown.
     """
 
     result: Result
@@ -127,7 +128,15 @@ def check_task(result: Result, experiment: Experiment, held: Held, caller: Node)
     expected = note.slot and (
         note.slot.candidate_id if result.purpose is Purpose.VERIFY_CANDIDATE else note.slot.control_id
     )
-    expected = expected or (held.experiment_id if request.kind is ClaimKind.HYPOTHESIS else None)
+    if request.kind is ClaimKind.HYPOTHESIS:
+        expected = held.experiment_id
+        if experiment.node_id != caller.node_id:
+            raise InvalidArgument(
+                f"claim {request.claim_id} is of the node's own idea, experiment "
+                f"{experiment.experiment_id} is another node's; publish without a claim"
+            )
+    if request.kind is ClaimKind.BASELINE:
+        expected = baseline_id(result.challenge_id, request.hardware_class)
     if expected is not None and result.experiment_id != expected:
         raise InvalidArgument(f"the claim is about experiment {expected}, not {result.experiment_id}")
     if note.slot is not None and result.verification_id != request.claim_id:

@@ -28,7 +28,7 @@ from autoresearch.model import (
     WorkingBest,
 )
 
-from coordinator.domain.baseline import is_baseline_id
+from coordinator.domain.baseline import is_reserved_id
 from coordinator.domain.class_state import ClassState, working_best
 from coordinator.services.classes import ACTIVE_WINDOW
 from coordinator.services.context import ChallengeContext
@@ -108,7 +108,7 @@ class Leaderboard:
             return text.source_hash, text.text.encode()
         if not reference:
             raise InvalidArgument("give an experiment or a source hash")
-        if is_baseline_id(self._c.challenge.challenge_id, ExperimentId(reference)):
+        if is_reserved_id(self._c.challenge.challenge_id, ExperimentId(reference)):
             return self._c.baseline.source_hash, self._c.baseline.text.encode()
         experiment_id = await self._resolve(reference)
         experiment = self._c.catalog.summary(experiment_id).experiment

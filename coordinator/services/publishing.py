@@ -21,7 +21,7 @@ from autoresearch.model import (
     new_id,
 )
 
-from coordinator.domain.baseline import is_baseline_id
+from coordinator.domain.baseline import is_baseline_of
 from coordinator.domain.claims import Blocking, blocking_of
 from coordinator.domain.class_state import ClassState, working_best
 from coordinator.domain.draft import Decision
@@ -77,6 +77,8 @@ class _Delivery:
     claim_id: ClaimId | None
     fencing_token: int
     ends_claim: bool
+    needs_claim: bool
+    is_scored: bool
     experiment: Experiment | None
     source: NewSource | None
     blocked: tuple[EditKey, ...]
@@ -152,10 +154,6 @@ class Publishing:
     @staticmethod
     def _check_subject(result: Result, known: Experiment) -> None:
         """Refuses a run of other code or on other hardware than its experiment's."""
-        if result.experiment_id != known.experiment_id:
-            raise InvalidArgument(
-                f"{result.experiment_id} is the baseline of another class than {known.hardware_class}"
-            )
         if result.code_hash != known.source_hash:
             raise InvalidArgument(
                 f"result.code_hash is not the source of experiment {known.experiment_id}; train that source"
@@ -198,7 +196,7 @@ class Publishing:
         started = held.experiment if held is not None else None
         if started is not None and started.experiment_id == result.experiment_id:
             return started
-        if is_baseline_id(self._c.challenge.challenge_id, result.experiment_id):
+        if self._is_baseline(result):
             return self._c.baseline_of(result.hardware.hardware_class)
         entry = self._c.catalog.entry(result.experiment_id)
         if entry is not None:
@@ -206,23 +204,31 @@ class Publishing:
         record = await self._c.find_record(result.experiment_id)
         return record.experiment if record else None
 
+    def _is_baseline(self, result: Result) -> bool:
+        challenge_id = self._c.challenge.challenge_id
+        return is_baseline_of(challenge_id, result.hardware.hardware_class, result.experiment_id)
+
     async def _delivery(self, request: _Request, experiment: Experiment) -> _Delivery:
         result, held, solo = request.result, request.held, request.solo
         score = result.metrics.get(self._c.challenge.metric_name)
+        is_explore = result.purpose is Purpose.EXPLORE
+        is_first = self._is_first(request, experiment)
         evidence = Evidence(
             result=result,
             experiment=experiment,
             score=score if result.outcome is Outcome.COMPLETED else None,
             held=held,
-            is_first=self._is_first(experiment),
-            counts=self._counts(request, experiment),
+            is_first=is_first,
+            counts=self._counts(request, experiment, is_first=is_first),
         )
-        is_baseline = result.purpose is Purpose.BASELINE
+        is_baseline = self._is_baseline(result)
         return _Delivery(
             evidence=evidence,
             claim_id=request.claim_id,
             fencing_token=request.fencing_token,
             ends_claim=held is None or held.note.slot is None or self._is_second(held, result),
+            needs_claim=held is not None and not is_explore,
+            is_scored=is_first if is_explore else held is not None,
             experiment=experiment if is_baseline or solo is not None else None,
             source=self._c.baseline_source() if is_baseline else solo.source if solo is not None else None,
             blocked=await self._blocked(request, experiment),
@@ -230,12 +236,14 @@ class Publishing:
             train_s=self._credited_s(result),
         )
 
-    def _is_first(self, experiment: Experiment) -> bool:
-        """True if no run of the experiment was completed yet."""
+    def _is_first(self, request: _Request, experiment: Experiment) -> bool:
+        """True for the experiment's own node, or its task, as long as no run of it is scored."""
+        is_task = request.held is not None and request.held.note.baseline is not None
         entry = self._c.catalog.entry(experiment.experiment_id)
-        return entry is None or not entry.runs
+        is_own = experiment.node_id == request.caller.node_id
+        return (is_own or is_task) and (entry is None or not entry.runs)
 
-    def _counts(self, request: _Request, experiment: Experiment) -> bool:
+    def _counts(self, request: _Request, experiment: Experiment, *, is_first: bool) -> bool:
         """Whether the run may change a best. What does not is kept as evidence all the same."""
         result, held = request.result, request.held
         if result.hardware.hardware_class != request.caller.hardware_class:
@@ -243,13 +251,13 @@ class Publishing:
         if result.purpose is not Purpose.EXPLORE:
             return held is not None
         is_replication = any(flag.startswith(REPLICATES) for flag in experiment.flags)
-        is_own = experiment.node_id == request.caller.node_id
         # A second run of one's own choice could be repeated until it is lucky.
-        return is_own and not is_replication and self._is_first(experiment)
+        return is_first and not is_replication
 
     async def _blocked(self, request: _Request, experiment: Experiment) -> tuple[EditKey, ...]:
         """What the run's code holds, read again where this process did not see it start."""
-        if request.result.purpose is not Purpose.EXPLORE:
+        is_own = experiment.node_id == request.caller.node_id
+        if request.result.purpose is not Purpose.EXPLORE or not is_own:
             return ()
         if request.held is not None and request.held.blocked:
             return request.held.blocked
@@ -316,6 +324,8 @@ class Publishing:
             claim_id=delivery.claim_id,
             fencing_token=delivery.fencing_token,
             ends_claim=delivery.ends_claim,
+            needs_claim=delivery.needs_claim,
+            is_scored=delivery.is_scored,
             experiment=delivery.experiment,
             source=delivery.source,
             state=state,
@@ -345,8 +355,8 @@ class Publishing:
         """What the store answered; None if the class has moved on."""
         result = delivery.evidence.result
         match outcome:
-            case Accepted(is_repeat=is_repeat):
-                made = None if is_repeat else decision
+            case Accepted(is_repeat=is_repeat, is_late=is_late):
+                made = None if is_repeat or (is_late and delivery.needs_claim) else decision
                 return _Taken(
                     accepted=outcome, decision=made, state=made.state if made is not None else state
                 )
@@ -364,12 +374,14 @@ class Publishing:
         if taken.accepted.is_repeat:
             return
         result = replace(evidence.result, published_at=self._c.clock())
+        is_evidence_alone = delivery.needs_claim and taken.accepted.is_late
         self._c.catalog.add_result(
             evidence.experiment,
             result,
-            state=evidence.state(),
+            state=None if is_evidence_alone else evidence.state(),
             reason=result.reason,
             position=taken.accepted.position,
+            is_scored=delivery.is_scored and not is_evidence_alone,
         )
         if taken.decision is not None:
             for experiment_id, (state, reason) in taken.decision.marks.items():
@@ -418,10 +430,9 @@ class Publishing:
 
     def _answer(self, delivery: _Delivery, taken: _Taken) -> Published:
         result = delivery.evidence.result
-        entry = self._c.catalog.entry(result.experiment_id)
         state, working = taken.state, taken.state.working
-        fallback = delivery.evidence.state()
-        shown = entry.state if entry else fallback
+        entry = self._c.catalog.entry(result.experiment_id)
+        shown = entry.state if entry else delivery.evidence.state()
         if shown is None:
             raise NotFound(f"experiment {result.experiment_id} is unknown here")
         return Published(

@@ -10,7 +10,7 @@ from autoresearch.limits import FLAGS_LIMIT
 from autoresearch.model import Experiment, Node, Result
 
 from coordinator.dedup.code import CodeReading, SourceText
-from coordinator.domain.baseline import is_baseline_id
+from coordinator.domain.baseline import is_baseline_of
 from coordinator.domain.class_state import ClassState, Rules
 from coordinator.services.catalog import REPLICATES
 from coordinator.services.context import ChallengeContext
@@ -50,16 +50,19 @@ class SoloReader:
 
         Raises:
             NotFound: the experiment is unknown and was not brought.
-            InvalidArgument: the experiment is of another challenge.
+            InvalidArgument: the experiment is of another challenge, or has the id of a baseline.
         """
         if known is not None:
-            is_baseline = is_baseline_id(self._c.challenge.challenge_id, known.experiment_id)
+            is_baseline = is_baseline_of(
+                self._c.challenge.challenge_id, known.hardware_class, known.experiment_id
+            )
             keeps = self._c.baseline_source() if is_baseline else None
             return SoloRun(experiment=known, source=keeps, blocked=())
         if experiment is None or source is None:
             raise NotFound(f"experiment {result.experiment_id} is unknown here; publish it with its source")
         if experiment.challenge_id != self._c.challenge.challenge_id:
             raise InvalidArgument(f"the experiment is of another challenge, {experiment.challenge_id}")
+        self._c.check_new_id(result.experiment_id)
         code = SourceText(source_hash=result.code_hash, text=source.decode())
         return await self._read_new(caller, result, experiment, code)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from autoresearch.model import ChallengeId, HardwareClass, Outcome, is_time_ordered_id, new_id
 
-from coordinator.domain.baseline import baseline_id, is_baseline_id
+from coordinator.domain.baseline import baseline_id, is_reserved_id
 from coordinator.domain.claims import Blocking, blocking_of, is_codes_fault
 
 ONE, OTHER = ChallengeId("ch_one"), ChallengeId("ch_other")
@@ -41,8 +41,8 @@ def test_a_baseline_id_is_the_same_everywhere_and_sorts_before_every_other() -> 
     assert one == baseline_id(ONE, CLASS)
     assert is_time_ordered_id(one)
     assert one < new_id()
-    assert is_baseline_id(ONE, one)
-    assert not is_baseline_id(OTHER, one)
+    assert is_reserved_id(ONE, one)
+    assert not is_reserved_id(OTHER, one)
     assert one != baseline_id(ONE, HardwareClass("cpu-other/torch-2.13"))
-    assert not is_baseline_id(ONE, new_id())
-    assert not is_baseline_id(ONE, "nonsense")
+    assert not is_reserved_id(ONE, new_id())
+    assert not is_reserved_id(ONE, "nonsense")
