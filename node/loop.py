@@ -25,7 +25,7 @@ from node.record import Recorder, is_disk_full
 from node.state import WorkEvent
 from node.stopping import Aborted, Stop
 from node.training.report import TrainingReport
-from node.training.runner import TrainingJob
+from node.training.runner import BROKEN_TRAINER_KINDS, TrainingJob
 
 TRAINER_FAILURES_LIMIT = 3
 """Runs in a row without a readable report: the trainer is broken here, not the code that it was given."""
@@ -33,7 +33,6 @@ TRAINER_FAILURES_LIMIT = 3
 FREE_DISK_MIN_BYTES = 256 * 1024 * 1024
 DISK_RETRY_S = 15.0
 REFLECTIONS_LIMIT = 4
-BROKEN_TRAINER_KIND = "no_report"
 
 _log = structlog.get_logger(__name__)
 
@@ -161,14 +160,14 @@ class NodeLoop:
                     raise
                 await self._make_room(told_full=True)
         self._board.end_run()
-        is_broken = report.crash_kind == BROKEN_TRAINER_KIND
+        is_broken = report.crash_kind in BROKEN_TRAINER_KINDS
         self._trainer_failures = self._trainer_failures + 1 if is_broken else 0
         return report
 
     def _after(self, assignment: Assignment, result: Result) -> None:
         if assignment.context is None:
             return
-        if result.outcome is Outcome.CRASHED and result.crash_kind != BROKEN_TRAINER_KIND:
+        if result.outcome is Outcome.CRASHED and result.crash_kind not in BROKEN_TRAINER_KINDS:
             failure = Failure(kind=result.crash_kind, reason=result.reason, log_tail=result.log_tail)
             self._preparer.offer_repair(assignment, failure)
         if len(self._reflections) < REFLECTIONS_LIMIT:

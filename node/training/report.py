@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from autoresearch.limits import clip_curve, clip_log_tail, clip_text
@@ -62,19 +61,14 @@ class Expected:
     metric_name: str
 
 
-def read_report(path: Path, expected: Expected) -> TrainingReport:
-    """The report at ``path``.
+def read_report(raw: bytes, expected: Expected) -> TrainingReport:
+    """The report in what a trainer wrote.
 
     Raises:
         ReportError: It is missing, too large, not JSON, or contradicts itself or what was asked for.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(REPORT_LIMIT_BYTES + 1)
-    except FileNotFoundError as error:
-        raise ReportError("the trainer wrote no report") from error
-    except OSError as error:
-        raise ReportError(f"the trainer's report cannot be read ({error.strerror})") from error
+    if not raw:
+        raise ReportError("the trainer wrote no report")
     if len(raw) > REPORT_LIMIT_BYTES:
         raise ReportError(f"the trainer's report has over {REPORT_LIMIT_BYTES:,} bytes")
     try:

@@ -1,8 +1,10 @@
 """Runs ``python -m trainer run`` for one ``train.py`` and brings back how it ended.
 
 The trainer is another process in a session of its own: the terminal's Ctrl-C does not reach it, it inherits
-nothing but a short list of variables, and all that it started can be ended at once. Whatever goes wrong in it
-(a crash, a hang, a report that is garbage) comes back as an outcome, never as an exception: only a cancelled
+nothing but a short list of variables, and all that it started can be ended at once. It is told the seeds by
+stdin, since a command line is open to every process here, ``train.py`` included; its report comes by stdout,
+which ``train.py`` cannot reach, and counts only where the trainer itself ended well. Whatever goes wrong
+in it (a crash, a hang, a report that is garbage) comes back as an outcome, never as an exception: only a cancelled
 call raises, after the process group is gone.
 """
 
@@ -11,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import json
+import os
 import shutil
 import signal
 from collections.abc import Mapping
@@ -22,15 +26,14 @@ from autoresearch.challenge import Challenge
 from autoresearch.limits import clip_log_tail, clip_text
 from autoresearch.model import Outcome, SourceHash, new_id, utc_now
 
-from node.training.processes import run_group
-from node.training.report import Expected, ReportError, TrainingReport, read_report
+from node.training.processes import Ended, run_group
+from node.training.report import REPORT_LIMIT_BYTES, Expected, ReportError, TrainingReport, read_report
 from node.training.scrub import Scrub
 
 PASSED_VARIABLES = (
     "PATH",
     "HOME",
     "LANG",
-    "TMPDIR",
     "LD_LIBRARY_PATH",
     "CUDA_HOME",
     "CUDA_VISIBLE_DEVICES",
@@ -41,6 +44,11 @@ PASSED_VARIABLES = (
     "AUTORESEARCH_CACHE_DIR",
 )
 """The harness finds its data and its accelerator by these; ``train.py`` itself gets none of them."""
+
+NO_REPORT_KIND = "no_report"
+TRAINER_KILLED_KIND = "trainer_killed"
+BROKEN_TRAINER_KINDS = frozenset({NO_REPORT_KIND, TRAINER_KILLED_KIND})
+"""Crashes in which the harness said nothing that counts: its own fault, or that of hostile code."""
 
 GRACE_S = 30.0
 NO_SPACE = "No space left on device"
@@ -70,16 +78,13 @@ class TrainerCommand:
     challenge_dir: Path
     runs_dir: Path
     device: str = ""
-    sandbox: str = ""
 
-    def run_argv(self, job: TrainingJob, train: Path, out: Path) -> list[str]:
-        """The command line for one run."""
+    def run_argv(self, train: Path) -> list[str]:
+        """The command line for one run; what is secret about the run goes by stdin."""
         argv = [*self.argv, "run", "--challenge", str(self.challenge_dir), "--train", str(train)]
-        argv += ["--seed", str(job.seed), "--val-seed", str(job.val_seed), "--out", str(out)]
+        argv += ["--seeds-from-stdin", "--out", "-"]
         if self.device:
             argv += ["--device", self.device]
-        if self.sandbox:
-            argv += ["--sandbox", self.sandbox]
         return argv
 
 
@@ -108,33 +113,29 @@ class SubprocessTrainer:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
     async def _run_in(self, folder: Path, job: TrainingJob) -> TrainingReport:
-        train, out = folder / "train.py", folder / "report.json"
+        train = folder / "train.py"
         await asyncio.to_thread(train.write_bytes, job.source)
         started_at = utc_now()
+        told = {"seed": job.seed, "val_seed": job.val_seed, "parent": os.getpid()}
         ended = await run_group(
-            self._command.run_argv(job, train, out),
+            self._command.run_argv(train),
             cwd=folder,
-            env=self._env,
+            env={**self._env, "TMPDIR": str(folder)},
             timeout_s=wall_limit_s(self._challenge),
             polite=signal.SIGINT,  # the harness then ends its worker's whole family
+            told=json.dumps(told).encode() + b"\n",
+            answer_limit_bytes=REPORT_LIMIT_BYTES + 1,
         )
-        if ended.is_timeout:
+        try:
+            if not ended.is_timeout:
+                return self._scrubbed(self._accepted(ended, job))
             outcome, kind = Outcome.TIMED_OUT, "harness_timeout"
             reason = f"the trainer was not done after {wall_limit_s(self._challenge):.0f} s and was ended"
-        else:
-            expected = Expected(
-                seed=job.seed,
-                val_seed=job.val_seed,
-                code_hash=job.code_hash,
-                metric_name=self._challenge.metric_name,
-            )
-            try:
-                return self._scrubbed(await asyncio.to_thread(read_report, out, expected))
-            except ReportError as error:
-                if NO_SPACE in ended.output:
-                    raise OSError(errno.ENOSPC, "the trainer found no space on the disk") from error
-                outcome, kind = Outcome.CRASHED, "no_report"
-                reason = f"{error} (trainer's exit code {ended.returncode})"
+        except ReportError as error:
+            if NO_SPACE in ended.output:
+                raise OSError(errno.ENOSPC, "the trainer found no space on the disk") from error
+            outcome, kind = Outcome.CRASHED, TRAINER_KILLED_KIND if ended.returncode < 0 else NO_REPORT_KIND
+            reason = f"{error} (trainer's exit code {ended.returncode})"
         _log.warning("trainer failed", reason=reason)
         return self._scrubbed(
             TrainingReport(
@@ -147,6 +148,20 @@ class SubprocessTrainer:
                 harness_version=self._challenge.harness_versions[-1],
             )
         )
+
+    def _accepted(self, ended: Ended, job: TrainingJob) -> TrainingReport:
+        """The report of a trainer that ended well; whatever else stands on stdout is nobody's word."""
+        if ended.returncode < 0:
+            raise ReportError("the trainer was killed")
+        if ended.returncode != 0:
+            raise ReportError("the trainer wrote no report")
+        expected = Expected(
+            seed=job.seed,
+            val_seed=job.val_seed,
+            code_hash=job.code_hash,
+            metric_name=self._challenge.metric_name,
+        )
+        return read_report(ended.answer, expected)
 
     def _scrubbed(self, report: TrainingReport) -> TrainingReport:
         return replace(

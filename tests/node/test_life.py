@@ -28,7 +28,7 @@ class NodeProcess:
             [sys.executable, str(RUN_NODE), str(self.state), str(folder / "challenge"), *options],
             stdout=self.log,
             stderr=self.log,
-            env={"PATH": os.environ["PATH"], "TMPDIR": str(folder / "tmp"), "HOME": str(folder)},
+            env={"PATH": os.environ["PATH"], "HOME": str(folder)},
             start_new_session=True,
         )
 
@@ -129,11 +129,15 @@ def test_a_killed_node_leaves_its_place_to_the_next_and_loses_nothing(waiting, t
     trainer = waiting.wait_for_training()
     waiting.process.kill()
     waiting.wait()
-    os.killpg(trainer, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while is_alive(trainer) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    outlived = is_alive(trainer)
 
     waiting.gate.touch()
     again = NodeProcess(tmp_path, f"# fake: wait {waiting.gate}\n{BASELINE}", "3")
 
+    assert not outlived
     assert again.wait() == 0
     assert again.status()["outbox"]["waiting"] == 3
 

@@ -113,7 +113,7 @@ class Node:
                 ),
                 challenge=challenge,
                 scrub=lambda text: text.replace(str(tmp_path), "~"),
-                environ={"TMPDIR": str(tmp_path / "tmp")},
+                environ={"HOME": str(tmp_path)},
             ),
             recorder=Recorder(
                 swarm=swarm,
@@ -304,6 +304,16 @@ async def test_a_trainer_that_never_works_stops_the_node(tmp_path):
 
     assert await node.run() is Ending.TRAINER_BROKEN
     assert len(node.swarm.published) == 3
+
+
+async def test_a_good_report_of_a_trainer_that_was_killed_is_no_score(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent("# fake: forge\n", scored(1.5)), max_experiments=2)
+
+    await node.run()
+
+    assert node.outcomes == [Outcome.CRASHED, Outcome.COMPLETED]
+    assert node.swarm.published[0].result.crash_kind == "trainer_killed"
+    assert node.scores[0] is None
 
 
 async def test_a_crash_is_offered_to_the_agent_for_repair(tmp_path):
