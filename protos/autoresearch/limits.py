@@ -59,8 +59,8 @@ _HARDWARE_CLASS = re.compile(r"[a-z0-9][a-z0-9._+:/-]{0,119}")
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CRASH_KIND = re.compile(r"[a-z][a-z0-9_.-]{0,63}", re.IGNORECASE)
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_NOT_IN_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_NOT_IN_TEXT = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Cf is what nobody sees and a model reads: tags, joiners, directions. Joined emoji fall apart without it."""
 
 
 def check_uuid(text: str, field: str) -> None:
@@ -98,13 +98,13 @@ def check_public_key(key: bytes) -> None:
 
 
 def check_line(text: str, field: str, *, limit: int, required: bool = False) -> None:
-    """One line without control characters."""
+    """One line without control and invisible characters."""
     _check_length(text, field, limit=limit, required=required)
     _check_characters(text, field, allowed="")
 
 
 def check_text(text: str, field: str, *, limit: int, required: bool = False) -> None:
-    """Prose; line ends and tabs are welcome, other control characters are not."""
+    """Prose; line ends and tabs are welcome, other control characters and invisible ones are not."""
     _check_length(text, field, limit=limit, required=required)
     _check_characters(text, field, allowed="\n\t\r")
 
@@ -216,7 +216,7 @@ def check_number(value: float, field: str, *, low: float = -math.inf, high: floa
 
 
 def clip_log_tail(text: str) -> str:
-    """The end of a log that fits: cut at a line where possible, free of escapes and control characters."""
+    """The end of a log that fits: cut at a line where possible, free of escapes and unseen characters."""
     text = _ESCAPE_SEQUENCE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     kept = "".join(char for char in text if char in "\n\t" or not _is_refused(char))
     raw = kept.encode("utf-8")
@@ -228,7 +228,7 @@ def clip_log_tail(text: str) -> str:
 
 
 def clip_text(text: str, limit: int = REASON_LIMIT_CHARS) -> str:
-    """The beginning of a text that fits, free of escapes and control characters."""
+    """The beginning of a text that fits, free of escapes, control and invisible characters."""
     text = _ESCAPE_SEQUENCE.sub("", text)
     return "".join(char for char in text if char in "\n\t" or not _is_refused(char))[:limit]
 
@@ -318,12 +318,13 @@ def _check_characters(text: str, field: str, *, allowed: str) -> None:
     for index, char in enumerate(text):
         if char not in allowed and _is_refused(char):
             raise InvalidArgument(
-                f"{field} has the control character U+{ord(char):04X} at position {index}; remove it"
+                f"{field} has the control or invisible character U+{ord(char):04X} at position {index}; "
+                "remove it"
             )
 
 
 def _is_refused(char: str) -> bool:
-    return unicodedata.category(char) in _NOT_IN_TEXT or char in _BIDI_CONTROLS
+    return unicodedata.category(char) in _NOT_IN_TEXT
 
 
 def _check_count(values: Sequence[object] | Iterable[object], field: str, *, limit: int) -> None:

@@ -21,6 +21,11 @@ from test_contract_codec import sample_hardware, sample_hypothesis, sample_resul
         ({"title": "bell\a"}, "title"),
         ({"title": "turned \u202e round"}, "title"),
         ({"title": "half \ud800"}, "title"),
+        ({"title": "tag \U000e0041"}, "title"),
+        ({"title": "mark \u200f"}, "title"),
+        ({"title": "joined \u200d"}, "title"),
+        ({"rationale": "tag\n\U000e0041"}, "rationale"),
+        ({"agent": "soft\u00adhyphen"}, "agent"),
         ({"rationale": "x" * 4001}, "rationale"),
         ({"rationale": "\x1b[2J"}, "rationale"),
         ({"changes": (model.ConstantChange(name="A", new="1"),) * 65}, "changes"),
@@ -153,3 +158,9 @@ def test_clipped_curve_keeps_both_ends():
     assert len(curve) == model.CURVE_LIMIT_POINTS
     assert curve[0] == (0.0, 1000.0)
     assert curve[-1] == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("invisible", ["\U000e0041", "\u200f", "\u200b", "\ufeff", "\u202e"])
+def test_clipped_texts_are_free_of_invisible_characters(invisible):
+    assert limits.clip_text(f"out of{invisible} memory") == "out of memory"
+    assert limits.clip_log_tail(f"loss{invisible} 1.5\n") == "loss 1.5\n"
