@@ -48,7 +48,10 @@ def load_operator_key(data_dir: Path) -> SigningKey:
 
 
 class KeyAuthenticator:
-    """Checks signatures, and looks nodes up through a small cache; not thread-safe (one event loop)."""
+    """Checks signatures, and looks nodes up through a small cache; not thread-safe (one event loop).
+
+    Which calls were made before is known to this process alone.
+    """
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class KeyAuthenticator:
         return requirement
 
     async def authenticate(self, call: SignedCall, requirement: Requirement) -> Caller:
-        """The caller, who meets ``requirement``; an overheard call is accepted once."""
+        """The caller, who meets ``requirement``; this process accepts an overheard call once."""
         if requirement is Requirement.PUBLIC:
             return ANYBODY
         signature = read_signature(call.metadata)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from autoresearch.calls import ADMIN_SERVICE, IDEA_SERVICE, LEADERBOARD_SERVICE, SWARM_SERVICE
+
 
 class Requirement(StrEnum):
     """What a caller has to prove, weakest first.
@@ -21,38 +23,34 @@ class Requirement(StrEnum):
     OPERATOR = "operator"
 
 
-_SWARM = "/autoresearch.v1.SwarmService/"
-_BOARD = "/autoresearch.v1.LeaderboardService/"
-_IDEAS = "/autoresearch.v1.IdeaService/"
-_ADMIN = "/autoresearch.v1.AdminService/"
 _HEALTH = "/grpc.health.v1.Health/"
 
-ENROL_METHOD = _SWARM + "Enrol"
+ENROL_METHOD = SWARM_SERVICE + "Enrol"
 
 POLICY: Mapping[str, Requirement] = {
-    _SWARM + "GetServerInfo": Requirement.PUBLIC,
+    SWARM_SERVICE + "GetServerInfo": Requirement.PUBLIC,
     ENROL_METHOD: Requirement.ENROLMENT_KEY,
-    _SWARM + "Connect": Requirement.NODE,
-    _SWARM + "Heartbeat": Requirement.NODE,
-    _SWARM + "NextTask": Requirement.NODE,
-    _SWARM + "Claim": Requirement.NODE,
-    _SWARM + "Start": Requirement.NODE,
-    _SWARM + "Release": Requirement.NODE,
-    _SWARM + "Publish": Requirement.NODE,
-    _SWARM + "GetBest": Requirement.NODE,
-    _SWARM + "WatchEvents": Requirement.NODE_OR_OPERATOR,
-    _BOARD + "GetStatus": Requirement.PUBLIC,
-    _BOARD + "ListExperiments": Requirement.PUBLIC,
-    _BOARD + "GetExperiment": Requirement.PUBLIC,
-    _BOARD + "GetSource": Requirement.PUBLIC,
-    _BOARD + "ListNodes": Requirement.PUBLIC,
-    _BOARD + "GetProgress": Requirement.PUBLIC,
-    _BOARD + "Compare": Requirement.PUBLIC,
-    _IDEAS + "Propose": Requirement.NODE,
-    _IDEAS + "ListIdeas": Requirement.PUBLIC,
-    _ADMIN + "CreateToken": Requirement.OPERATOR,
-    _ADMIN + "ListTokens": Requirement.OPERATOR,
-    _ADMIN + "RevokeToken": Requirement.OPERATOR,
+    SWARM_SERVICE + "Connect": Requirement.NODE,
+    SWARM_SERVICE + "Heartbeat": Requirement.NODE,
+    SWARM_SERVICE + "NextTask": Requirement.NODE,
+    SWARM_SERVICE + "Claim": Requirement.NODE,
+    SWARM_SERVICE + "Start": Requirement.NODE,
+    SWARM_SERVICE + "Release": Requirement.NODE,
+    SWARM_SERVICE + "Publish": Requirement.NODE,
+    SWARM_SERVICE + "GetBest": Requirement.NODE,
+    SWARM_SERVICE + "WatchEvents": Requirement.NODE_OR_OPERATOR,
+    LEADERBOARD_SERVICE + "GetStatus": Requirement.PUBLIC,
+    LEADERBOARD_SERVICE + "ListExperiments": Requirement.PUBLIC,
+    LEADERBOARD_SERVICE + "GetExperiment": Requirement.PUBLIC,
+    LEADERBOARD_SERVICE + "GetSource": Requirement.PUBLIC,
+    LEADERBOARD_SERVICE + "ListNodes": Requirement.PUBLIC,
+    LEADERBOARD_SERVICE + "GetProgress": Requirement.PUBLIC,
+    LEADERBOARD_SERVICE + "Compare": Requirement.PUBLIC,
+    IDEA_SERVICE + "Propose": Requirement.NODE,
+    IDEA_SERVICE + "ListIdeas": Requirement.PUBLIC,
+    ADMIN_SERVICE + "CreateToken": Requirement.OPERATOR,
+    ADMIN_SERVICE + "ListTokens": Requirement.OPERATOR,
+    ADMIN_SERVICE + "RevokeToken": Requirement.OPERATOR,
     _HEALTH + "Check": Requirement.PUBLIC,
     _HEALTH + "Watch": Requirement.PUBLIC,
     # Served only where the operator asked for reflection.

@@ -1,4 +1,4 @@
-"""A signed call counts once: nonces are remembered for as long as their call could be accepted."""
+"""A signed call counts once per coordinator process: nonces are kept for as long as their call could pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ FULL_RETRY_S = 5.0
 
 
 class ReplayGuard:
-    """Remembers nonces in this process; not thread-safe (one event loop).
+    """Remembers nonces in this process alone; not thread-safe (one event loop).
+
+    Another process on the same store does not know them, so an overheard call could pass once at each
+    (docs/adr/0007-nonces-per-process.md).
 
     A call is accepted from ``WINDOW_S`` before to ``WINDOW_S`` after its time, so its nonce has to be
     kept for twice that. What was signed before this guard began is refused, because an earlier process

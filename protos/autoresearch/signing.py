@@ -1,8 +1,8 @@
 """Who is calling: every call of a node is signed by its own Ed25519 key.
 
 The signature covers the method, the SHA-256 of the exact request bytes, the node id, a nonce and the
-time. The time must lie within ``WINDOW_S`` of the server's clock; within that window the server
-remembers nonces, so a call that was overheard can neither be changed nor repeated.
+time. The time must lie within ``WINDOW_S`` of the server's clock; within that window each server process
+remembers nonces, so a call that was overheard can neither be changed nor repeated at the same process.
 """
 
 from __future__ import annotations
@@ -110,11 +110,6 @@ def node_id_of(public_key: bytes) -> NodeId:
     check_public_key(public_key)
     text = base64.b32encode(hashlib.sha256(public_key).digest()).decode("ascii").lower()
     return NodeId("n_" + text[:26])
-
-
-def is_node_id(text: str) -> bool:
-    """True for the form that ``node_id_of`` gives."""
-    return _NODE_ID.fullmatch(text) is not None
 
 
 def load_key(path: Path) -> SigningKey:

@@ -1,3 +1,4 @@
+import re
 import stat
 
 import pytest
@@ -30,7 +31,7 @@ def test_signed_call_is_accepted_and_says_who_calls():
 
 
 def test_node_id_is_a_function_of_the_key():
-    assert signing.is_node_id(KEY.node_id)
+    assert re.fullmatch(r"n_[a-z2-7]{26}", KEY.node_id)
     assert signing.node_id_of(KEY.public_key) == KEY.node_id
     assert signing.SigningKey.generate().node_id != KEY.node_id
 
