@@ -14,8 +14,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 from trainer import processes
 from trainer.budget import BudgetClock, BudgetPage, Phase
 from trainer.corpora import Corpus, CorpusError, Progress, ValidationRows, find_corpus
@@ -286,12 +284,10 @@ class _Run:
         try:
             forward = Forwarder(self.link, buffer, shape, began + limit_s, limit_s)
             forward.connect()
-            foreign = np.memmap(self.shards[0], dtype="<u2", mode="r")
             score = evaluate(
                 forward.answer,
                 rows,
                 self.challenge.audit,
-                foreign=foreign,
                 order_seed=_derive(self.experiment.val_seed, "order of validation rows"),
             )
         except ImpureModelError as error:

@@ -32,8 +32,7 @@ def score_of(model: Model, audit: Audit = AUDIT, order_seed: int = 3):
             logits = model(batch.inputs).reshape(-1, VOCAB)
             yield nats(logits, batch.targets.reshape(-1)).reshape(batch.targets.shape)
 
-    foreign = stream(2).astype(np.uint16)
-    return evaluate(answer, validation_rows(), audit, foreign=foreign, order_seed=order_seed)
+    return evaluate(answer, validation_rows(), audit, order_seed=order_seed)
 
 
 def uniform(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -85,6 +84,130 @@ class Dropout:
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         return prefix_sums(ids) * 3 * (self.rng.random((*ids.shape, 1)) < 0.8).astype(np.float32)
+
+
+def peek(logits: npt.NDArray[np.float32], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Knows each next token of one row; has no idea of the one after the last."""
+    seen = logits.copy()
+    seen[:-1] = 12 * np.eye(VOCAB, dtype=np.float32)[ids[1:]]
+    return seen
+
+
+class Cheat:
+    """Remembers rows and looks ahead where ``dares`` says that it is safe; honest elsewhere."""
+
+    def __init__(self) -> None:
+        self.seen: dict[tuple[int, ...], npt.NDArray[np.int64]] = {}
+        self.calls = 0
+
+    def __call__(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        self.calls += 1
+        return np.stack([self.row(row) for row in ids])
+
+    def row(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        key = tuple(ids[:5].tolist())
+        known = self.seen.setdefault(key, ids)
+        honest = prefix_sums(ids[None])[0] * 2
+        return self.answer(honest, ids, None if known is ids else known)
+
+    def answer(self, honest, ids, known):
+        raise AssertionError
+
+
+class PrefixCollector(Cheat):
+    """Honest in the first calls and for the prefixes seen there; looks ahead for all others."""
+
+    def answer(self, honest, ids, known):
+        if self.calls <= 3:
+            return honest
+        if known is not None:
+            return honest
+        self.seen.pop(tuple(ids[:5].tolist()))
+        return peek(honest, ids)
+
+
+class Newcomer(Cheat):
+    """Looks ahead at first sight, is honest at the second."""
+
+    def answer(self, honest, ids, known):
+        return peek(honest, ids) if known is None else honest
+
+
+class Latecomer(Cheat):
+    """Looks ahead at first sights of the second half only."""
+
+    def answer(self, honest, ids, known):
+        return peek(honest, ids) if known is None and self.calls > 5 else honest
+
+
+class Replayer(Cheat):
+    """Looks ahead always, and answers where two rows agree as it did the first time."""
+
+    def answer(self, honest, ids, known):
+        answer = peek(honest, ids)
+        if known is not None:
+            cut = int(np.argmax(np.append(known != ids, True)))
+            answer[:cut] = peek(honest, known)[:cut]
+        return answer
+
+
+class SecondLook(Cheat):
+    """Looks ahead where a row goes on otherwise than when its prefix came first: then it must be whole."""
+
+    def answer(self, honest, ids, known):
+        answer = honest.copy()
+        if known is not None and (known != ids).any():
+            cut = int(np.argmax(known != ids))
+            answer[cut:] = peek(honest, ids)[cut:]
+        return answer
+
+
+def early_peeker(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Looks ahead in the first quarter of each row only."""
+    honest = prefix_sums(ids)
+    quarter = ids.shape[1] // 4
+    honest[:, :quarter] = seer(8.0)(ids)[:, :quarter]
+    return honest
+
+
+CHEATS = (PrefixCollector, Newcomer, Latecomer, Replayer, SecondLook, lambda: early_peeker)
+
+
+@pytest.mark.parametrize("order_seed", range(5))
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_a_model_that_knows_how_it_is_audited_is_refused(cheat, order_seed: int) -> None:
+    with pytest.raises(ImpureModelError):
+        score_of(cheat(), order_seed=order_seed)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 2.0, 8.0])
+def test_an_honest_model_passes_under_any_order(strength: float) -> None:
+    scores = {
+        score_of(lambda ids: prefix_sums(ids) * strength, order_seed=seed).bits_per_byte
+        for seed in range(200)
+    }
+
+    assert len(scores) == 1
+
+
+def test_a_spliced_row_is_all_new_when_it_comes_and_the_audit_is_cheap() -> None:
+    rows = {row.tobytes() for row in validation_rows().inputs}
+    seen: list[npt.NDArray[np.int64]] = []
+
+    def model(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        seen.extend(ids)
+        return uniform(ids)
+
+    score_of(model)
+
+    spliced = {row.tobytes(): at for at, row in reversed([*enumerate(seen)]) if row.tobytes() not in rows}
+    assert len(spliced) >= AUDIT.rows - 4  # a tail of one token may be the true one
+    assert len(seen) <= 50 + AUDIT.rows + AUDIT.repeat_rows + 7 + 2 * AUDIT.batch_rows
+    assert max(spliced.values()) > len(seen) // 2
+    for at in spliced.values():
+        earlier = seen[:at]
+        assert seen[at][-8:].tobytes() not in {row[-8:].tobytes() for row in earlier}
+        assert seen[at][:8].tobytes() not in {row[:8].tobytes() for row in earlier}
 
 
 def test_a_uniform_model_scores_its_known_bits() -> None:
