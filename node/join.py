@@ -206,6 +206,7 @@ async def _work(crew: Crew, swarm: Swarm, session: Session, challenge_dir: Path)
         board=crew.board,
         stop=crew.stop,
         limits=Limits(max_experiments=config.max_experiments, max_hours=config.max_hours),
+        baseline=crew.challenge.baseline_source.encode(),
         free_bytes=lambda: shutil.disk_usage(config.node_dir).free,
     )
     crew.board.learn(owner_id=session.owner_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -28,7 +29,9 @@ from node.training.report import TrainingReport
 from node.training.runner import BROKEN_TRAINER_KINDS, TrainingJob
 
 TRAINER_FAILURES_LIMIT = 3
-"""Runs in a row without a readable report: the trainer is broken here, not the code that it was given."""
+"""Runs in a row without a report that counts, after which the baseline tells if the trainer works here."""
+
+SEED_BITS = 31
 
 FREE_DISK_MIN_BYTES = 256 * 1024 * 1024
 DISK_RETRY_S = 15.0
@@ -75,6 +78,7 @@ class NodeLoop:
         board: Board,
         stop: Stop,
         limits: Limits,
+        baseline: bytes,
         free_bytes: Callable[[], int],
         disk_retry_s: float = DISK_RETRY_S,
     ) -> None:
@@ -86,6 +90,7 @@ class NodeLoop:
         self._board = board
         self._stop = stop
         self._limits = limits
+        self._baseline = baseline
         self._free_bytes = free_bytes
         self._disk_retry_s = disk_retry_s
         self._ahead: asyncio.Task[Assignment] | None = None
@@ -102,7 +107,7 @@ class NodeLoop:
                 self._prepare_ahead(after=assignment)
                 await self._carry_out(assignment)
                 self._done += 1
-                if self._trainer_failures >= TRAINER_FAILURES_LIMIT:
+                if self._trainer_failures >= TRAINER_FAILURES_LIMIT and not await self._trains_baseline():
                     return Ending.TRAINER_BROKEN
                 if self._has_done_enough():
                     return Ending.DONE
@@ -151,18 +156,33 @@ class NodeLoop:
     async def _train(self, assignment: Assignment, run: Run) -> TrainingReport:
         job = TrainingJob(source=run.source, seed=run.seed, val_seed=run.val_seed)
         self._board.begin_run(run.experiment.experiment_id, assignment.title, run.purpose.value)
-        while True:
-            try:
-                report = await self._stop.or_aborted(self._trainer.run(job))
-                break
-            except OSError as error:
-                if not is_disk_full(error):
-                    raise
-                await self._make_room(told_full=True)
+        report = await self._measure(job)
         self._board.end_run()
         is_broken = report.crash_kind in BROKEN_TRAINER_KINDS
         self._trainer_failures = self._trainer_failures + 1 if is_broken else 0
         return report
+
+    async def _measure(self, job: TrainingJob) -> TrainingReport:
+        while True:
+            try:
+                return await self._stop.or_aborted(self._trainer.run(job))
+            except OSError as error:
+                if not is_disk_full(error):
+                    raise
+                await self._make_room(told_full=True)
+
+    async def _trains_baseline(self) -> bool:
+        """Tells a broken trainer from code that kills it: the baseline is code that works."""
+        if self._stop.is_draining:
+            return True  # leaving anyway
+        _log.warning("the trainer keeps failing; trying the baseline", failures=self._trainer_failures)
+        seed, val_seed = (random.getrandbits(SEED_BITS) for _ in range(2))
+        report = await self._measure(TrainingJob(source=self._baseline, seed=seed, val_seed=val_seed))
+        if report.outcome is not Outcome.COMPLETED:
+            return False
+        _log.warning("the baseline trains: it was the code that ended its trainer")
+        self._trainer_failures = 0
+        return True
 
     def _after(self, assignment: Assignment, result: Result) -> None:
         if assignment.context is None:

@@ -4,8 +4,8 @@ The trainer is another process in a session of its own: the terminal's Ctrl-C do
 nothing but a short list of variables, and all that it started can be ended at once. It is told the seeds by
 stdin, since a command line is open to every process here, ``train.py`` included; its report comes by stdout,
 which ``train.py`` cannot reach, and counts only where the trainer itself ended well. Whatever goes wrong
-in it (a crash, a hang, a report that is garbage) comes back as an outcome, never as an exception: only a cancelled
-call raises, after the process group is gone.
+in it (a crash, a hang, a report that is garbage) comes back as an outcome, never as an exception: only a
+cancelled call raises, after the process group is gone.
 """
 
 from __future__ import annotations

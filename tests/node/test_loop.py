@@ -128,6 +128,7 @@ class Node:
             board=self.board,
             stop=self.stop,
             limits=Limits(max_experiments=max_experiments),
+            baseline=challenge.baseline_source.encode(),
             free_bytes=free,
             disk_retry_s=0.01,
         )
@@ -300,10 +301,19 @@ async def test_a_hanging_trainer_is_ended_with_all_that_it_started(tmp_path):
 
 
 async def test_a_trainer_that_never_works_stops_the_node(tmp_path):
-    node = Node(tmp_path, FakeSwarm(), ScriptedAgent("# fake: nothing\n"))
+    challenge = make_challenge(f"# fake: nothing\n{BASELINE}")
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent("# fake: nothing\n"), challenge=challenge)
 
     assert await node.run() is Ending.TRAINER_BROKEN
     assert len(node.swarm.published) == 3
+
+
+async def test_code_that_kills_its_trainer_again_and_again_does_not_end_the_node(tmp_path):
+    hostile = ["# fake: forge\n"] * 3
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(*hostile, scored(1.5)), max_experiments=4)
+
+    assert await node.run() is Ending.DONE
+    assert node.outcomes == [*[Outcome.CRASHED] * 3, Outcome.COMPLETED]
 
 
 async def test_a_good_report_of_a_trainer_that_was_killed_is_no_score(tmp_path):
