@@ -13,7 +13,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -74,6 +74,8 @@ class Crew:
     board: Board
     stop: Stop
     trainer_argv: tuple[str, ...]
+    agent: Agent
+    token: str = field(default="", repr=False)
 
 
 def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) -> ExitCode:
@@ -83,8 +85,10 @@ def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRA
         raise Failed(NEEDS_SANDBOX_NONE.format(host=host), ExitCode.USAGE)
     with _plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
+        agent, token = _agent(config, key), _token(config)
         challenge = asyncio.run(_choose_challenge(config, host, address))
-        crew = _crew(config, key, challenge, trainer_argv, coordinator=address.target)
+        crew = _crew(config, key, challenge, trainer_argv, agent, coordinator=address.target)
+        crew = replace(crew, token=token)
         return asyncio.run(_live_joined(crew, address))
 
 
@@ -92,11 +96,12 @@ def run_solo(config: Config, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) ->
     """``solo``: the same without anybody. Results wait in the outbox for a later ``join``."""
     with _plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
+        agent = _agent(config, key)
         try:
             challenge = load_challenge(find_challenge(config.challenge or "pocket"))
         except ChallengeError as error:
             raise Failed(str(error), ExitCode.USAGE) from error
-        crew = _crew(config, key, challenge, trainer_argv, link=Link.SOLO)
+        crew = _crew(config, key, challenge, trainer_argv, agent, link=Link.SOLO)
         return asyncio.run(_live_alone(crew))
 
 
@@ -134,7 +139,7 @@ async def _live_joined(crew: Crew, address: Address) -> ExitCode:
         channel,
         address.target,
         key,
-        JoinTerms(token=_token(config), name=_public_name(config, key), has_consented=True),
+        JoinTerms(token=crew.token, name=_public_name(config, key), has_consented=True),
         node_version=version("autoresearch-swarm"),
     )
     solo = SoloSwarm(places.solo_path(config.node_dir, challenge.challenge_id), challenge, key.node_id)
@@ -186,7 +191,6 @@ async def _work(crew: Crew, swarm: Swarm, session: Session, challenge_dir: Path)
         hardware=crew.hardware,
         challenge=crew.challenge,
     )
-    agent = _agent(config, crew.key)
     news = asyncio.Event()
     heartbeat = Heartbeat(
         swarm.heartbeat,
@@ -194,14 +198,14 @@ async def _work(crew: Crew, swarm: Swarm, session: Session, challenge_dir: Path)
         on_best=lambda _: news.set(),
         activity=lambda: crew.board.state.label,
     )
-    preparer = Preparer(swarm=swarm, agent=agent, leases=heartbeat, facts=facts, now=utc_now, news=news)
+    preparer = Preparer(swarm=swarm, agent=crew.agent, leases=heartbeat, facts=facts, now=utc_now, news=news)
     loop = NodeLoop(
         preparer=preparer,
         trainer=_trainer(crew, challenge_dir),
         recorder=Recorder(
             swarm=swarm, notebook=_notebook(crew), board=crew.board, facts=facts, stop=crew.stop
         ),
-        agent=agent,
+        agent=crew.agent,
         leases=heartbeat,
         board=crew.board,
         stop=crew.stop,
@@ -237,6 +241,7 @@ def _crew(
     key: SigningKey,
     challenge: Challenge,
     trainer_argv: tuple[str, ...],
+    agent: Agent,
     *,
     coordinator: str = "none",
     link: Link = Link.ONLINE,
@@ -267,6 +272,7 @@ def _crew(
         board=board,
         stop=Stop(),
         trainer_argv=trainer_argv,
+        agent=agent,
     )
 
 

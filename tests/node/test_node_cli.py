@@ -97,6 +97,20 @@ def test_wrong_usage_is_exit_code_2(tmp_path, monkeypatch, arguments):
     assert runner.invoke(app, arguments).exit_code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--agent", "command", "--agent-command", "helper 'unclosed"], "check its quotes"),
+        (["--token-file", "/no/such/token"], "cannot read the token file"),
+    ],
+)
+def test_wrong_settings_are_told_before_anybody_is_asked(tmp_path, options, complaint):
+    result = runner.invoke(app, ["join", "127.0.0.1:1", "--yes", "--state-dir", str(tmp_path), *options])
+
+    assert result.exit_code == ExitCode.USAGE
+    assert complaint in result.output
+
+
 def test_a_status_of_nothing_says_how_to_start(tmp_path):
     result = runner.invoke(app, ["status", "--state-dir", str(tmp_path)])
 
