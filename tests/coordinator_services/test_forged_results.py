@@ -59,6 +59,9 @@ async def test_another_nodes_crash_blocks_nothing(rig: Rig) -> None:
         node, claim_id=started.lease.claim_id, fencing_token=started.lease.fencing_token, reason=""
     )
 
+    record = await rig.one.store.get_experiment(experiment_id)
+    assert record is not None
+    assert record.state is ExperimentState.LOST
     assert isinstance(await rig.claim(node, change("LR", "0.05")), Granted)
 
 

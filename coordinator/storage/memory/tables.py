@@ -215,14 +215,14 @@ class ChallengeTables:
         return entry if entry.token == token else None
 
     def end_claim(self, entry: ClaimEntry, kind: EventKind | None) -> None:
-        """Frees what the claim holds; a started experiment without a result becomes LOST."""
+        """Frees what the claim holds; a started experiment that is unfinished becomes LOST."""
         request = entry.request
         del self.claims[request.claim_id]
         for key in entry.held:
             del self.held[request.hardware_class, key]
         if entry.experiment_id is not None:
             experiment = self.experiments[entry.experiment_id]
-            if experiment.state is ExperimentState.RUNNING and not experiment.result_ids:
+            if experiment.state is ExperimentState.RUNNING:
                 experiment.state = ExperimentState.LOST
         if kind is not None:
             self.append_claim_event(entry, kind)

@@ -35,7 +35,7 @@ local function set_claims_of(node, ids)
   end
 end
 
--- Frees what the claim holds; a started experiment without a result becomes LOST. No event if kind is nil.
+-- Frees what the claim holds; a started experiment that is unfinished becomes LOST. No event if kind is nil.
 local function end_claim(id, claim, kind)
   redis.call('HDEL', K.claims, id)
   redis.call('ZREM', K.expiry, id)

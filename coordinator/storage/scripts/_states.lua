@@ -35,7 +35,7 @@ end
 
 local function lose_if_unfinished(id)
   local state = redis.call('HGET', K.states, id)
-  if state and string.sub(state, 1, 1) == 'r' and state_runs(state) == '' then
+  if state and string.sub(state, 1, 1) == 'r' then
     set_state(id, 'l', '')
   end
 end
