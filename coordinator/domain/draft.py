@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -70,6 +71,18 @@ def is_settled(standing: Standing, context: Context) -> bool:
     others = context.voters - {standing.candidate.owner_id}
     has_votes = len(standing.confirmed_by) >= min(OWNERS_TO_CONFIRM, len(others))
     return has_votes or context.now - standing.evidence_at > SETTLE_PATIENCE
+
+
+def proven_best(state: ClassState, context: Context) -> Standing | None:
+    """The best whose evidence is in: what new runs are screened against, so that one lucky or invented
+    run keeps nobody out. Ahead of it there may be one that is still being verified.
+    """
+    working = state.working
+    if working is None or is_settled(working, context):
+        return working
+    return (
+        state.standings[state.fallback_ids[-1]] if state.fallback_ids else state.confirmed or state.baseline
+    )
 
 
 def votes_of(standing: Standing, anchor_id: ExperimentId | None) -> tuple[Pair, ...]:
@@ -155,19 +168,24 @@ class Draft:
         )
 
     def wait(self, candidate: Candidate) -> None:
-        """Joins the waiting list; past its limit the smallest gain leaves."""
+        """Joins the waiting list; past its limit the owner with the most in it loses its smallest gain."""
         ordered = sorted(
             (*self.state.waiting, candidate),
             key=lambda one: self._rules.gain(one.screen_score, 0.0),
             reverse=True,
         )
-        for dropped in ordered[WAITING_LIMIT:]:
+        while len(ordered) > WAITING_LIMIT:
+            shares = Counter(one.owner_id for one in ordered)
+            largest = max(shares.values())
+            dropped = next(one for one in reversed(ordered) if shares[one.owner_id] == largest)
+            ordered.remove(dropped)
             self.mark(
                 dropped.experiment_id,
                 ExperimentState.COMPLETED,
-                f"{WAITING_LIMIT} candidates with larger gains wait for verification",
+                f"{WAITING_LIMIT} candidates wait for verification, {largest - 1} with larger gains of this "
+                f"owner among them",
             )
-        self.state = replace(self.state, waiting=tuple(ordered[:WAITING_LIMIT]))
+        self.state = replace(self.state, waiting=tuple(ordered))
 
     def rescreen(self, *, refuted: ExperimentId | None) -> None:
         """Judges the waiting candidates against the present working best."""
@@ -191,6 +209,14 @@ class Draft:
                     ExperimentState.COMPLETED,
                     f"was built on {refuted}, which was refuted; queued to be tried on the present best",
                 )
+            elif self._beats_older_parent(candidate, working, spread):
+                self._requeued.append(candidate)
+                self.mark(
+                    candidate.experiment_id,
+                    ExperimentState.COMPLETED,
+                    f"gains {gain:.6g} over the present working best and more over its parent; queued to be "
+                    f"tried on the present best",
+                )
             else:
                 self.mark(
                     candidate.experiment_id,
@@ -198,6 +224,12 @@ class Draft:
                     f"gains {gain:.6g} over the present working best, not enough to verify",
                 )
         self.state = replace(self.state, waiting=tuple(kept))
+
+    def _beats_older_parent(self, candidate: Candidate, working: Standing, spread: float) -> bool:
+        parent = self.state.standings.get(candidate.parent_id) if candidate.parent_id else None
+        if parent is None or parent.experiment_id == working.experiment_id:
+            return False
+        return passes_screen(self._rules.gain(candidate.screen_score, parent.mean), spread)
 
     def advance(self) -> None:
         """Once the working best is settled, the waiting candidate with the largest gain takes its place."""

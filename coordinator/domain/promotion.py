@@ -20,7 +20,7 @@ from autoresearch.evidence import passes_screen
 from autoresearch.model import ExperimentState, Level, NodeId, Purpose
 
 from coordinator.domain.class_state import Candidate, ClassState, Half, Standing
-from coordinator.domain.draft import Context, Decision, Draft
+from coordinator.domain.draft import Context, Decision, Draft, proven_best
 
 BASELINE_FAILURES_LIMIT = 256
 HALVES_LIMIT = 64
@@ -72,17 +72,17 @@ def record_exploration(state: ClassState, context: Context, candidate: Candidate
     )
     if is_known:
         return draft.decision()
-    working = state.working
-    if working is None or not state.is_open(context.rules):
+    proven = proven_best(state, context)
+    if proven is None or not state.is_open(context.rules):
         draft.wait(candidate)
         return draft.decision()
-    gain = context.rules.gain(candidate.screen_score, working.mean)
+    gain = context.rules.gain(candidate.screen_score, proven.mean)
     if not passes_screen(gain, state.spread(context.rules)):
         return draft.decision()
     draft.mark(
         candidate.experiment_id,
         ExperimentState.CANDIDATE,
-        f"one run beats the working best's mean by {gain:.6g}; waits for verification",
+        f"one run beats the mean of the verified best by {gain:.6g}; waits for verification",
     )
     draft.wait(candidate)
     draft.advance()
@@ -90,7 +90,7 @@ def record_exploration(state: ClassState, context: Context, candidate: Candidate
 
 
 def record_verification(state: ClassState, context: Context, half: Half) -> Decision:
-    """One run of a verification pair. Pairs of codes that are decided, and repeats, change nothing."""
+    """One run of a verification pair. Codes that are decided, slots that are filled and repeats stay."""
     draft = Draft(state, context)
     standing = state.standings.get(half.slot.candidate_id)
     if standing is None or _is_repeat(state, standing, half):
@@ -117,7 +117,7 @@ def review(state: ClassState, context: Context) -> Decision:
 
 
 def _is_repeat(state: ClassState, standing: Standing, half: Half) -> bool:
-    if any(pair.verification_id == half.verification_id for pair in standing.pairs):
+    if any(pair.verification_id == half.verification_id or pair.slot == half.slot for pair in standing.pairs):
         return True
     return any(
         one.verification_id == half.verification_id and one.purpose is half.purpose for one in state.halves

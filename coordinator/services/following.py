@@ -27,6 +27,7 @@ from coordinator.dedup.code import SourceText
 from coordinator.domain.promotion import review
 from coordinator.services.context import ChallengeContext
 from coordinator.services.reading import WordReader, tried_edit, words_alone
+from coordinator.services.rebasing import queue_candidates
 from coordinator.storage.base import ClassUpdate, StoredClass
 
 PAGE_EVENTS = 500
@@ -192,6 +193,7 @@ class Caretaker:
                         hardware_class=hardware_class, version=view.version + 1, state=update.state
                     )
                     self._mark(update)
+                    await queue_candidates(self._c, decision.requeued)
                 self._c.classes.put(current)
 
     def _mark(self, update: ClassUpdate) -> None:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import structlog
-from autoresearch.errors import Conflict, InvalidArgument, NotFound, SwarmError, Unavailable
+from autoresearch.errors import Conflict, InvalidArgument, NotFound, Unavailable
 from autoresearch.limits import check_experiment, check_hardware_class, check_result, check_source
 from autoresearch.model import (
     ClaimId,
     Experiment,
     HypothesisId,
-    Idea,
-    Intent,
     Node,
     Outcome,
     Published,
     Purpose,
     Result,
-    new_id,
 )
 
 from coordinator.domain.baseline import is_baseline_of
@@ -31,6 +28,7 @@ from coordinator.services.context import ChallengeContext
 from coordinator.services.evidence import Evidence, check_task
 from coordinator.services.leases import Held
 from coordinator.services.reading import code_keys
+from coordinator.services.rebasing import queue_candidates, queue_rebase
 from coordinator.services.solo import SoloReader, SoloRun
 from coordinator.storage.base import (
     Accepted,
@@ -395,25 +393,10 @@ class Publishing:
         """Queues what deserves another try. The result is safe already: a failure here is only logged."""
         if taken.accepted.is_repeat:
             return
-        experiments = [
-            found.experiment
-            for candidate in (taken.decision.requeued if taken.decision else ())
-            if (found := self._c.catalog.entry(candidate.experiment_id)) is not None
-        ]
+        requeued = taken.decision.requeued if taken.decision else ()
+        await queue_candidates(self._c, requeued, node_id=caller.node_id)
         if self._deserves_rebase(delivery, taken):
-            experiments.append(delivery.evidence.experiment)
-        for experiment in experiments:
-            idea = Idea(
-                hypothesis_id=HypothesisId(new_id()),
-                hypothesis=replace(experiment.hypothesis, intent=Intent.REBASE),
-                node_id=caller.node_id,
-                proposed_at=self._c.clock(),
-                origin_experiment_id=experiment.experiment_id,
-            )
-            try:
-                await self._c.store.enqueue(idea, None, max_per_node=self._c.settings.ideas_per_node)
-            except SwarmError as error:
-                _log.warning("rebase not queued", experiment=experiment.experiment_id, why=error.message)
+            await queue_rebase(self._c, delivery.evidence.experiment, node_id=caller.node_id)
 
     def _deserves_rebase(self, delivery: _Delivery, taken: _Taken) -> bool:
         """A win made alone on an old parent that does not beat the present best as it is."""

@@ -333,3 +333,60 @@ def test_a_baseline_slot_counts_once() -> None:
     )
 
     assert again.state is state
+
+
+def test_a_run_waits_behind_a_provisional_best_that_it_does_not_beat() -> None:
+    state = explore(open_class(), candidate("lie", 0.5, owner="liar")).state
+
+    state = explore(state, candidate("honest", 0.9)).state
+    for _ in range(3):
+        decision = pair(state, "lie", 1.2, 1.0)
+        state = decision.state
+
+    assert state.working_id == "honest"
+
+
+def test_a_run_that_does_not_beat_the_verified_best_does_not_wait() -> None:
+    state = explore(open_class(), candidate("x", 0.9)).state
+
+    decision = explore(state, candidate("poor", 0.999))
+
+    assert decision.state is state
+
+
+def test_what_waited_behind_a_best_that_held_is_queued_to_be_tried_on_it() -> None:
+    state = explore(open_class(), candidate("x", 0.8)).state
+    state = explore(state, candidate("old", 0.9)).state
+    state = explore(state, candidate("child", 0.85, parent="x")).state
+
+    requeued = []
+    for _ in range(3):
+        decision = pair(state, "x", 0.8, 1.0)
+        requeued += [one.experiment_id for one in decision.requeued]
+        state = decision.state
+
+    assert state.working_id == "x"
+    assert state.waiting == ()
+    assert requeued == ["old"]
+
+
+def test_one_owner_cannot_fill_the_waiting_list() -> None:
+    state = explore(open_class(), candidate("x", 0.95)).state
+    for index in range(WAITING_LIMIT + 2):
+        state = explore(state, candidate(f"c{index}", 0.5 + 0.001 * index, owner="liar")).state
+
+    decision = explore(state, candidate("honest", 0.9))
+
+    waiting = [one.experiment_id for one in decision.state.waiting]
+    assert "honest" in waiting
+    assert len(waiting) == WAITING_LIMIT
+    assert decision.marks[ExperimentId(f"c{WAITING_LIMIT - 1}")][0] is ExperimentState.COMPLETED
+
+
+def test_a_slot_that_is_filled_counts_no_second_pair() -> None:
+    state = explore(open_class(), candidate("x", 0.9)).state
+    state = pair(state, "x", 0.9, 1.0, number=0).state
+
+    again = pair(state, "x", 1.5, 1.0, number=0, owner="second")
+
+    assert again.state.standings[ExperimentId("x")] == state.standings[ExperimentId("x")]

@@ -217,6 +217,10 @@ async def test_a_solo_win_on_an_old_parent_is_queued_to_be_rebased(rig: Rig) -> 
     node, other = await rig.join("n"), await rig.join("o")
     await rig.open_class(node)
     best, _ = await rig.explore(node, 0.8, LR="0.05")
+    for _ in range(3):
+        task = await rig.next(other)
+        assert isinstance(task, ReplicateTask)
+        await rig.verify(other, task, 0.8, 1.0)
     source = edited(DEPTH="5")
     experiment, result = rig.solo(source, 0.95)
     rig.clock.advance(seconds=1)
@@ -227,6 +231,24 @@ async def test_a_solo_win_on_an_old_parent_is_queued_to_be_rebased(rig: Rig) -> 
     assert [idea.origin_experiment_id for idea in ideas] == [experiment.experiment_id]
     assert ideas[0].hypothesis.intent is Intent.REBASE
     assert best != experiment.experiment_id
+
+
+async def test_a_solo_win_that_waited_behind_a_best_that_held_is_queued_to_be_rebased(rig: Rig) -> None:
+    node, other = await rig.join("n"), await rig.join("o")
+    await rig.open_class(node)
+    await rig.explore(node, 0.8, LR="0.05")
+    source = edited(DEPTH="5")
+    experiment, result = rig.solo(source, 0.95)
+    await rig.publish(other, result, experiment=experiment, source=source)
+    assert await rig.one.ideas.list_ideas() == ()
+
+    for _ in range(3):
+        task = await rig.next(other)
+        assert isinstance(task, ReplicateTask)
+        await rig.verify(other, task, 0.8, 1.0)
+
+    ideas = await rig.one.ideas.list_ideas()
+    assert [idea.origin_experiment_id for idea in ideas] == [experiment.experiment_id]
 
 
 async def test_a_solo_experiment_with_an_unknown_parent_or_broken_code_is_kept_and_flagged(rig: Rig) -> None:
