@@ -57,6 +57,9 @@ class Classes:
         if known is not None and known.version >= stored.version:
             return known
         view = ClassView(version=stored.version, state=load_state(stored.state, stored.hardware_class))
+        if stored.version == 0:
+            # Anybody can name a class: what never ran is neither kept nor listed.
+            return view
         self._views[stored.hardware_class] = view
         self._seen(view.state)
         return view

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from autoresearch.errors import ConsentMissing, InvalidArgument, ProtocolMismatch, TokenRefused
+from autoresearch.errors import ConsentMissing, InvalidArgument, LimitExceeded, ProtocolMismatch, TokenRefused
 from autoresearch.limits import (
     ACTIVITY_LIMIT_CHARS,
     CLAIMS_PER_CALL_LIMIT,
@@ -43,6 +43,11 @@ TOUCH_INTERVAL_S = 30.0
 """A node's heartbeats mark it as seen this often at most."""
 
 TOUCHES_CACHED = 100_000
+CLASSES_PER_NODE = 8
+"""Hardware classes that a node may connect with per ``CLASSES_WINDOW``."""
+
+CLASSES_WINDOW = timedelta(hours=24)
+CLASSES_RETRY_S = 3600.0
 OPEN_OWNER_CHARS = 12
 TERMS = (
     "Contributions (hypotheses, code, results) are published under: {}. Sent are: the node's public key "
@@ -72,6 +77,7 @@ class Membership:
         self._sessions = sessions
         self._clock = clock
         self._touched: OrderedDict[NodeId, float] = OrderedDict()
+        self._classes: OrderedDict[NodeId, dict[HardwareClass, datetime]] = OrderedDict()
 
     def server_info(self) -> ServerInfo:
         """Who answers here."""
@@ -135,6 +141,7 @@ class Membership:
             InvalidArgument: the hardware cannot be, or the challenge does not run on it.
             ProtocolMismatch: no common version; names both ranges.
             UnknownChallenge: it is not hosted here.
+            LimitExceeded: the node has connected with too many hardware classes.
         """
         protocol = min(protocol_max, PROTOCOL_MAX)
         if protocol < max(protocol_min, PROTOCOL_MIN):
@@ -151,6 +158,7 @@ class Membership:
                 f"challenge {context.challenge.name} runs on {', '.join(kinds)}, "
                 f"not on {hardware.device_kind!r}; choose another challenge"
             )
+        self._count_class(caller.node_id, hardware.hardware_class)
         await self._identity.touch_node(caller.node_id, hardware.hardware_class)
         self._touched[caller.node_id] = time.monotonic()
         self._sessions.put(caller.node_id, hardware)
@@ -190,6 +198,21 @@ class Membership:
             lost=renewal.lost,
             best_experiment_id=best_id,
         )
+
+    def _count_class(self, node_id: NodeId, hardware_class: HardwareClass) -> None:
+        oldest = self._clock() - CLASSES_WINDOW
+        seen = self._classes.get(node_id, {})
+        recent = {name: at for name, at in seen.items() if at > oldest}
+        if hardware_class not in recent and len(recent) >= CLASSES_PER_NODE:
+            raise LimitExceeded(
+                f"this node has connected with {CLASSES_PER_NODE} hardware classes within "
+                f"{CLASSES_WINDOW.total_seconds() / 3600:.0f} hours; connect with one of them",
+                retry_after_s=CLASSES_RETRY_S,
+            )
+        self._classes[node_id] = {**recent, hardware_class: self._clock()}
+        self._classes.move_to_end(node_id)
+        while len(self._classes) > TOUCHES_CACHED:
+            self._classes.popitem(last=False)
 
     async def _touch(self, node_id: NodeId) -> None:
         now = time.monotonic()
