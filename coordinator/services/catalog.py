@@ -7,7 +7,7 @@ the others'.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -32,6 +32,10 @@ from coordinator.domain.ranking import Run, Score, best_first, run_of, score_of
 from coordinator.storage.base import ExperimentRecord
 
 REFERENCE_CHARS_MIN = 6
+OWN_WRITES_KEPT = 20_000
+"""Own writes whose events are still to come; an event of one that was dropped is read again."""
+
+_NOT_OWN = object()
 REPLICATES = "replicates:"
 """Flag of an experiment whose file does the same as another's. It changes no best, and its runs, which
 anybody can bring, stay out of the other's score."""
@@ -41,7 +45,7 @@ anybody can bring, stay out of the other's score."""
 class Entry:
     """One experiment with the runs that its score is made of.
 
-    ``result_ids`` are of all its results, ``as_of`` is the position of the last own write about it.
+    ``result_ids`` are of all its results.
     """
 
     experiment: Experiment
@@ -49,7 +53,6 @@ class Entry:
     reason: str = ""
     runs: tuple[Run, ...] = ()
     result_ids: frozenset[ResultId] = frozenset()
-    as_of: Position | None = None
 
 
 class Catalog:
@@ -67,6 +70,7 @@ class Catalog:
         self._per_class: Counter[HardwareClass] = Counter()
         self._spreads: dict[HardwareClass, float] = {}
         self._deltas: dict[ExperimentId, float | None] = {}
+        self._own_writes: OrderedDict[Position, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -85,7 +89,6 @@ class Catalog:
                 reason=record.reason,
                 runs=tuple(run for run in runs if run is not None),
                 result_ids=frozenset(result.result_id for result in record.results),
-                as_of=known.as_of if known else None,
             )
         )
 
@@ -110,6 +113,9 @@ class Catalog:
         )
         if result.result_id in entry.result_ids:
             return
+        self._own_writes[position] = None
+        while len(self._own_writes) > OWN_WRITES_KEPT:
+            self._own_writes.popitem(last=False)
         run = run_of(result, self._metric_name) if is_scored else None
         self._put(
             replace(
@@ -118,9 +124,12 @@ class Catalog:
                 reason=reason if state else entry.reason,
                 runs=(*entry.runs, run) if run else entry.runs,
                 result_ids=entry.result_ids | {result.result_id},
-                as_of=position,
             )
         )
+
+    def is_own_write(self, position: Position) -> bool:
+        """True once for the position of a result that this process has written itself."""
+        return self._own_writes.pop(position, _NOT_OWN) is not _NOT_OWN
 
     def mark(self, experiment_id: ExperimentId, state: ExperimentState, reason: str) -> None:
         """A state that a class update has set."""

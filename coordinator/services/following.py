@@ -127,12 +127,7 @@ class Follower:
             return False
         if event.kind is EventKind.STARTED:
             return True
-        as_of = entry.as_of
-        return (
-            as_of is not None
-            and as_of.epoch == event.position.epoch
-            and _order(as_of) >= _order(event.position)
-        )
+        return event.kind is EventKind.PUBLISHED and self._c.catalog.is_own_write(event.position)
 
     def _index_words(self, experiment: Experiment) -> None:
         if self._c.index.get(experiment.experiment_id) is None:
@@ -208,8 +203,3 @@ class Caretaker:
             _log.warning("round not finished", why=error.message)
         except Exception:  # noqa: BLE001  (the edge of a task: one bad round must not end the others)
             _log.exception("round failed")
-
-
-def _order(position: Position) -> tuple[int, int]:
-    millis, _, sequence = position.stream_id.partition("-")
-    return int(millis or 0), int(sequence or 0)
