@@ -198,7 +198,15 @@ async def _work(crew: Crew, swarm: Swarm, session: Session, challenge_dir: Path)
         on_best=lambda _: news.set(),
         activity=lambda: crew.board.state.label,
     )
-    preparer = Preparer(swarm=swarm, agent=crew.agent, leases=heartbeat, facts=facts, now=utc_now, news=news)
+    preparer = Preparer(
+        swarm=swarm,
+        agent=crew.agent,
+        leases=heartbeat,
+        facts=facts,
+        now=utc_now,
+        news=news,
+        on_note=lambda note: crew.board.learn(note=note),
+    )
     loop = NodeLoop(
         preparer=preparer,
         trainer=_trainer(crew, challenge_dir),

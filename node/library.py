@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
 
 from autoresearch.errors import NotFound
 from autoresearch.model import (
@@ -12,6 +14,7 @@ from autoresearch.model import (
     ExperimentQuery,
     ExperimentSummary,
     HardwareClass,
+    Level,
     SourceHash,
     WorkingBest,
 )
@@ -21,6 +24,7 @@ from node.swarm.protocol import Swarm
 HISTORY_LIMIT = 400
 HISTORY_PAGE = 100
 SOURCES_CACHED = 16
+FOREBEARS_LIMIT = 12
 
 
 class Library:
@@ -80,6 +84,42 @@ class Library:
             if not cursor:
                 break
         return tuple(reversed(found))
+
+    def forebears(self, parent: WorkingBest, history: Sequence[ExperimentSummary]) -> tuple[WorkingBest, ...]:
+        """What the parent came from and, last, baselines: the newest first, and only what was scored."""
+        known = {summary.experiment.experiment_id: summary for summary in history}
+        line: list[ExperimentSummary] = []
+        seen = {parent.experiment_id}
+        following = known.get(parent.experiment_id)
+        while following is not None and following.experiment.parent is not None:
+            following = known.get(following.experiment.parent)
+            if following is None or following.experiment.experiment_id in seen:
+                break
+            seen.add(following.experiment.experiment_id)
+            line.append(following)
+        line += [
+            summary
+            for summary in reversed(history)
+            if not summary.experiment.parents and summary.experiment.experiment_id not in seen
+        ]
+        scored = [summary for summary in line if summary.score is not None]
+        return tuple(_as_parent(parent, summary) for summary in scored[:FOREBEARS_LIMIT])
+
+
+def _as_parent(best: WorkingBest, summary: ExperimentSummary) -> WorkingBest:
+    """An experiment in the place of the working best that an idea begins from."""
+    experiment = summary.experiment
+    return replace(
+        best,
+        experiment_id=experiment.experiment_id,
+        source_hash=experiment.source_hash,
+        level=summary.level or Level.PROVISIONAL,
+        mean=summary.score if summary.score is not None else best.mean,
+        runs=summary.runs,
+        title=experiment.hypothesis.title,
+        confirmed_by=summary.confirmed_by,
+        node_id=experiment.node_id,
+    )
 
 
 def source_hash(source: bytes) -> SourceHash:

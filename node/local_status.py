@@ -98,6 +98,8 @@ def _lines(picture: Mapping[str, Any], outbox: OutboxStatus | None) -> list[str]
         f"challenge    {picture.get('challenge', '-')} on {picture.get('hardware_class', '-')}",
         f"state        {picture.get('state', '-')}",
     ]
+    if picture.get("note"):
+        lines.append(f"note         {rendering.clean(str(picture['note']))}")
     if isinstance(current, dict):
         what = f"{current.get('title')} ({current.get('purpose')})"
         lines.append(f"training     {what}, since {current.get('started_at')}")

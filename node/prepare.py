@@ -26,6 +26,7 @@ from autoresearch.errors import (
 )
 from autoresearch.model import (
     BaselineTask,
+    ExperimentId,
     ExploreTask,
     Hypothesis,
     IdleTask,
@@ -36,7 +37,7 @@ from autoresearch.model import (
     WorkingBest,
 )
 
-from node.agent.base import Agent, AgentContext, AgentError, Failure, Proposal, Refusal
+from node.agent.base import Agent, AgentContext, AgentError, Failure, Proposal, Refusal, UnsuitableParent
 from node.assignment import Assignment, Leases, NodeFacts, Run, experiment_of
 from node.claiming import Claimer
 from node.library import Library
@@ -56,6 +57,14 @@ class NothingReady(Exception):
     """This attempt led to no work; the message says why. Another one may."""
 
 
+class _NoParent(Exception):
+    """The agent can do nothing with the best, nor with what it came from."""
+
+    def __init__(self, parent: WorkingBest, reason: str) -> None:
+        super().__init__(reason)
+        self.parent = parent
+
+
 class Preparer:
     """Prepares one assignment after the other; call ``next_assignment`` from one task at a time."""
 
@@ -70,6 +79,7 @@ class Preparer:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: random.Random | None = None,
         news: asyncio.Event | None = None,
+        on_note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._swarm = swarm
         self._agent = agent
@@ -81,6 +91,9 @@ class Preparer:
         self._library = Library(swarm=swarm, hardware_class=facts.hardware.hardware_class)
         self._claimer = Claimer(swarm=swarm, agent=agent, leases=leases, facts=facts, now=now)
         self._news = news or asyncio.Event()
+        self._on_note = on_note
+        self._is_hopeless = False
+        self._told_of: ExperimentId | None = None
 
     def tell_news(self) -> None:
         """Something changed (a result is out, a best is new): an idle wait ends."""
@@ -101,7 +114,8 @@ class Preparer:
         while True:
             self._news.clear()
             try:
-                task = await self._swarm.next_task(can_propose=self._agent.can_propose, can_train=True)
+                can_propose = self._agent.can_propose and not self._is_hopeless
+                task = await self._swarm.next_task(can_propose=can_propose, can_train=True)
                 if isinstance(task, IdleTask):
                     if task.reason != told:
                         _log.info("nothing to do", reason=task.reason, retry_after_s=task.retry_after_s)
@@ -111,6 +125,10 @@ class Preparer:
                 return await self._ready(task)
             except UnknownChallenge:
                 raise
+            except _NoParent as error:
+                failures += 1
+                self._give_up(error.parent, str(error))
+                await self._pause(self._backoff(failures))
             except (NothingReady, AgentError, LeaseLost, NotFound, Conflict, InvalidArgument) as error:
                 failures += 1
                 _log.info("no work came of it", reason=str(error), failures=failures)
@@ -135,7 +153,26 @@ class Preparer:
                 raise NothingReady(task.reason)
 
     async def _explore(self, parent: WorkingBest) -> Assignment:
+        """An idea on the working best or, where the agent can do nothing with it, on what it came from."""
         context = await self._context(parent)
+        try:
+            assignment = await self._explore_on(context)
+        except UnsuitableParent as error:
+            reason = str(error)
+        else:
+            self._be_content()
+            return assignment
+        for forebear in self._library.forebears(parent, context.history):
+            try:
+                source = _text(await self._library.source(forebear.experiment_id), forebear.experiment_id)
+                assignment = await self._explore_on(replace(context, parent=forebear, parent_source=source))
+            except (UnsuitableParent, NotFound):
+                continue
+            self._tell_of(parent, f"{reason}; building on {forebear.title or 'its forebear'!r} instead")
+            return assignment
+        raise _NoParent(parent, reason)
+
+    async def _explore_on(self, context: AgentContext) -> Assignment:
         for _ in range(PROPOSALS_LIMIT):
             proposal = await self._claimer.idea(context)
             outcome = await self._claimer.claim_and_start(context, proposal)
@@ -195,6 +232,23 @@ class Preparer:
         title = f"verification of {task.candidate_id}"
         return Assignment(runs=tuple(runs), lease=task.lease, title=title, prepared_at=self._now())
 
+    def _give_up(self, parent: WorkingBest, reason: str) -> None:
+        """Asks for no exploring until there are news."""
+        self._is_hopeless = True
+        self._tell_of(parent, f"{reason}; until there is a new best, only queued work is done")
+
+    def _tell_of(self, parent: WorkingBest, note: str) -> None:
+        """Once for each parent."""
+        self._on_note(note)
+        if self._told_of != parent.experiment_id:
+            _log.warning("the agent cannot build on the best", reason=note)
+        self._told_of = parent.experiment_id
+
+    def _be_content(self) -> None:
+        if self._told_of is not None:
+            self._told_of = None
+            self._on_note("")
+
     async def _context(self, parent: WorkingBest) -> AgentContext:
         text = _text(await self._library.best_source(parent), parent.experiment_id)
         return AgentContext(
@@ -213,6 +267,8 @@ class Preparer:
         finally:
             sleeping.cancel()
             hearing.cancel()
+        if self._news.is_set():
+            self._is_hopeless = False
 
     def _backoff(self, failures: int) -> float:
         ceiling = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2.0 ** min(failures - 1, 10))

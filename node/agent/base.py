@@ -18,6 +18,10 @@ class AgentError(Exception):
     """An agent could not do what it was asked; the message says why. The loop asks again later."""
 
 
+class UnsuitableParent(AgentError):
+    """The agent can do nothing with this parent, now or later; it may with another."""
+
+
 class EditRefused(AgentError):
     """An edit broke a rule: it touched another file, is too large, or changed nothing."""
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from autoresearch.model import ConstantChange, Hypothesis, Intent, Result
 
-from node.agent.base import AgentContext, AgentError, Failure, Proposal
+from node.agent.base import AgentContext, AgentError, Failure, Proposal, UnsuitableParent
 from node.agent.knobs import (
     Knob,
     KnobError,
@@ -88,7 +88,9 @@ class SearchAgent:
     def _propose(self, context: AgentContext, round_number: int) -> Proposal:
         view = _View.of(context)
         if not view.knobs:
-            raise AgentError("the parent's train.py has no numeric UPPERCASE constant; use --agent command")
+            raise UnsuitableParent(
+                "the parent's train.py has no numeric UPPERCASE constant; use --agent command"
+            )
         rng = self._random(context, round_number)
         for attempt in range(ATTEMPTS_LIMIT):
             names = _choose_knobs(view, rng, alone=view.is_young and attempt < ATTEMPTS_LIMIT // 2)
@@ -120,7 +122,7 @@ class _View:
         try:
             every = read_knobs(context.parent_source)
         except KnobError as error:
-            raise AgentError(str(error)) from error
+            raise UnsuitableParent(str(error)) from error
         try:
             baseline = {k: v.value for k, v in read_knobs(context.challenge.baseline_source).items()}
         except KnobError:

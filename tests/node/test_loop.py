@@ -28,7 +28,7 @@ from autoresearch.model import (
     utc_now,
 )
 from fake_swarm import FakeLeases, FakeNotebook, FakeSwarm, duplicate, make_lease, near_match
-from node_builders import BASELINE, is_alive, make_challenge, make_hardware
+from node_builders import BASELINE, is_alive, make_challenge, make_hardware, make_summary
 
 from node.agent.base import AgentError, NoAgent, Proposal
 from node.agent.search import SearchAgent
@@ -102,6 +102,7 @@ class Node:
             now=utc_now,
             sleep=self._sleep,
             jitter=random.Random(1),
+            on_note=lambda note: self.board.learn(note=note),
         )
         self.loop = NodeLoop(
             preparer=self.preparer,
@@ -472,6 +473,35 @@ async def test_a_node_without_an_agent_waits_for_work_of_others(tmp_path):
 
     assert await running is Ending.DRAINED
     assert node.swarm.claims == []
+
+
+async def test_a_best_without_constants_is_left_for_what_it_came_from(tmp_path):
+    swarm = FakeSwarm(source="def train(ctx):\n    return None\n")
+    swarm.sources["base"] = BASELINE.encode()
+    swarm.history += [
+        make_summary(experiment_id="base", parent=None, score=2.1),
+        make_summary(experiment_id="parent", parent="base", score=2.0),
+    ]
+    node = Node(tmp_path, swarm, SearchAgent(node_id="n"), max_experiments=1)
+
+    ending = await node.run()
+
+    assert ending is Ending.DONE
+    assert [p.experiment.parent for p in swarm.published] == ["base"]
+    assert "no numeric UPPERCASE constant" in read_status(tmp_path)["note"]
+
+
+async def test_a_swarm_without_any_constant_is_served_with_queued_work_only(tmp_path):
+    swarm = FakeSwarm(source="def train(ctx):\n    return None\n")
+    node = Node(tmp_path, swarm, SearchAgent(node_id="n"))
+    running = asyncio.create_task(node.run())
+    await until(lambda: 30.0 in node.sleeps)
+
+    node.stop.drain("test")
+
+    assert await running is Ending.DRAINED
+    assert swarm.claims == []
+    assert "only queued work" in read_status(tmp_path)["note"]
 
 
 async def test_an_idle_wait_ends_when_a_result_is_out(tmp_path):
