@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+import structlog
 from autoresearch.errors import Conflict, InvalidArgument, LeaseLost, LimitExceeded
 from autoresearch.limits import (
     FLAGS_LIMIT,
@@ -64,6 +65,8 @@ from coordinator.storage.base import (
 CLAIMS_RETRY_S = 5.0
 SAME_ELSEWHERE = "the same edit was tried on another parent: {}"
 QUESTION = "{} is the same {}, tried {}: say why yours differs, or pick another"
+
+_log = structlog.get_logger("coordinator.claiming")
 
 
 class Claiming:
@@ -203,6 +206,7 @@ class Claiming:
         was_held = await self._c.store.release(claim_id, caller.node_id, fencing_token)
         if was_held:
             await self._forget(claim_id)
+            _log.info("claim released", claim=claim_id, node=caller.node_id, why=reason)
         return was_held
 
     async def _take(self, request: ClaimRequest, advice: Advice) -> ClaimVerdict:

@@ -21,6 +21,7 @@ from autoresearch.model import (
     StartRefused,
     new_id,
 )
+from structlog.testing import capture_logs
 from swarm_builders import BASELINE, Rig, change, edited, retest
 
 from coordinator.services.claiming import hash_of
@@ -400,3 +401,20 @@ async def test_duplicates_that_were_stopped_are_counted(rig: Rig) -> None:
     status = await rig.one.leaderboard.get_status()
 
     assert status.duplicates_stopped == 1
+
+
+async def test_the_reason_of_a_release_is_logged(rig: Rig) -> None:
+    node = await rig.join("n")
+    await rig.open_class(node)
+    granted = await rig.claim(node, change("LR", "0.05"))
+    assert isinstance(granted, Granted)
+
+    with capture_logs() as lines:
+        await rig.one.claiming.release(
+            node,
+            claim_id=granted.lease.claim_id,
+            fencing_token=granted.lease.fencing_token,
+            reason="the agent gave up",
+        )
+
+    assert [line["why"] for line in lines if line["event"] == "claim released"] == ["the agent gave up"]
