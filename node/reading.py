@@ -78,7 +78,8 @@ async def leaderboard(reader: GrpcReader, *, hardware_class: str, limit: int, as
         ended, without_run = await _ended(reader, row.hardware_class, limit)
         terminal.print()
         title = f"{row.hardware_class}: {rendering.best_line(row.best)}"
-        terminal.print(rendering.leaderboard_table(title, status.metric_name, ended, names))
+        table = rendering.leaderboard_table(title, status.metric_name, ended, names, width=terminal.width)
+        terminal.print(table)
         if without_run:
             verbs = "was given back or is running" if without_run == 1 else "were given back or are running"
             terminal.print(Text(f"{without_run} more {verbs}"))

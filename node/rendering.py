@@ -13,13 +13,18 @@ from datetime import datetime
 from typing import Any
 
 from autoresearch.model import ConstantChange, ExperimentSummary, Result, WorkingBest
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 DIGITS_DEFAULT = 4
 DIGITS_MAX = 6
 WIDTH_ELSEWHERE = 160
+NARROW_BELOW_CHARS = 90
+TITLE_SHOWN_MIN_CHARS = 8
+NODE_SHOWN_MAX_CHARS = 24
+COLUMN_GAP = 2
+LEFT_COLUMNS = frozenset({"evidence", "title", "node", "id"})
 ID_SHOWN = 8
 """The end of an id is its random part, and enough to name it to ``show`` and ``diff``."""
 
@@ -72,9 +77,7 @@ def plain_table(
     title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Text | str]]
 ) -> Table:
     """A table of text cells; ``columns`` are names with ``left`` or ``right``."""
-    table = Table(
-        title=Text(clean(title)), title_justify="left", box=None, pad_edge=False, header_style="bold"
-    )
+    table = _bare_table(title)
     for name, side in columns:
         is_right = side == "right"
         table.add_column(Text(name), justify="right" if is_right else "left", no_wrap=is_right)
@@ -83,40 +86,58 @@ def plain_table(
     return table
 
 
+def _bare_table(title: str) -> Table:
+    return Table(
+        title=Text(clean(title)), title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
+
+
 def leaderboard_table(
-    title: str, metric: str, experiments: Sequence[ExperimentSummary], names: Mapping[str, str]
+    title: str,
+    metric: str,
+    experiments: Sequence[ExperimentSummary],
+    names: Mapping[str, str],
+    *,
+    width: int = WIDTH_ELSEWHERE,
 ) -> Table:
-    """Experiments of one class, best first."""
-    columns = [
-        ("#", "right"),
-        (metric, "right"),
-        ("+-95%", "right"),
-        ("n", "right"),
-        ("delta", "right"),
-        ("evidence", "left"),
-        ("title", "left"),
-        ("node", "left"),
-        ("id", "left"),
-    ]
-    rows = []
+    """Experiments of one class, best first; a narrow table cuts titles, never an id or the evidence."""
+    is_narrow = width < NARROW_BELOW_CHARS
+    left_out = {"+-95%", "node"} if is_narrow else set()
+    headings = ("#", metric, "+-95%", "n", "delta", "evidence", "title", "node", "id")
+    columns: dict[str, list[Text]] = {name: [] for name in headings if name not in left_out}
     for place, summary in enumerate(experiments, start=1):
-        digits = digits_for(summary.interval)
-        evidence = evidence_of(summary)
-        node_id = summary.experiment.node_id
-        rows.append(
-            (
-                str(place),
-                number(summary.score, digits),
-                number(summary.interval, digits),
-                str(summary.runs),
-                number(summary.delta, digits, signed=True),
-                Text(evidence, style=STYLES.get(evidence, "")),
-                summary.experiment.hypothesis.title,
-                names.get(node_id, node_id),
-                summary.experiment.experiment_id[-ID_SHOWN:],
-            )
-        )
-    return plain_table(title, columns, rows)
+        for name, cell in zip(headings, _leaderboard_row(place, summary, names), strict=True):
+            if name in columns:
+                columns[name].append(cell)
+    widths = {name: max(len(name), *(cell.cell_len for cell in cells), 0) for name, cells in columns.items()}
+    if "node" in widths:
+        widths["node"] = min(widths["node"], NODE_SHOWN_MAX_CHARS)
+    others = sum(chars + COLUMN_GAP for name, chars in widths.items() if name != "title")
+    widths["title"] = max(TITLE_SHOWN_MIN_CHARS, min(widths["title"], width - others))
+    table = _bare_table(title)
+    for name, chars in widths.items():
+        side: JustifyMethod = "left" if name in LEFT_COLUMNS else "right"
+        table.add_column(Text(name), justify=side, no_wrap=True, overflow="ellipsis", width=chars)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _leaderboard_row(place: int, summary: ExperimentSummary, names: Mapping[str, str]) -> tuple[Text, ...]:
+    digits = digits_for(summary.interval)
+    evidence = evidence_of(summary)
+    experiment = summary.experiment
+    return (
+        Text(str(place)),
+        Text(number(summary.score, digits)),
+        Text(number(summary.interval, digits)),
+        Text(str(summary.runs)),
+        Text(number(summary.delta, digits, signed=True)),
+        Text(evidence, style=STYLES.get(evidence, "")),
+        Text(clean(experiment.hypothesis.title)),
+        Text(clean(names.get(experiment.node_id, experiment.node_id))),
+        Text(experiment.experiment_id[-ID_SHOWN:]),
+    )
 
 
 def evidence_of(summary: ExperimentSummary) -> str:
@@ -227,7 +248,9 @@ def console() -> Console:
     """Where tables go; as wide as the terminal, and wide enough for a title where there is none."""
     terminal = Console(highlight=False, markup=False, emoji=False)
     return (
-        terminal if terminal.is_terminal else Console(highlight=False, markup=False, emoji=False, width=160)
+        terminal
+        if terminal.is_terminal
+        else Console(highlight=False, markup=False, emoji=False, width=WIDTH_ELSEWHERE)
     )
 
 

@@ -1,3 +1,4 @@
+import io
 import json
 from dataclasses import replace
 
@@ -23,6 +24,7 @@ from autoresearch.model import (
     SwarmStatus,
 )
 from node_builders import NOW, make_best, make_hardware, make_summary
+from rich.console import Console
 
 from node import reading, rendering
 
@@ -124,6 +126,25 @@ async def test_a_leaderboard_shows_scores_to_the_digits_that_mean_something(caps
     assert "1.98765" not in shown
     assert "0.012" in shown
     assert "00000001" in shown
+
+
+def test_a_narrow_leaderboard_cuts_titles_and_nothing_else():
+    rows = [
+        replace(scored("id-00000001", "Warm the learning rate up for much longer", 1.98765), level=level)
+        for level in (Level.SELF_REPLICATED, Level.PROVISIONAL)
+    ]
+    terminal = Console(width=60, file=io.StringIO())
+
+    table = rendering.leaderboard_table("toy", "val_bpb", rows, {"n": "ada"}, width=terminal.width)
+    terminal.print(table)
+
+    shown = terminal.file.getvalue()
+    assert shown.count("00000001") == 2
+    assert "self-replicated" in shown
+    assert "1.988" in shown
+    assert "\N{HORIZONTAL ELLIPSIS}" in shown
+    assert "ada" not in shown
+    assert len(shown.splitlines()) == 4
 
 
 def without_run(experiment_id, state):
