@@ -42,7 +42,6 @@ def _option(setting: str, *names: str, **more: Any) -> Any:
 
 
 Host = Annotated[str, typer.Argument(help="Coordinator: HOST, HOST:PORT or grpcs://HOST:PORT.")]
-ReadHost = Annotated[str, typer.Option("--host", help="Coordinator: HOST, HOST:PORT or grpcs://HOST:PORT.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HardwareClassOption = Annotated[str, typer.Option("--class", help="Hardware class; unset for all.")]
 Agent = Annotated[str | None, _option("agent", "--agent", metavar="search|command|none")]
@@ -240,8 +239,8 @@ def leaderboard(
 @app.command()
 def show(
     experiment: Annotated[str, typer.Argument(help="Id of an experiment, or its beginning or end.")],
+    host: Host = DEFAULT_HOST,
     *,
-    host: ReadHost = DEFAULT_HOST,
     as_json: Json = False,
     challenge: Challenge = None,
     insecure: Insecure = False,
@@ -258,9 +257,9 @@ def show(
 @app.command()
 def diff(
     experiment: Annotated[str, typer.Argument(help="Id of an experiment, or its beginning or end.")],
+    host: Host = DEFAULT_HOST,
     *,
     against: Annotated[str, typer.Option("--against", help="parent, best, or another id.")] = "parent",
-    host: ReadHost = DEFAULT_HOST,
     challenge: Challenge = None,
     insecure: Insecure = False,
     ca: Ca = None,

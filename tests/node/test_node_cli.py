@@ -69,7 +69,7 @@ def test_an_unreachable_coordinator_is_said_with_exit_code_3(tmp_path):
     assert "error:" in result.output
 
 
-@pytest.mark.parametrize("command", [["leaderboard"], ["best"]])
+@pytest.mark.parametrize("command", [["leaderboard"], ["best"], ["show", "e"], ["diff", "e"]])
 def test_reading_an_unreachable_coordinator_is_one_sentence_and_exit_code_3(command):
     result = runner.invoke(app, [*command, "127.0.0.1:1"])
 

@@ -57,9 +57,9 @@ def test_readers_see_the_leaderboard_an_experiment_and_its_diff(swarm: LocalSwar
     experiment_id = tried.experiment.experiment_id
 
     board = node(swarm, "leaderboard", swarm.address, "--json")
-    shown = node(swarm, "show", experiment_id[-8:], "--host", swarm.address)
-    diff = node(swarm, "diff", experiment_id, "--host", swarm.address)
-    unknown = node(swarm, "show", "ffffffffffff", "--host", swarm.address)
+    shown = node(swarm, "show", experiment_id[-8:], swarm.address)
+    diff = node(swarm, "diff", experiment_id, swarm.address)
+    unknown = node(swarm, "show", "ffffffffffff", swarm.address)
 
     assert json.loads(board.stdout)["metric"] == "val_bpb"
     assert tried.experiment.hypothesis.title in shown.stdout
