@@ -205,7 +205,7 @@ class ClaimStore(Protocol):
         """The claim, or None once it is gone."""
 
     async def release(self, claim_id: ClaimId, node_id: NodeId, fencing_token: int) -> bool:
-        """Ends the claim; a started experiment without a result becomes LOST. False if not held."""
+        """Ends the claim; a started experiment still RUNNING becomes LOST. False if not held."""
 
     async def renew(self, node_id: NodeId, claim_ids: Sequence[ClaimId], *, ttl_s: float) -> Renewal:
         """Renews the node's own live claims."""
