@@ -152,8 +152,8 @@ def _plan(rows: ValidationRows, wanted: int, rng: np.random.Generator) -> _Plan:
     audited, donors = drawn[:size], drawn[size : 2 * size]
     cuts = rng.integers(1, length, size)
     spliced = np.where(np.arange(length) < cuts[:, None], rows.inputs[audited], rows.inputs[donors])
-    places: Losses = rng.random(count)
-    splice_places: Losses = rng.random(size)
+    places: Losses = rng.random((count,))
+    splice_places: Losses = rng.random((size,))
     for later in (audited, donors):
         places[later] = splice_places + (1 - splice_places) * rng.random(size)
     return _Plan(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from trainer.evaluate import Batch, Losses
 from trainer.link import RunEnded, WorkerLink
 from trainer.logits import SLOTS, BufferShape, LogitsBuffer
+from trainer.scoring_time import ScoringTime
 from trainer.wire import LOGITS_BODY, Kind, pack_batch, pack_json
 
 
@@ -17,13 +18,21 @@ class Forwarder:
     """Sends batches to the worker and reads their losses, one batch ahead: both sides work at once."""
 
     def __init__(
-        self, link: WorkerLink, buffer: LogitsBuffer, shape: BufferShape, deadline: float, limit_s: float
+        self,
+        link: WorkerLink,
+        buffer: LogitsBuffer,
+        shape: BufferShape,
+        *,
+        deadline: float,
+        limit_s: float,
+        spent: ScoringTime,
     ) -> None:
         self._link = link
         self._buffer = buffer
         self._shape = shape
         self._deadline = deadline
         self._late = RunEnded("timed_out", f"scoring took more than {limit_s:g} s; the model is too slow")
+        self._spent = spent
         self._sent = 0
 
     def connect(self) -> None:
@@ -46,6 +55,7 @@ class Forwarder:
 
     def _take(self, slot: int, targets: npt.NDArray[np.int64]) -> Losses:
         frame = self._link.receive(wanted=(Kind.LOGITS,), deadline=self._deadline, late=self._late)
+        self._spent.call_ended()
         expected = (slot, *targets.shape, self._shape.vocab_size)
         if len(frame.payload) != LOGITS_BODY.size or LOGITS_BODY.unpack(frame.payload) != expected:
             raise RunEnded(

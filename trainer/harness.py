@@ -25,6 +25,7 @@ from trainer.logits import BufferShape, open_buffer, warm_up_reader
 from trainer.record import Experiment, Record, whole_field
 from trainer.report import Outcome, Report
 from trainer.sandbox import claimed_core, launch
+from trainer.scoring_time import ScoringTime, lazy_allowance_s
 from trainer.wire import FDS_PER_FRAME, Kind, number_field, pack, pack_json, text_field
 
 SEED_LIMIT = 1 << 63
@@ -111,6 +112,7 @@ class _Run:
         self.say = say
         self.page = BudgetPage()
         self.launched_s = time.monotonic()
+        self.trained_s = 0.0
         self._quarter = 0
         launched = launch(
             scratch=scratch,
@@ -209,7 +211,7 @@ class _Run:
             self._span("setup_s", began)
 
     def _train(self) -> None:
-        began = time.monotonic()
+        began, spent_before_s = time.monotonic(), self._now()
         self.clock.start()
         self.page.write(0.0, Phase.RUNNING)
         self._release_tokens()
@@ -232,6 +234,7 @@ class _Run:
             self.record.used_s = self.clock.used_s
             self.page.write(1.0, Phase.OVER)
             self._span("train_s", began)
+            self.trained_s = self._now() - spent_before_s
         fields = json_of(frame)
         self.record.peak_memory_mb = min(number_field(fields, "peak_memory_mb") or 0.0, 1e9)
         self.record.num_params = self.record.num_params or whole_field(fields, "num_params")
@@ -282,7 +285,10 @@ class _Run:
         )
         buffer = open_buffer(self.record.device.kind, shape)
         try:
-            forward = Forwarder(self.link, buffer, shape, began + limit_s, limit_s)
+            spent = ScoringTime(self._now)
+            forward = Forwarder(
+                self.link, buffer, shape, deadline=began + limit_s, limit_s=limit_s, spent=spent
+            )
             forward.connect()
             score = evaluate(
                 forward.answer,
@@ -297,7 +303,26 @@ class _Run:
         finally:
             buffer.close()
             self._span("eval_s", began)
+        self._refuse_learning(spent)
         self._keep_score(score)
+
+    @property
+    def _is_cpu_time(self) -> bool:
+        """Whether CPU seconds tell what the worker does; an accelerator's work takes hardly any."""
+        return processes.IS_SUPPORTED and self.record.device.kind == "cpu"
+
+    def _now(self) -> float:
+        return self.link.tree.cpu_s() if self._is_cpu_time else time.monotonic()
+
+    def _refuse_learning(self, spent: ScoringTime) -> None:
+        excess_s = spent.excess_s()
+        allowed_s = lazy_allowance_s(self.trained_s, is_cpu_time=self._is_cpu_time)
+        if excess_s > allowed_s:
+            raise RunEnded(
+                "rejected",
+                f"some calls while scoring took {excess_s:.1f} s more than the others ({allowed_s:.1f} s are "
+                "allowed); train and prepare the model before train() returns",
+            )
 
     def _keep_score(self, score: Score) -> None:
         name = self.challenge.metric_name

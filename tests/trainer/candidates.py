@@ -129,6 +129,52 @@ def train(ctx):
         ),
         "gain|change",
     ),
+    "learns in its first answer": rejected(
+        MODEL
+        + """
+def learn(tokens, V):
+    model = Bigram(V)
+    for _ in range(2500):
+        start = torch.randint(0, len(tokens) - 513, (1,)).item()
+        loss = torch.nn.functional.cross_entropy(
+            model(tokens[start : start + 512]), tokens[start + 1 : start + 513]
+        )
+        loss.backward()
+        with torch.no_grad():
+            model.table.weight -= 50.0 * model.table.weight.grad
+        model.table.weight.grad = None
+    return model
+def train(ctx):
+    (shard,) = ctx.start()
+    learned = []
+    def answer(ids):
+        if not learned:
+            with torch.inference_mode(False), torch.enable_grad():
+                learned.append(learn(torch.from_numpy(shard.astype("int64")), ctx.vocab_size))
+        return learned[0](ids)
+    return answer
+""",
+        "calls while scoring took",
+    ),
+    "learns in a child while it is scored": rejected(
+        """
+import os, time, torch
+def train(ctx):
+    table = torch.randn(ctx.vocab_size, ctx.vocab_size)
+    ctx.start()
+    children = [os.fork()]
+    if children[0] == 0:
+        until = time.process_time() + 2
+        while time.process_time() < until: pass
+        os._exit(0)
+    def answer(ids):
+        if children:
+            os.waitpid(children.pop(), 0)
+        return table[ids]
+    return answer
+""",
+        "calls while scoring took",
+    ),
     "forks a survivor": crashing(
         """
 import os, time
