@@ -42,7 +42,8 @@ class Finding:
 
 async def examine(config: Config, host: str, environ: dict[str, str]) -> list[Finding]:
     """All findings, the local ones first; a later check that needs an earlier one is left out."""
-    findings = [_python(), _git(), _torch(), _trainer(), _disk(config.node_dir), _state_dir(config.node_dir)]
+    state_dir = _state_dir(config.node_dir)
+    findings = [_python(), _git(), _torch(), _trainer(), _disk(config.node_dir), state_dir]
     info, reached = await _coordinator(config, host)
     findings.append(reached)
     if info is None:
@@ -61,8 +62,10 @@ async def examine(config: Config, host: str, environ: dict[str, str]) -> list[Fi
             Finding(name="challenge", seen=str(error), fix="update this node or tell the operator"),
         ]
     findings.append(_device(challenge, config.device))
-    findings.append(await _prepared(text, config.node_dir, environ))
-    return findings
+    if state_dir.is_fine:
+        return [*findings, await _prepared(text, config.node_dir, environ)]
+    fix = "mend the state dir first, then ask again"
+    return [*findings, Finding(name="challenge", seen="not looked at: there is no state dir", fix=fix)]
 
 
 def _python() -> Finding:
@@ -169,6 +172,8 @@ async def _prepared(text: ChallengeText, node_dir: Path, environ: dict[str, str]
     try:
         challenge = materialise(text, node_dir / "challenges")
         await prepare(node_dir / "challenges" / challenge.challenge_id, environ=environ)
-    except (PrepareError, SwarmError, OSError) as error:
+    except PrepareError as error:
         return Finding(name="challenge", seen=str(error), fix="see the trainer's message above")
+    except (SwarmError, OSError) as error:
+        return Finding(name="challenge", seen=str(error), fix="tell the operator, or mend the state dir")
     return Finding(name="challenge", seen=f"{challenge.name} is prepared")
