@@ -124,7 +124,7 @@ class _Run:
         )
         record.layers = launched.layers
         self.scratch = scratch
-        self.link = WorkerLink(launched, self.challenge.limits)
+        self.link = WorkerLink(launched, self.challenge.limits, scratch)
         self.clock = BudgetClock(self.challenge.budget, self.link.tree)
 
     def report(self) -> Report:

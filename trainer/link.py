@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from autoresearch.challenge import Limits
@@ -20,11 +21,13 @@ from autoresearch.challenge import Limits
 from trainer.processes import PROCESS_LIMIT, ProcessTree
 from trainer.report import Outcome
 from trainer.sandbox import Launched
+from trainer.scratch import FILES_LIMIT, folder_exceeds
 from trainer.wire import Frame, FrameReader, Kind, WireError, parse_json, text_field
 
 TICK_S = 0.01
 WATCH_PERIOD_S = 0.05
 READ_BYTES = 1 << 16
+MEASURE_PERIOD_S = 0.5
 DRAIN_LIMIT_READS = 64
 EXIT_WAIT_S = 5.0
 TOLD_KINDS = ("syntax", "no_train", "no_start", "no_model", "no_device", "bad_logits", "oom", "exception")
@@ -49,7 +52,7 @@ def crashed(kind: str, reason: str) -> RunEnded:
 class WorkerLink:
     """One launched worker, from the harness's side; not thread-safe."""
 
-    def __init__(self, launched: Launched, limits: Limits) -> None:
+    def __init__(self, launched: Launched, limits: Limits, scratch: Path) -> None:
         self.tree = ProcessTree(launched.process.pid)
         self._process = launched.process
         self._channel = launched.channel
@@ -58,6 +61,8 @@ class WorkerLink:
         self._reader = FrameReader()
         self._tail = bytearray()
         self._watched_at = 0.0
+        self._measured_at = 0.0
+        self._scratch = scratch
         self._selector = selectors.DefaultSelector()
         self._channel.setblocking(False)
         os.set_blocking(self._output_fd, False)
@@ -183,10 +188,23 @@ class WorkerLink:
         self._watched_at = now
         if self.tree.scan() > PROCESS_LIMIT:
             raise crashed("killed", f"the worker started more than {PROCESS_LIMIT} processes")
+        self._watch_scratch(now)
         used_mb = self.tree.memory_mb()
         if used_mb > self._limits.memory_mb:
             raise crashed(
                 "oom", f"the worker used {used_mb:.0f} MB of memory; {self._limits.memory_mb} MB are allowed"
+            )
+
+    def _watch_scratch(self, now: float) -> None:
+        if now - self._measured_at < MEASURE_PERIOD_S:
+            return
+        self._measured_at = now
+        limit = self._limits.scratch_mb << 20
+        if folder_exceeds(self._scratch, limit):
+            raise crashed(
+                "scratch",
+                f"the worker's files took more than {self._limits.scratch_mb} MB of disk, or were more than "
+                f"{FILES_LIMIT}",
             )
 
     def _gone(self) -> RunEnded:

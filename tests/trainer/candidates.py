@@ -175,6 +175,17 @@ def train(ctx):
 """,
         "calls while scoring took",
     ),
+    "fills the disk with many files": crashing(
+        """
+import time
+def train(ctx):
+    for number in range(8):
+        (ctx.scratch / str(number)).write_bytes(bytes(10 << 20))
+    time.sleep(1000)
+""",
+        "scratch",
+        "64 MB of disk",
+    ),
     "forks a survivor": crashing(
         """
 import os, time

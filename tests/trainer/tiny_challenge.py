@@ -56,6 +56,7 @@ setup_s = 6
 train_wall_s = 5
 eval_s = 8
 memory_mb = 1500
+scratch_mb = 64
 
 [policy.audit]
 rows = 24
