@@ -3,9 +3,20 @@
 What holds now: an environment built from nothing, a session of its own, resource limits, a scratch directory
 as home and working directory, one core for CPU challenges, and an end that takes all descendants with it.
 
-What this does not cover: the worker runs as the same user. It can read the files that this user can read (the
-prepared corpus and the home directory among them), open network connections, and signal the user's other
-processes. Run only code that you trust with that, or on a machine that has nothing to lose.
+What this does not cover: the worker runs as the same user, with the network that this user has. It can
+
+- signal the user's other processes and its harness, which then leaves no report (a program that called the
+  harness sees a crash); its children may live on if it kills the harness while they have left its session;
+- read and write the files of this user, its home directory, the prepared tokens and other runs' scratch
+  directories among them. It could train before its budget begins, or change what later runs read;
+- import this package and generate validation text wherever it knows or guesses the seed;
+- open network connections;
+- write outside its scratch directory: the harness watches only that one.
+
+Of the harness's memory, descriptors and environment it sees nothing (``processes.forbid_inspection``), unless
+both run as root. The time before ``ctx.start()`` is capped by the wall clock alone, on one core on a CPU
+challenge where one is free. Run only code that you trust with all this, or on a machine that has nothing to
+lose.
 """
 
 from __future__ import annotations
