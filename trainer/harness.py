@@ -234,6 +234,7 @@ class _Run:
             self.record.used_s = self.clock.used_s
             self.page.write(1.0, Phase.OVER)
             self._span("train_s", began)
+            self.spent = ScoringTime(self._now)  # from here on: a child may go on learning at once
             self.trained_s = self._now() - spent_before_s
         fields = json_of(frame)
         self.record.peak_memory_mb = min(number_field(fields, "peak_memory_mb") or 0.0, 1e9)
@@ -285,9 +286,8 @@ class _Run:
         )
         buffer = open_buffer(self.record.device.kind, shape)
         try:
-            spent = ScoringTime(self._now)
             forward = Forwarder(
-                self.link, buffer, shape, deadline=began + limit_s, limit_s=limit_s, spent=spent
+                self.link, buffer, shape, deadline=began + limit_s, limit_s=limit_s, spent=self.spent
             )
             forward.connect()
             score = evaluate(
@@ -303,7 +303,7 @@ class _Run:
         finally:
             buffer.close()
             self._span("eval_s", began)
-        self._refuse_learning(spent)
+        self._refuse_learning(self.spent)
         self._keep_score(score)
 
     @property

@@ -162,14 +162,16 @@ import os, time, torch
 def train(ctx):
     table = torch.randn(ctx.vocab_size, ctx.vocab_size)
     ctx.start()
-    children = [os.fork()]
-    if children[0] == 0:
-        until = time.process_time() + 2
-        while time.process_time() < until: pass
-        os._exit(0)
+    first = [True]
     def answer(ids):
-        if children:
-            os.waitpid(children.pop(), 0)
+        if first:
+            first.clear()
+            child = os.fork()
+            if child == 0:
+                until = time.process_time() + 2
+                while time.process_time() < until: pass
+                os._exit(0)
+            os.waitpid(child, 0)
         return table[ids]
     return answer
 """,
