@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import mmap
 import os
-import struct
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from trainer import processes
 from trainer.processes import ProcessTree
 
 PAGE_BYTES = 4096
-_PAGE = struct.Struct("<dB")
+_PHASE_AT = 8  # after the progress, one native double
 _F_SEAL_FUTURE_WRITE = 0x10  # Linux 5.1; absent from the fcntl module before Python 3.13
 
 
@@ -71,21 +70,33 @@ class BudgetClock:
 
 
 class BudgetPage:
-    """The harness's side of the page; ``fd`` is what the worker maps, read-only."""
+    """The harness's side of the page; ``fd`` is what the worker maps, read-only.
+
+    The worker reads while the harness writes, so each value is one aligned store. ``struct.pack_into`` would
+    not do: it clears its bytes first, and a worker that looks in between sees a phase that never was:
+
+        harness                    worker
+        clears the page
+                                   running()? the phase is 0, so: no -> stops training early
+        writes progress and phase
+    """
 
     def __init__(self) -> None:
         self.fd = shared_file("autoresearch-budget", PAGE_BYTES)
         self._map = mmap.mmap(self.fd, PAGE_BYTES)
+        self._progress = memoryview(self._map).cast("d")
         with contextlib.suppress(OSError, AttributeError):
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _F_SEAL_FUTURE_WRITE)
         self.write(0.0, Phase.SETTING_UP)
 
     def write(self, progress: float, phase: Phase) -> None:
         """Show the worker how far it is."""
-        _PAGE.pack_into(self._map, 0, progress, phase)
+        self._progress[0] = progress
+        self._map[_PHASE_AT] = phase
 
     def close(self) -> None:
         """Give the page back."""
+        self._progress.release()
         self._map.close()
         os.close(self.fd)
 
@@ -95,11 +106,11 @@ class BudgetView:
 
     def __init__(self, fd: int) -> None:
         self._map = mmap.mmap(fd, PAGE_BYTES, prot=mmap.PROT_READ)
+        self._progress = memoryview(self._map).cast("d")
 
     def read(self) -> tuple[float, Phase]:
         """Progress and phase as of the harness's last tick."""
-        progress, phase = _PAGE.unpack_from(self._map)
-        return progress, Phase(phase)
+        return self._progress[0], Phase(self._map[_PHASE_AT])
 
 
 def shared_file(name: str, size_bytes: int) -> int:

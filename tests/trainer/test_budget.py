@@ -111,6 +111,28 @@ def test_the_worker_reads_what_the_harness_writes_and_cannot_write_itself() -> N
     page.close()
 
 
+def test_the_worker_never_sees_a_page_that_is_half_written() -> None:
+    program = (
+        "import sys\nfrom trainer.budget import BudgetView, Phase\n"
+        "view = BudgetView(int(sys.argv[1]))\nprint(flush=True)\n"
+        "seen = {view.read() for _ in range(1_000_000)}\n"
+        "print(sorted(seen))\n"
+    )
+    page = BudgetPage()
+    page.write(0.5, Phase.RUNNING)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(page.fd)], pass_fds=(page.fd,), stdout=subprocess.PIPE, text=True
+    ) as reader:
+        reader.stdout.readline()
+
+        while reader.poll() is None:
+            for _ in range(10_000):
+                page.write(0.5, Phase.RUNNING)
+
+        assert reader.stdout.read() == "[(0.5, <Phase.RUNNING: 1>)]\n"
+    page.close()
+
+
 def test_two_trainers_never_share_a_core(tmp_path: Path) -> None:
     with claimed_core(tmp_path) as first, claimed_core(tmp_path) as second:
         assert first is None or first != second
