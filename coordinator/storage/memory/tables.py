@@ -44,7 +44,7 @@ from coordinator.storage.base import (
     StoredClass,
 )
 
-EVENTS_KEPT = 100_000
+EVENTS_KEPT = 40_000
 """Entries of the event stream before the oldest are dropped."""
 
 COUNTER_BITS = 32
