@@ -19,8 +19,8 @@ from coordinator.storage.redis.records import RecordCodec
 from coordinator.storage.redis.sources import SourceShelf
 
 EVENTS_KEPT = 40_000
-"""Entries of a challenge's event stream before the oldest are trimmed: some 13,000 experiments, 8 MB. Who was away
-longer gets a snapshot."""
+"""Entries of a challenge's event stream before the oldest are trimmed: some 13,000 experiments, 8 MB.
+Who was away longer gets a snapshot."""
 
 IDENTITY_TAG = "identity"
 VERSION_MIN = (7, 0)
