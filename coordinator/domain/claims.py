@@ -7,7 +7,7 @@ from typing import Final
 
 from autoresearch.model import Outcome
 
-DETERMINISTIC_CRASHES: Final = frozenset({"exception", "syntax", "nan", "no_train", "exit"})
+DETERMINISTIC_CRASHES: Final = frozenset({"exception", "syntax", "nan", "no_train", "exit", "scratch"})
 """Crashes that the code would repeat on any machine."""
 
 OUT_OF_MEMORY: Final = "oom"

@@ -73,7 +73,7 @@ class Limits:
     """Caps on everything that the budget does not cover.
 
     ``train_wall_s`` ends a run that sleeps instead of spending its budget, ``memory_mb`` counts resident
-    memory of the worker and its children, ``scratch_mb`` caps each file that they write, ``overrun_ms`` is
+    memory of the worker and its children, ``scratch_mb`` caps what they write in all, ``overrun_ms`` is
     how long a run may go on after its budget.
     """
 
@@ -92,9 +92,9 @@ class Limits:
 class Audit:
     """How the harness checks that logits depend on earlier tokens of the same row alone.
 
-    ``rows`` prefixes are committed with a foreign continuation before their true one is sent, ``repeat_rows``
-    come again at the end in other company; a run is rejected when the mean gain of the revealed over the
-    committed answers exceeds ``leak_nats_max``.
+    ``rows`` prefixes are sent with a foreign continuation some time before their true one, among the others in
+    a secret order; ``repeat_rows`` come again at the end in other company. A run is rejected when the mean
+    gain of the second answer over the first exceeds ``leak_nats_max``.
     """
 
     rows: int = 32
