@@ -92,8 +92,8 @@ class Limits:
 class Audit:
     """How the harness checks that logits depend on earlier tokens of the same row alone.
 
-    ``rows`` prefixes are sent with a foreign continuation some time before their true one, among the others in
-    a secret order; ``repeat_rows`` come again at the end in other company. A run is rejected when the mean
+    ``rows`` prefixes are sent with a foreign continuation some time before their true one, among the others
+    in a secret order; ``repeat_rows`` come again at the end in other company. A run is rejected when the mean
     gain of the second answer over the first exceeds ``leak_nats_max``.
     """
 
