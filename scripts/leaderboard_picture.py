@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 COLUMNS = 112
+FONT_FACE = re.compile(r"\s*@font-face \{.*?\}\n", re.DOTALL)
+"""Rich refers to fonts on somebody's server; a reader's own monospace does as well."""
 
 
 def main() -> None:
@@ -33,7 +36,7 @@ def main() -> None:
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(shown.stdout.decode()))
     svg = console.export_svg(title=f"autoresearch-node leaderboard {host}", theme=MONOKAI)
-    Path(target).write_text(svg, "utf-8")
+    Path(target).write_text(FONT_FACE.sub("", svg), "utf-8")
 
 
 if __name__ == "__main__":
