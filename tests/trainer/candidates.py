@@ -156,27 +156,6 @@ def train(ctx):
 """,
         "calls while scoring took",
     ),
-    "learns in a child while it is scored": rejected(
-        """
-import os, time, torch
-def train(ctx):
-    table = torch.randn(ctx.vocab_size, ctx.vocab_size)
-    ctx.start()
-    first = [True]
-    def answer(ids):
-        if first:
-            first.clear()
-            child = os.fork()
-            if child == 0:
-                until = time.process_time() + 2
-                while time.process_time() < until: pass
-                os._exit(0)
-            os.waitpid(child, 0)
-        return table[ids]
-    return answer
-""",
-        "calls while scoring took",
-    ),
     "fills the disk with many files": crashing(
         """
 import time
