@@ -29,6 +29,8 @@ MANIFEST_LIMIT_BYTES = 256 * 1024
 PROGRAM_LIMIT_BYTES = 64 * 1024
 IDENTITY_DEPTH_LIMIT = 6
 BUILT_IN_LIMIT = 256
+HOLDOUT_PREFIX = "holdout_"
+"""By this a reader knows a held-back score among a result's metrics."""
 
 BudgetKind = Literal["cpu", "wall", "steps"]
 Direction = Literal["lower", "higher"]
@@ -36,6 +38,7 @@ ContentHash = NewType("ContentHash", str)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _METRIC = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_VERSIONED = re.compile(r"[a-z][a-z0-9-]{0,62}/[0-9]{1,4}")
 
 
 class ChallengeError(ValueError):
@@ -56,11 +59,13 @@ class Budget:
     """What every run may spend between ``ctx.start()`` and its return.
 
     ``cpu`` counts CPU seconds of the worker and its children, ``wall`` elapsed seconds, ``steps`` calls of
-    ``ctx.running()`` (tests only: bit-identical for a seed).
+    ``ctx.running()`` (tests only: bit-identical for a seed). With a ``pace``, CPU seconds are those of a
+    reference core: the trainer that knows the pace by this name measures how fast the worker's core is.
     """
 
     kind: BudgetKind
     amount: int
+    pace: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -94,21 +99,27 @@ class Audit:
 
     ``rows`` prefixes are sent with a foreign continuation some time before their true one, among the others
     in a secret order; ``repeat_rows`` come again at the end in other company. A run is rejected when the mean
-    gain of the second answer over the first exceeds ``leak_nats_max``.
+    gain of the second answer over the first exceeds ``leak_nats_max``: at the hidden token, over the
+    ``window`` positions up to it, or over all; or when answers differ either way by more than
+    ``impurity_factor`` times as much. Audited rows may lie ``level_sigmas`` standard errors off the others.
     """
 
     rows: int = 32
     repeat_rows: int = 32
     batch_rows: int = 32
     leak_nats_max: float = 0.002
+    window: int = 8
+    impurity_factor: float = 10.0
+    level_sigmas: float = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
     """One contest, whole: enough to run it, to hash it, and to send it to another machine.
 
-    ``corpus``, ``tokenizer`` and ``validation`` are the tables of ``[identity]`` as written, read-only; the
-    trainer's corpus of that ``kind`` gives them meaning.
+    ``corpus``, ``tokenizer``, ``validation`` and ``holdout`` are the tables of ``[identity]`` as written,
+    read-only; the trainer's corpus of that ``kind`` gives them meaning. ``holdout`` is a second validation
+    text that is scored in confirmations only; it is empty, and ``holdout_metric`` too, where there is none.
     """
 
     challenge_id: ChallengeId
@@ -124,6 +135,8 @@ class Challenge:
     corpus: Mapping[str, Any]
     tokenizer: Mapping[str, Any]
     validation: Mapping[str, Any]
+    holdout: Mapping[str, Any]
+    holdout_metric: str
     policy_version: int
     prior_sd: float
     min_baseline_runs: int
@@ -140,6 +153,11 @@ class Challenge:
     def metric_name(self) -> str:
         """The ranking metric's name in a report's ``metrics``."""
         return self.metric.name
+
+    @property
+    def manifest_hash(self) -> ContentHash:
+        """Of the whole manifest: what a result was measured under, policy included."""
+        return content_hash(self.manifest_toml)
 
     @property
     def direction(self) -> Direction:
@@ -168,6 +186,7 @@ def parse_challenge(manifest_toml: str, baseline_source: str, program_md: str) -
     canonical = _canonical_identity(identity.raw, baseline_source)
     limits = _limits(policy.table("limits"))
     _check_size(BASELINE_NAME, baseline_source, limits.source_bytes)
+    has_holdout = "holdout" in identity.raw
     return Challenge(
         challenge_id=ChallengeId("ch_" + hashlib.sha256(canonical).hexdigest()[:32]),
         name=identity.text("name", pattern=_NAME),
@@ -182,6 +201,8 @@ def parse_challenge(manifest_toml: str, baseline_source: str, program_md: str) -
         corpus=MappingProxyType(identity.table("corpus").raw),
         tokenizer=MappingProxyType(identity.table("tokenizer").raw),
         validation=MappingProxyType(identity.table("validation").raw),
+        holdout=MappingProxyType(identity.table("holdout").raw if has_holdout else {}),
+        holdout_metric=_holdout_metric(identity) if has_holdout else "",
         policy_version=policy.whole("version", low=1, high=1 << 31),
         prior_sd=policy.number("prior_sd", low=1e-9, high=1e9),
         min_baseline_runs=policy.whole("min_baseline_runs", low=1, high=100),
@@ -362,12 +383,26 @@ def _metric(table: _Table) -> Metric:
     )
 
 
+def _holdout_metric(identity: _Table) -> str:
+    """The name under which the held-back score is reported; it must not pass for the public one."""
+    name = identity.table("holdout").text("metric", pattern=_METRIC)
+    if not name.startswith(HOLDOUT_PREFIX) or name == identity.table("metric").text("name"):
+        raise ChallengeError(
+            f"identity.holdout.metric is {name!r}; give a name that begins with {HOLDOUT_PREFIX!r}, other "
+            "than the ranking metric's"
+        )
+    return name
+
+
 def _budget(table: _Table) -> Budget:
     kind = table.text("kind")
     if kind not in ("cpu", "wall", "steps"):
         raise ChallengeError(f"{table.where}.kind is {kind!r}; give 'cpu', 'wall' or 'steps'")
     amount = table.whole("steps" if kind == "steps" else "seconds", low=1, high=10_000_000)
-    return Budget(kind=cast("BudgetKind", kind), amount=amount)
+    pace = table.text("pace", pattern=_VERSIONED) if "pace" in table.raw else ""
+    if pace and kind != "cpu":
+        raise ChallengeError(f"{table.where}.pace goes with kind 'cpu' only; take it out")
+    return Budget(kind=cast("BudgetKind", kind), amount=amount, pace=pace)
 
 
 def _limits(table: _Table) -> Limits:
@@ -395,8 +430,13 @@ def _audit(table: _Table) -> Audit:
     default = Audit()
     rows = {
         key: table.whole(key, low=1, high=1 << 16, default=getattr(default, key))
-        for key in ("rows", "repeat_rows", "batch_rows")
+        for key in ("rows", "repeat_rows", "batch_rows", "window")
     }
     return Audit(
-        leak_nats_max=table.number("leak_nats_max", low=0.0, high=1.0, default=default.leak_nats_max), **rows
+        leak_nats_max=table.number("leak_nats_max", low=0.0, high=1.0, default=default.leak_nats_max),
+        impurity_factor=table.number(
+            "impurity_factor", low=1.0, high=1000.0, default=default.impurity_factor
+        ),
+        level_sigmas=table.number("level_sigmas", low=1.0, high=100.0, default=default.level_sigmas),
+        **rows,
     )

@@ -41,8 +41,6 @@ ACTIVITY_LIMIT_CHARS = 200
 TOKEN_LIMIT_CHARS = 200
 PARENTS_LIMIT = 8
 FLAGS_LIMIT = 16
-ATTESTATION_LIMIT = 32
-ATTESTATION_LIMIT_CHARS = 500
 CLAIMS_PER_CALL_LIMIT = 64
 COMPARE_LIMIT = 8
 PAGE_LIMIT = 500
@@ -298,10 +296,25 @@ def _check_curve(curve: Sequence[tuple[float, float]]) -> None:
 
 
 def _check_attestation(result: Result) -> None:
-    _check_count(result.attestation, "result.attestation", limit=ATTESTATION_LIMIT)
-    for name, text in result.attestation.items():
-        check_line(name, "result.attestation", limit=NAME_LIMIT_CHARS, required=True)
-        check_text(text, f"result.attestation[{name}]", limit=ATTESTATION_LIMIT_CHARS)
+    attested = result.attestation
+    if attested is None:
+        return
+    try:
+        attested.check()
+    except ValueError as error:
+        raise InvalidArgument(f"result.attestation: {error}") from error
+    for name, own in (
+        ("code_hash", result.code_hash),
+        ("seed", result.seed),
+        ("harness_version", result.harness_version),
+    ):
+        if getattr(attested, name) != own:
+            raise InvalidArgument(
+                f"result.attestation.{name} is {getattr(attested, name)!r} and the result's is {own!r}; send "
+                "what the harness reported"
+            )
+    if result.outcome is Outcome.COMPLETED and not (attested.rows_digest and attested.losses_digest):
+        raise InvalidArgument("result.attestation of a completed run lacks the digests of rows and losses")
 
 
 def _check_length(text: str, field: str, *, limit: int, required: bool) -> None:

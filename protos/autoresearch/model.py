@@ -11,10 +11,12 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NewType
+
+from autoresearch.attestation import Attestation
 
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 1
@@ -238,7 +240,10 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One run's outcome and evidence. Metrics are named and finite; the challenge says which one counts."""
+    """One run's outcome and evidence. Metrics are named and finite; the challenge says which one counts.
+
+    ``attestation`` is None where no harness came so far as to say anything.
+    """
 
     result_id: ResultId
     experiment_id: ExperimentId
@@ -258,7 +263,7 @@ class Result:
     crash_kind: str = ""
     log_tail: str = ""
     curve: tuple[tuple[float, float], ...] = ()
-    attestation: Mapping[str, str] = field(default_factory=dict)
+    attestation: Attestation | None = None
     verification_id: str = ""
     is_late: bool = False
     published_at: datetime | None = None
@@ -401,12 +406,18 @@ class WorkingBest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestChange:
-    """One line of a class's history of working bests."""
+    """One line of a class's history of working bests.
+
+    ``holdout_gap`` is how much worse the best scores on the held-back validation than on the public one, in
+    the metric's unit; set at a confirmation whose verification runs measured it. A gap that grows from one
+    best to the next is the swarm fitting its metric.
+    """
 
     best: WorkingBest
     previous: ExperimentId | None
     reason: str
     at: datetime
+    holdout_gap: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -428,7 +439,10 @@ class BaselineTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicateTask:
-    """One verification pair: run candidate and control with the seed that the coordinator drew."""
+    """One verification pair: run candidate and control with the seed that the coordinator drew.
+
+    Both runs score the held-back text too, where the challenge has one.
+    """
 
     lease: Lease
     verification_id: str
@@ -515,9 +529,13 @@ class WatchScope(StrEnum):
     FEED = "feed"
 
 
+ACTIVITY_STOPPED = "stopped"
+"""What a node says it is doing when it leaves; anything else is for readers only."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One worker process with its own key, and what the leaderboard credits it with."""
+    """One worker process with its own key, what it is doing, and what the leaderboard credits it with."""
 
     node_id: NodeId
     owner_id: OwnerId
@@ -531,6 +549,11 @@ class Node:
     train_s: float = 0.0
     bests: int = 0
     is_banned: bool = False
+    activity: str = ""
+
+    def is_active(self, since: datetime) -> bool:
+        """True if it was heard of since then, and neither left nor was banned."""
+        return self.last_seen_at >= since and self.activity != ACTIVITY_STOPPED and not self.is_banned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -589,7 +612,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idea:
-    """A hypothesis that waits for a node, with its code or without."""
+    """A hypothesis that waits for a node, with its code or without.
+
+    ``parents`` are those of a bundle: its base first, then the experiments whose edits are merged onto it.
+    """
 
     hypothesis_id: HypothesisId
     hypothesis: Hypothesis
@@ -597,6 +623,7 @@ class Idea:
     proposed_at: datetime
     origin_experiment_id: ExperimentId | None = None
     source_hash: SourceHash | None = None
+    parents: tuple[ExperimentId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

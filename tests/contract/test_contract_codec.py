@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from autoresearch import calls, codec, model
+from autoresearch.attestation import Attestation
 from autoresearch.errors import InvalidArgument
 from autoresearch.model import new_id
 from autoresearch.v1 import leaderboard_pb2, swarm_pb2, types_pb2
@@ -66,6 +67,7 @@ def test_every_value_of_the_model_has_a_codec_or_a_reason():
         # Members of unions and lists that the codecs above carry.
         "ConstantChange", "MechanismChange", "Granted", "Duplicate", "NeedsDistinction", "Started",
         "StartRefused", "ExploreTask", "BaselineTask", "ReplicateTask", "QueuedTask", "IdleTask", "KnobRow",
+        "Attestation",
         # Travels inside ListExperimentsCall.
         "ExperimentQuery",
     }  # fmt: skip
@@ -89,6 +91,21 @@ def sample_hardware():
     )
 
 
+def sample_attestation(**parts):
+    defaults = {
+        "manifest_hash": A_HASH,
+        "code_hash": A_HASH,
+        "seed": 1,
+        "val_seed": 2**63 - 1,
+        "harness_version": "1",
+        "rows_digest": A_HASH,
+        "losses_digest": A_HASH,
+        "sandbox": ("landlock",),
+        "timings_s": {"train_s": 20.0},
+    }
+    return Attestation(**{**defaults, **parts})
+
+
 def sample_result(**parts):
     at = datetime(2026, 1, 1, tzinfo=UTC)
     defaults = {
@@ -108,6 +125,13 @@ def sample_result(**parts):
         "finished_at": at + timedelta(seconds=20),
     }
     return model.Result(**{**defaults, **parts})
+
+
+def test_a_result_with_the_table_that_attestations_were_has_none():
+    message = codec.result_to_message(sample_result())
+    message.attestation["rows_digest"] = "abc"
+
+    assert codec.result_from_message(message).attestation is None
 
 
 CALLS = {

@@ -8,7 +8,7 @@ from autoresearch.errors import InvalidArgument
 from autoresearch.model import new_id
 from hypothesis import given
 from hypothesis import strategies as st
-from test_contract_codec import sample_hardware, sample_hypothesis, sample_result
+from test_contract_codec import sample_attestation, sample_hardware, sample_hypothesis, sample_result
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,12 @@ def test_ordinary_hypothesis_passes():
         ({"curve": ((0.5, math.nan),)}, "curve"),
         ({"curve": ((1.5, 1.0),)}, "curve"),
         ({"crash_kind": "not one word"}, "crash_kind"),
-        ({"attestation": {"": "x"}}, "attestation"),
+        ({"attestation": sample_attestation(code_hash="sha256:" + "0" * 64)}, "attestation.code_hash"),
+        ({"attestation": sample_attestation(seed=2)}, "attestation.seed"),
+        ({"attestation": sample_attestation(harness_version="0")}, "attestation.harness_version"),
+        ({"attestation": sample_attestation(losses_digest="")}, "attestation of a completed run"),
+        ({"attestation": sample_attestation(rows_digest="x")}, "attestation: rows_digest"),
+        ({"attestation": sample_attestation(sandbox=("\x1b[2J",))}, "attestation: texts"),
         ({"hardware": dataclasses.replace(sample_hardware(), memory_mb=-1.0)}, "memory_mb"),
         ({"hardware": dataclasses.replace(sample_hardware(), device_count=0)}, "device_count"),
         ({"hardware": dataclasses.replace(sample_hardware(), hardware_class="{x}")}, "hardware_class"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from autoresearch.attestation import Attestation
 from autoresearch.codec.fields import (
     EnumTable,
     chosen,
@@ -148,6 +149,48 @@ def experiment_from_message(message: pb.Experiment) -> Experiment:
     )
 
 
+def attestation_to_message(value: Attestation) -> pb.Attestation:
+    return pb.Attestation(
+        manifest_hash=value.manifest_hash,
+        code_hash=value.code_hash,
+        seed=value.seed,
+        val_seed=value.val_seed,
+        harness_version=value.harness_version,
+        rows_digest=value.rows_digest,
+        losses_digest=value.losses_digest,
+        holdout_rows_digest=value.holdout_rows_digest,
+        holdout_losses_digest=value.holdout_losses_digest,
+        device_kind=value.device_kind,
+        device_name=value.device_name,
+        memory_mb=value.memory_mb,
+        torch_version=value.torch_version,
+        sandbox=value.sandbox,
+        timings_s=value.timings_s,
+    )
+
+
+def attestation_from_message(message: pb.Attestation) -> Attestation:
+    for name, seconds in message.timings_s.items():
+        check_number(seconds, f"Attestation.timings_s[{name[:80]}]")
+    return Attestation(
+        manifest_hash=message.manifest_hash,
+        code_hash=message.code_hash,
+        seed=message.seed,
+        val_seed=message.val_seed,
+        harness_version=message.harness_version,
+        rows_digest=message.rows_digest,
+        losses_digest=message.losses_digest,
+        holdout_rows_digest=message.holdout_rows_digest,
+        holdout_losses_digest=message.holdout_losses_digest,
+        device_kind=message.device_kind,
+        device_name=message.device_name,
+        memory_mb=read_number(message, "memory_mb"),
+        torch_version=message.torch_version,
+        sandbox=tuple(message.sandbox),
+        timings_s=dict(message.timings_s),
+    )
+
+
 def result_to_message(value: Result) -> pb.Result:
     return pb.Result(
         result_id=value.result_id,
@@ -168,7 +211,7 @@ def result_to_message(value: Result) -> pb.Result:
         crash_kind=value.crash_kind,
         log_tail=value.log_tail,
         curve=[pb.CurvePoint(progress=progress, loss=loss) for progress, loss in value.curve],
-        attestation=value.attestation,
+        attested=attestation_to_message(value.attestation) if value.attestation else None,
         verification_id=value.verification_id,
         is_late=value.is_late,
         published_at=optional_time_to_wire(value.published_at),
@@ -196,7 +239,7 @@ def result_from_message(message: pb.Result) -> Result:
         crash_kind=message.crash_kind,
         log_tail=message.log_tail,
         curve=tuple((read_number(point, "progress"), read_number(point, "loss")) for point in message.curve),
-        attestation=dict(message.attestation),
+        attestation=attestation_from_message(message.attested) if message.HasField("attested") else None,
         verification_id=message.verification_id,
         is_late=message.is_late,
         published_at=read_optional_time(message, "published_at"),

@@ -25,6 +25,7 @@ from autoresearch.codec.fields import (
     read_optional_time,
     read_time,
     read_uuid,
+    read_uuids,
     time_to_wire,
 )
 from autoresearch.codec.swarm_state import (
@@ -223,6 +224,7 @@ def idea_to_message(value: Idea) -> ideas_pb2.Idea:
         proposed_at=time_to_wire(value.proposed_at),
         origin_experiment_id=value.origin_experiment_id,
         source_hash=value.source_hash,
+        parents=value.parents,
     )
 
 
@@ -237,6 +239,7 @@ def idea_from_message(message: ideas_pb2.Idea) -> Idea:
         proposed_at=read_time(message, "proposed_at"),
         origin_experiment_id=None if origin is None else ExperimentId(origin),
         source_hash=None if source_hash is None else SourceHash(source_hash),
+        parents=tuple(ExperimentId(one) for one in read_uuids(message, "parents")),
     )
 
 

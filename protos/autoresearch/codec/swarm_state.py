@@ -13,6 +13,7 @@ from autoresearch.codec.fields import (
     read_hash,
     read_number,
     read_optional,
+    read_optional_number,
     read_time,
     read_uuid,
     time_to_wire,
@@ -107,6 +108,7 @@ def best_change_to_message(value: BestChange) -> pb.BestChange:
         previous=value.previous,
         reason=value.reason,
         at=time_to_wire(value.at),
+        holdout_gap=value.holdout_gap,
     )
 
 
@@ -118,6 +120,7 @@ def best_change_from_message(message: pb.BestChange) -> BestChange:
         previous=None if previous is None else ExperimentId(previous),
         reason=message.reason,
         at=read_time(message, "at"),
+        holdout_gap=read_optional_number(message, "holdout_gap"),
     )
 
 
@@ -163,6 +166,7 @@ def node_to_message(value: Node) -> pb.Node:
         train_s=value.train_s,
         bests=value.bests,
         is_banned=value.is_banned,
+        activity=value.activity,
     )
 
 
@@ -182,6 +186,7 @@ def node_from_message(message: pb.Node) -> Node:
         train_s=read_number(message, "train_s"),
         bests=message.bests,
         is_banned=message.is_banned,
+        activity=message.activity,
     )
 
 

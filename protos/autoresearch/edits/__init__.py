@@ -14,7 +14,8 @@ for hostile input and raises `EditError`, a sentence, for what it cannot judge. 
    an edit's key on this level: a claim in words and a start with code meet there. `words_match` says
    where a hypothesis and its own edit differ.
 
-`constants_of` lists what there is to turn in a file.
+`constants_of` lists what there is to turn in a file, `program_size` says how long it is, and `merge.merge`
+puts edits of one parent together.
 """
 
 from autoresearch.edits.agreement import words_match
@@ -22,6 +23,7 @@ from autoresearch.edits.changes import CanonicalChanges, canonical_changes, chan
 from autoresearch.edits.constants import Constant, ConstantTable
 from autoresearch.edits.reading import constants_of
 from autoresearch.edits.signatures import EditSignature, edit_signature, file_signature
+from autoresearch.edits.size import is_shorter, program_size
 from autoresearch.edits.source import EditError
 from autoresearch.edits.titles import changes_from_title
 
@@ -37,5 +39,7 @@ __all__ = [
     "constants_of",
     "edit_signature",
     "file_signature",
+    "is_shorter",
+    "program_size",
     "words_match",
 ]

@@ -26,7 +26,7 @@ from autoresearch.v1 import types_pb2 as autoresearch_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61utoresearch/v1/ideas.proto\x12\x0f\x61utoresearch.v1\x1a\x1b\x61utoresearch/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x01\n\x0eProposeRequest\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12\x15\n\rhypothesis_id\x18\x02 \x01(\t\x12/\n\nhypothesis\x18\x03 \x01(\x0b\x32\x1b.autoresearch.v1.Hypothesis\x12\x0e\n\x06source\x18\x04 \x01(\x0c\x12\x1c\n\x14origin_experiment_id\x18\x05 \x01(\t\"8\n\x0cProposeReply\x12\x15\n\rhypothesis_id\x18\x01 \x01(\t\x12\x11\n\tis_repeat\x18\x02 \x01(\x08\"%\n\x10ListIdeasRequest\x12\x11\n\tchallenge\x18\x01 \x01(\t\"\xc3\x01\n\x04Idea\x12\x15\n\rhypothesis_id\x18\x01 \x01(\t\x12/\n\nhypothesis\x18\x02 \x01(\x0b\x32\x1b.autoresearch.v1.Hypothesis\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12/\n\x0bproposed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14origin_experiment_id\x18\x05 \x01(\t\x12\x13\n\x0bsource_hash\x18\x06 \x01(\t\"6\n\x0eListIdeasReply\x12$\n\x05ideas\x18\x01 \x03(\x0b\x32\x15.autoresearch.v1.Idea2\xa9\x01\n\x0bIdeaService\x12I\n\x07Propose\x12\x1f.autoresearch.v1.ProposeRequest\x1a\x1d.autoresearch.v1.ProposeReply\x12O\n\tListIdeas\x12!.autoresearch.v1.ListIdeasRequest\x1a\x1f.autoresearch.v1.ListIdeasReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61utoresearch/v1/ideas.proto\x12\x0f\x61utoresearch.v1\x1a\x1b\x61utoresearch/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x01\n\x0eProposeRequest\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12\x15\n\rhypothesis_id\x18\x02 \x01(\t\x12/\n\nhypothesis\x18\x03 \x01(\x0b\x32\x1b.autoresearch.v1.Hypothesis\x12\x0e\n\x06source\x18\x04 \x01(\x0c\x12\x1c\n\x14origin_experiment_id\x18\x05 \x01(\t\"8\n\x0cProposeReply\x12\x15\n\rhypothesis_id\x18\x01 \x01(\t\x12\x11\n\tis_repeat\x18\x02 \x01(\x08\"%\n\x10ListIdeasRequest\x12\x11\n\tchallenge\x18\x01 \x01(\t\"\xd4\x01\n\x04Idea\x12\x15\n\rhypothesis_id\x18\x01 \x01(\t\x12/\n\nhypothesis\x18\x02 \x01(\x0b\x32\x1b.autoresearch.v1.Hypothesis\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12/\n\x0bproposed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14origin_experiment_id\x18\x05 \x01(\t\x12\x13\n\x0bsource_hash\x18\x06 \x01(\t\x12\x0f\n\x07parents\x18\x07 \x03(\t\"6\n\x0eListIdeasReply\x12$\n\x05ideas\x18\x01 \x03(\x0b\x32\x15.autoresearch.v1.Idea2\xa9\x01\n\x0bIdeaService\x12I\n\x07Propose\x12\x1f.autoresearch.v1.ProposeRequest\x1a\x1d.autoresearch.v1.ProposeReply\x12O\n\tListIdeas\x12!.autoresearch.v1.ListIdeasRequest\x1a\x1f.autoresearch.v1.ListIdeasReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,9 +40,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTIDEASREQUEST']._serialized_start=327
   _globals['_LISTIDEASREQUEST']._serialized_end=364
   _globals['_IDEA']._serialized_start=367
-  _globals['_IDEA']._serialized_end=562
-  _globals['_LISTIDEASREPLY']._serialized_start=564
-  _globals['_LISTIDEASREPLY']._serialized_end=618
-  _globals['_IDEASERVICE']._serialized_start=621
-  _globals['_IDEASERVICE']._serialized_end=790
+  _globals['_IDEA']._serialized_end=579
+  _globals['_LISTIDEASREPLY']._serialized_start=581
+  _globals['_LISTIDEASREPLY']._serialized_end=635
+  _globals['_IDEASERVICE']._serialized_start=638
+  _globals['_IDEASERVICE']._serialized_end=807
 # @@protoc_insertion_point(module_scope)

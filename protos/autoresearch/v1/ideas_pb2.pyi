@@ -37,20 +37,22 @@ class ListIdeasRequest(_message.Message):
     def __init__(self, challenge: _Optional[str] = ...) -> None: ...
 
 class Idea(_message.Message):
-    __slots__ = ("hypothesis_id", "hypothesis", "node_id", "proposed_at", "origin_experiment_id", "source_hash")
+    __slots__ = ("hypothesis_id", "hypothesis", "node_id", "proposed_at", "origin_experiment_id", "source_hash", "parents")
     HYPOTHESIS_ID_FIELD_NUMBER: _ClassVar[int]
     HYPOTHESIS_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     PROPOSED_AT_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_HASH_FIELD_NUMBER: _ClassVar[int]
+    PARENTS_FIELD_NUMBER: _ClassVar[int]
     hypothesis_id: str
     hypothesis: _types_pb2.Hypothesis
     node_id: str
     proposed_at: _timestamp_pb2.Timestamp
     origin_experiment_id: str
     source_hash: str
-    def __init__(self, hypothesis_id: _Optional[str] = ..., hypothesis: _Optional[_Union[_types_pb2.Hypothesis, _Mapping]] = ..., node_id: _Optional[str] = ..., proposed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., origin_experiment_id: _Optional[str] = ..., source_hash: _Optional[str] = ...) -> None: ...
+    parents: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hypothesis_id: _Optional[str] = ..., hypothesis: _Optional[_Union[_types_pb2.Hypothesis, _Mapping]] = ..., node_id: _Optional[str] = ..., proposed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., origin_experiment_id: _Optional[str] = ..., source_hash: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListIdeasReply(_message.Message):
     __slots__ = ("ideas",)

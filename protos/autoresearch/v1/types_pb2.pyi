@@ -211,8 +211,49 @@ class CurvePoint(_message.Message):
     loss: float
     def __init__(self, progress: _Optional[float] = ..., loss: _Optional[float] = ...) -> None: ...
 
+class Attestation(_message.Message):
+    __slots__ = ("manifest_hash", "code_hash", "seed", "val_seed", "harness_version", "rows_digest", "losses_digest", "holdout_rows_digest", "holdout_losses_digest", "device_kind", "device_name", "memory_mb", "torch_version", "sandbox", "timings_s")
+    class TimingsSEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    MANIFEST_HASH_FIELD_NUMBER: _ClassVar[int]
+    CODE_HASH_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    VAL_SEED_FIELD_NUMBER: _ClassVar[int]
+    HARNESS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ROWS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    LOSSES_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    HOLDOUT_ROWS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    HOLDOUT_LOSSES_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_KIND_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_NAME_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_MB_FIELD_NUMBER: _ClassVar[int]
+    TORCH_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SANDBOX_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_S_FIELD_NUMBER: _ClassVar[int]
+    manifest_hash: str
+    code_hash: str
+    seed: int
+    val_seed: int
+    harness_version: str
+    rows_digest: str
+    losses_digest: str
+    holdout_rows_digest: str
+    holdout_losses_digest: str
+    device_kind: str
+    device_name: str
+    memory_mb: float
+    torch_version: str
+    sandbox: _containers.RepeatedScalarFieldContainer[str]
+    timings_s: _containers.ScalarMap[str, float]
+    def __init__(self, manifest_hash: _Optional[str] = ..., code_hash: _Optional[str] = ..., seed: _Optional[int] = ..., val_seed: _Optional[int] = ..., harness_version: _Optional[str] = ..., rows_digest: _Optional[str] = ..., losses_digest: _Optional[str] = ..., holdout_rows_digest: _Optional[str] = ..., holdout_losses_digest: _Optional[str] = ..., device_kind: _Optional[str] = ..., device_name: _Optional[str] = ..., memory_mb: _Optional[float] = ..., torch_version: _Optional[str] = ..., sandbox: _Optional[_Iterable[str]] = ..., timings_s: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
 class Result(_message.Message):
-    __slots__ = ("result_id", "experiment_id", "challenge_id", "node_id", "owner_id", "outcome", "purpose", "metrics", "seed", "hardware", "code_hash", "harness_version", "started_at", "finished_at", "reason", "crash_kind", "log_tail", "curve", "attestation", "verification_id", "is_late", "published_at")
+    __slots__ = ("result_id", "experiment_id", "challenge_id", "node_id", "owner_id", "outcome", "purpose", "metrics", "seed", "hardware", "code_hash", "harness_version", "started_at", "finished_at", "reason", "crash_kind", "log_tail", "curve", "attestation", "verification_id", "is_late", "published_at", "attested")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -249,6 +290,7 @@ class Result(_message.Message):
     VERIFICATION_ID_FIELD_NUMBER: _ClassVar[int]
     IS_LATE_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    ATTESTED_FIELD_NUMBER: _ClassVar[int]
     result_id: str
     experiment_id: str
     challenge_id: str
@@ -271,7 +313,8 @@ class Result(_message.Message):
     verification_id: str
     is_late: bool
     published_at: _timestamp_pb2.Timestamp
-    def __init__(self, result_id: _Optional[str] = ..., experiment_id: _Optional[str] = ..., challenge_id: _Optional[str] = ..., node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., metrics: _Optional[_Mapping[str, float]] = ..., seed: _Optional[int] = ..., hardware: _Optional[_Union[Hardware, _Mapping]] = ..., code_hash: _Optional[str] = ..., harness_version: _Optional[str] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., crash_kind: _Optional[str] = ..., log_tail: _Optional[str] = ..., curve: _Optional[_Iterable[_Union[CurvePoint, _Mapping]]] = ..., attestation: _Optional[_Mapping[str, str]] = ..., verification_id: _Optional[str] = ..., is_late: bool = ..., published_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    attested: Attestation
+    def __init__(self, result_id: _Optional[str] = ..., experiment_id: _Optional[str] = ..., challenge_id: _Optional[str] = ..., node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., metrics: _Optional[_Mapping[str, float]] = ..., seed: _Optional[int] = ..., hardware: _Optional[_Union[Hardware, _Mapping]] = ..., code_hash: _Optional[str] = ..., harness_version: _Optional[str] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., crash_kind: _Optional[str] = ..., log_tail: _Optional[str] = ..., curve: _Optional[_Iterable[_Union[CurvePoint, _Mapping]]] = ..., attestation: _Optional[_Mapping[str, str]] = ..., verification_id: _Optional[str] = ..., is_late: bool = ..., published_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., attested: _Optional[_Union[Attestation, _Mapping]] = ...) -> None: ...
 
 class WorkingBest(_message.Message):
     __slots__ = ("experiment_id", "hardware_class", "source_hash", "level", "mean", "runs", "spread", "since", "confirmed_by", "title", "node_id")
@@ -300,16 +343,18 @@ class WorkingBest(_message.Message):
     def __init__(self, experiment_id: _Optional[str] = ..., hardware_class: _Optional[str] = ..., source_hash: _Optional[str] = ..., level: _Optional[_Union[Level, str]] = ..., mean: _Optional[float] = ..., runs: _Optional[int] = ..., spread: _Optional[float] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_by: _Optional[_Iterable[str]] = ..., title: _Optional[str] = ..., node_id: _Optional[str] = ...) -> None: ...
 
 class BestChange(_message.Message):
-    __slots__ = ("best", "previous", "reason", "at")
+    __slots__ = ("best", "previous", "reason", "at", "holdout_gap")
     BEST_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
+    HOLDOUT_GAP_FIELD_NUMBER: _ClassVar[int]
     best: WorkingBest
     previous: str
     reason: str
     at: _timestamp_pb2.Timestamp
-    def __init__(self, best: _Optional[_Union[WorkingBest, _Mapping]] = ..., previous: _Optional[str] = ..., reason: _Optional[str] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    holdout_gap: float
+    def __init__(self, best: _Optional[_Union[WorkingBest, _Mapping]] = ..., previous: _Optional[str] = ..., reason: _Optional[str] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., holdout_gap: _Optional[float] = ...) -> None: ...
 
 class NearMatch(_message.Message):
     __slots__ = ("experiment_id", "title", "state", "score", "delta", "same_parent", "reason")
@@ -390,7 +435,7 @@ class Event(_message.Message):
     def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., kind: _Optional[_Union[EventKind, str]] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., hardware_class: _Optional[str] = ..., experiment_id: _Optional[str] = ..., node_id: _Optional[str] = ..., text: _Optional[str] = ..., best: _Optional[_Union[WorkingBest, _Mapping]] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("node_id", "owner_id", "name", "hardware_class", "enrolled_at", "last_seen_at", "has_vote", "results", "train_s", "bests", "is_banned")
+    __slots__ = ("node_id", "owner_id", "name", "hardware_class", "enrolled_at", "last_seen_at", "has_vote", "results", "train_s", "bests", "is_banned", "activity")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -402,6 +447,7 @@ class Node(_message.Message):
     TRAIN_S_FIELD_NUMBER: _ClassVar[int]
     BESTS_FIELD_NUMBER: _ClassVar[int]
     IS_BANNED_FIELD_NUMBER: _ClassVar[int]
+    ACTIVITY_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     owner_id: str
     name: str
@@ -413,7 +459,8 @@ class Node(_message.Message):
     train_s: float
     bests: int
     is_banned: bool
-    def __init__(self, node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., name: _Optional[str] = ..., hardware_class: _Optional[str] = ..., enrolled_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., has_vote: bool = ..., results: _Optional[int] = ..., train_s: _Optional[float] = ..., bests: _Optional[int] = ..., is_banned: bool = ...) -> None: ...
+    activity: str
+    def __init__(self, node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., name: _Optional[str] = ..., hardware_class: _Optional[str] = ..., enrolled_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., has_vote: bool = ..., results: _Optional[int] = ..., train_s: _Optional[float] = ..., bests: _Optional[int] = ..., is_banned: bool = ..., activity: _Optional[str] = ...) -> None: ...
 
 class Challenge(_message.Message):
     __slots__ = ("challenge_id", "name", "manifest_toml", "baseline_source", "program_md")
