@@ -22,6 +22,7 @@ from trainer import processes
 
 if TYPE_CHECKING:
     from trainer.report import Report
+    from trainer.sandbox import Plan
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 RUNS_LIMIT = 100
@@ -61,8 +62,23 @@ ValSeedOption = Annotated[
         help="Seed of the validation text.  [default: drawn at random]",
     ),
 ]
+SandboxOption = Annotated[
+    str,
+    typer.Option(
+        "--sandbox",
+        envvar="AUTORESEARCH_SANDBOX",
+        metavar="auto|none",
+        help="How train.py is held: auto takes every layer that this machine has and refuses if they are too "
+        "few; none says that the code may do what you may do.",
+    ),
+]
+WithoutOption = Annotated[
+    list[str] | None,
+    typer.Option("--without", hidden=True, help="Leave one layer of the sandbox out, to test the others."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 CACHE_UNSET: Path | None = None
+ALL_LAYERS: list[str] | None = None
 
 
 @app.command()
@@ -94,16 +110,26 @@ def run(
     seed: SeedOption = 0,
     val_seed: ValSeedOption = None,
     device: DeviceOption = "auto",
+    sandbox: SandboxOption = "auto",
     cache_dir: CacheOption = CACHE_UNSET,
     as_json: JsonOption = False,
     keep_scratch: Annotated[
         bool, typer.Option("--keep-scratch", help="Keep the run's scratch directory.")
     ] = False,
+    without: WithoutOption = ALL_LAYERS,
+    holdout: Annotated[
+        bool, typer.Option("--holdout", help="Score the held-back text too, as confirmations do.")
+    ] = False,
+    losses: Annotated[
+        Path | None,
+        typer.Option("--losses", help="Write the nats of each validation row: float64, little endian."),
+    ] = CACHE_UNSET,
     seeds_from_stdin: Annotated[
         bool,
         typer.Option(
             "--seeds-from-stdin",
-            help='Read one line {"seed": int, "val_seed": int or null} and end when the caller ends.',
+            help='Read one line {"seed": int, "val_seed": int or null, "holdout": bool} and end when the '
+            "caller ends.",
         ),
     ] = False,
 ) -> None:
@@ -114,10 +140,21 @@ def run(
         from trainer.report import write_report
 
         if seeds_from_stdin:
-            if seed or val_seed is not None:
-                raise typer.BadParameter("--seeds-from-stdin takes the place of --seed and --val-seed")
-            seed, val_seed = _seeds_of_caller()
-        measure = _measure(challenge, train, device, cache_dir, keep_scratch=keep_scratch)
+            if seed or val_seed is not None or holdout:
+                raise typer.BadParameter(
+                    "--seeds-from-stdin takes the place of --seed, --val-seed and --holdout"
+                )
+            seed, val_seed, holdout = _seeds_of_caller()
+        measure = _measure(
+            challenge,
+            train,
+            device,
+            (sandbox, without or []),
+            cache_dir,
+            keep_scratch=keep_scratch,
+            holdout=holdout,
+            losses_to=losses,
+        )
         report = measure(seed, val_seed)
         is_stdout = out == STDOUT
         if not is_stdout:
@@ -137,6 +174,7 @@ def evaluate(
     ] = 1,
     val_seed: ValSeedOption = None,
     device: DeviceOption = "auto",
+    sandbox: SandboxOption = "auto",
     cache_dir: CacheOption = CACHE_UNSET,
     as_json: JsonOption = False,
 ) -> None:
@@ -147,7 +185,7 @@ def evaluate(
 
         from trainer.spread import Spread, describe_run
 
-        measure = _measure(challenge, train, device, cache_dir, keep_scratch=False)
+        measure = _measure(challenge, train, device, (sandbox, []), cache_dir)
         reports = []
         for number in range(runs):
             reports.append(measure(seed + number, val_seed))
@@ -161,15 +199,48 @@ def evaluate(
             sys.stdout.write(spread.sentence() + "\n")
 
 
+@app.command()
+def sandbox(policy: SandboxOption = "auto", as_json: JsonOption = False) -> None:
+    """Say which layers would hold a train.py on this machine; exit code 1 where they are too few."""
+    with _one_sentence():
+        import json
+
+        from trainer.sandbox import SandboxUnavailable, in_order
+
+        try:
+            plan = _plan(policy, [], say=lambda _line: None)
+        except SandboxUnavailable as error:
+            if not as_json:
+                raise
+            told = {"layers": [], "notes": [], "problem": error.problem, "fix": error.fix}
+            sys.stdout.write(json.dumps(told, indent=1) + "\n")
+            raise typer.Exit(EXIT_FAILED) from error
+        layers = list(in_order(plan.layers))
+        if as_json:
+            sys.stdout.write(json.dumps({"layers": layers, "notes": list(plan.notes)}, indent=1) + "\n")
+            return
+        sys.stdout.write("".join(f"{layer}\n" for layer in layers))
+        for note in plan.notes:
+            _say(f"note: {note}")
+
+
 def main() -> None:
     """Entry point of ``python -m trainer``."""
     app()
 
 
 def _measure(
-    name: str, train: Path | None, device: str, cache_dir: Path | None, *, keep_scratch: bool
+    name: str,
+    train: Path | None,
+    device: str,
+    held: tuple[str, list[str]],
+    cache_dir: Path | None,
+    *,
+    keep_scratch: bool = False,
+    holdout: bool = False,
+    losses_to: Path | None = None,
 ) -> Callable[[int, int | None], Report]:
-    """A function of seed and validation seed that makes one run."""
+    """A function of seed and validation seed that makes one run; ``held`` is a policy and layers left out."""
     from trainer import corpora
     from trainer.devices import DEVICE_KINDS
     from trainer.harness import draw_val_seed, run_experiment
@@ -179,6 +250,7 @@ def _measure(
         raise typer.BadParameter(f"{device!r} is not one of auto, {', '.join(DEVICE_KINDS)}")
     challenge = load_challenge(find_challenge(name))
     source = _read_source(train, challenge)
+    plan = _plan(*held)
 
     def measure(seed: int, val_seed: int | None) -> Report:
         experiment = Experiment(
@@ -188,11 +260,32 @@ def _measure(
             val_seed=draw_val_seed() if val_seed is None else val_seed,
             device=device,
             cache_dir=cache_dir or corpora.default_cache_dir(),
+            plan=plan,
             keep_scratch=keep_scratch,
+            holdout=holdout,
+            losses_to=losses_to,
         )
         return run_experiment(experiment, _say)
 
     return measure
+
+
+def _plan(policy: str, without: list[str], say: Callable[[str], None] | None = None) -> Plan:
+    """The layers of every run of this command, told to the user."""
+    from trainer.sandbox import POLICIES, Layer, plan_sandbox
+
+    chosen = next((one for one in POLICIES if one == policy), None)
+    unknown = set(without) - set(Layer)
+    if chosen is None:
+        raise typer.BadParameter(f"--sandbox is {policy!r}; give one of {', '.join(POLICIES)}")
+    if unknown:
+        raise typer.BadParameter(
+            f"--without knows no {', '.join(sorted(unknown))}; it has: {', '.join(Layer)}"
+        )
+    plan = plan_sandbox(chosen, without=frozenset(map(Layer, without)))
+    for line in (plan.sentence, *plan.notes):
+        (say or _say)(line)
+    return plan
 
 
 def _read_source(train: Path | None, challenge: Challenge) -> bytes:
@@ -202,8 +295,8 @@ def _read_source(train: Path | None, challenge: Challenge) -> bytes:
         return file.read(_READ_LIMIT_BYTES)
 
 
-def _seeds_of_caller() -> tuple[int, int | None]:
-    """Seeds that stand in no command line, from a program whose end is ours too.
+def _seeds_of_caller() -> tuple[int, int | None, bool]:
+    """Seeds that stand in no command line, from a program whose end is ours too, and what is to be scored.
 
     ``parent``, where the line has it, is the caller's process id; it tells a caller that ended before the
     kernel was asked to end us with it.
@@ -215,13 +308,14 @@ def _seeds_of_caller() -> tuple[int, int | None]:
     try:
         fields = json.loads(line)
         seed, val_seed, parent = fields["seed"], fields.get("val_seed"), fields.get("parent")
+        holdout = fields.get("holdout", False) is True
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise typer.BadParameter("stdin holds no line of JSON with a seed") from error
     if not _is_seed(seed) or not (val_seed is None or _is_seed(val_seed)):
         raise typer.BadParameter(f"a seed is a whole number from 0 to {SEED_MAX}")
     if not is_attached or (parent is not None and not processes.die_with_parent(parent)):
         raise typer.Exit(EXIT_FAILED)
-    return seed, val_seed
+    return seed, val_seed, holdout
 
 
 def _is_seed(value: object) -> bool:
@@ -231,7 +325,7 @@ def _is_seed(value: object) -> bool:
 def _summary(report: Report) -> str:
     if report.outcome == "completed":
         shown = ", ".join(
-            f"{name} {value:.4f}" for name, value in report.metrics.items() if name == "val_bpb"
+            f"{name} {value:.4f}" for name, value in report.metrics.items() if name.endswith("_bpb")
         )
         return (
             f"completed: {shown or 'scored'} after {report.steps} steps, {report.timings.wall_s:.1f} s in all"
@@ -254,13 +348,14 @@ def _say(line: str) -> None:
 def _one_sentence() -> Iterator[None]:
     """Turn what went wrong on our side into one sentence on stderr and an exit code."""
     from trainer.corpora import CorpusError
+    from trainer.sandbox import LaunchError, SandboxUnavailable
 
     try:
         yield
     except ChallengeError as error:
         _say(f"error: {error}")
         raise typer.Exit(EXIT_USAGE) from error
-    except CorpusError as error:
+    except (CorpusError, LaunchError, SandboxUnavailable) as error:
         _say(f"error: {error}")
         raise typer.Exit(EXIT_FAILED) from error
     except OSError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.bpe import Bpe, train_bpe
-from trainer.climbmix_recipe import CONFIRMATION_NAME, TOKENIZER_NAME, VALIDATION_NAME, Recipe, shard_name
+from trainer.climbmix_recipe import HOLDOUT_NAME, TOKENIZER_NAME, VALIDATION_NAME, Recipe, shard_name
 from trainer.corpora import Progress
 from trainer.hub import sha256_of
 from trainer.text_shards import (
@@ -55,7 +55,7 @@ class Builder:
         return {
             TOKENIZER_NAME: self._tokenizer,
             VALIDATION_NAME: self._range(self.recipe.validation),
-            CONFIRMATION_NAME: self._range(self.recipe.confirmation),
+            HOLDOUT_NAME: self._range(self.recipe.holdout),
             **shards,
         }
 

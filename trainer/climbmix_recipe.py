@@ -17,7 +17,7 @@ from trainer.text_shards import ByteRange
 
 TOKENIZER_NAME = "tokenizer.json"
 VALIDATION_NAME = "validation.bin"
-CONFIRMATION_NAME = "confirmation.bin"
+HOLDOUT_NAME = "holdout.bin"
 TRAIN_FILES_MAX = 4096
 UINT16_IDS = 1 << 16
 RECIPE_VERSION = 1  # of the way bytes are made; a change that alters any byte raises it
@@ -47,7 +47,7 @@ class Recipe:
     train_files: tuple[SourceFile, ...]
     validation_file: SourceFile
     validation: ByteRange
-    confirmation: ByteRange
+    holdout: ByteRange
     split_pattern: str
     vocab_size: int
     tokenizer_train_bytes: int
@@ -83,8 +83,8 @@ def recipe_of(challenge: Challenge) -> Recipe:
         text_column=_text(corpus, "text_column", "identity.corpus"),
         train_files=tuple(_source(entry, "identity.corpus.train") for entry in train),
         validation_file=_source(validation, "identity.validation"),
-        validation=_range(validation, ""),
-        confirmation=_range(validation, "confirmation_"),
+        validation=_range(validation, "identity.validation"),
+        holdout=_range(challenge.holdout, "identity.holdout"),
         split_pattern=_text(tokenizer, "split_pattern", "identity.tokenizer"),
         vocab_size=challenge.vocab_size,
         tokenizer_train_bytes=_whole(tokenizer, "train_bytes", "identity.tokenizer", low=1),
@@ -98,7 +98,7 @@ def recorded_hashes(challenge: Challenge) -> dict[str, str]:
     hashes = {
         TOKENIZER_NAME: _hash(challenge.tokenizer, "sha256", "identity.tokenizer"),
         VALIDATION_NAME: _hash(challenge.validation, "sha256", "identity.validation"),
-        CONFIRMATION_NAME: _hash(challenge.validation, "confirmation_sha256", "identity.validation"),
+        HOLDOUT_NAME: _hash(challenge.holdout, "sha256", "identity.holdout"),
     }
     for index, entry in enumerate(_get(challenge.corpus, "train", list, "identity.corpus")):
         hashes[shard_name(index)] = _hash(entry, "sha256", "identity.corpus.train")
@@ -119,9 +119,9 @@ def _check(recipe: Recipe) -> None:
     names = [file.path for file in recipe.files]
     if len({name.rpartition("/")[2] for name in names}) != len(names):
         raise CorpusError("the manifest names a source file twice; held-out text must not be trained on")
-    first, second = sorted((recipe.validation, recipe.confirmation), key=lambda cut: cut.start)
+    first, second = sorted((recipe.validation, recipe.holdout), key=lambda cut: cut.start)
     if first.start + first.size > second.start:
-        raise CorpusError("the validation and the confirmation range overlap; part them")
+        raise CorpusError("the validation range and the held-back one overlap; part them")
     if not FIRST_MERGED < recipe.vocab_size <= UINT16_IDS:
         raise CorpusError(f"vocab_size is {recipe.vocab_size}; give {FIRST_MERGED + 1} to {UINT16_IDS}")
 
@@ -136,10 +136,9 @@ def _source(table: Any, where: str) -> SourceFile:
     )
 
 
-def _range(validation: Mapping[str, Any], prefix: str) -> ByteRange:
+def _range(table: Mapping[str, Any], where: str) -> ByteRange:
     return ByteRange(
-        start=_whole(validation, f"{prefix}start_byte", "identity.validation", low=0),
-        size=_whole(validation, f"{prefix}bytes", "identity.validation", low=1),
+        start=_whole(table, "start_byte", where, low=0), size=_whole(table, "bytes", where, low=1)
     )
 
 

@@ -9,6 +9,8 @@
             ctx.log(step=i, loss=loss, tokens=seen)
         return lambda ids: model(ids)               # int64 [B, T] -> logits [B, T, vocab_size]
 
+Under a budget of CPU seconds all but the first second (or twentieth of the budget) of set-up counts too.
+
 The returned function must be pure: its answer at a position depends on that row's tokens up to that position
 and on nothing else (no other row, no later token, no earlier call). The harness checks this.
 """

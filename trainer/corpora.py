@@ -79,6 +79,15 @@ class Corpus(Protocol):
             CorpusError: they are not prepared; the message names the command that does.
         """
 
+    def holdout_rows(self, challenge: Challenge, cache_dir: Path, val_seed: int) -> ValidationRows:
+        """Rows of the held-back text, which has no byte in common with the validation rows' range.
+
+        Called only where the manifest has ``[identity.holdout]``.
+
+        Raises:
+            CorpusError: they are not prepared, or the manifest's table makes no sense to this corpus.
+        """
+
 
 def find_corpus(challenge: Challenge) -> Corpus:
     """The corpus that the manifest names.

@@ -20,6 +20,8 @@ from trainer.word_pieces import Tokenizer, learn_pieces
 
 TOKENS_NAME = "train.bin"
 TOKENIZER_NAME = "tokenizer.json"
+VALIDATION_DOMAIN = "validation"
+"""Where the seeds of public texts come from; a held-back text has a domain of its own."""
 
 
 class PocketCorpus:
@@ -63,26 +65,52 @@ class PocketCorpus:
         """The one shard."""
         folder = _folder(challenge, cache_dir)
         if not _is_intact(challenge, folder):
-            raise CorpusError(
-                f"challenge {challenge.name} is not prepared in {cache_dir}: run "
-                f"`python -m trainer prepare --challenge {challenge.name}` first"
-            )
+            raise _not_prepared(challenge, cache_dir)
         return [folder / TOKENS_NAME]
 
     def validation_rows(self, challenge: Challenge, cache_dir: Path, val_seed: int) -> ValidationRows:
         """Rows of a text that this seed writes."""
+        return _rows(challenge, cache_dir, f"{VALIDATION_DOMAIN}/{val_seed}", challenge.validation["bytes"])
+
+    def holdout_rows(self, challenge: Challenge, cache_dir: Path, val_seed: int) -> ValidationRows:
+        """Rows of the text that this seed writes in the manifest's other domain."""
+        domain, size = challenge.holdout.get("domain"), challenge.holdout.get("bytes")
+        if type(domain) is not str or not domain or "/" in domain or domain == VALIDATION_DOMAIN:
+            raise CorpusError(
+                f"identity.holdout.domain is {domain!r}; give a word other than {VALIDATION_DOMAIN!r}"
+            )
+        if type(size) is not int or size < 1:
+            raise CorpusError(f"identity.holdout.bytes is {size!r}; give a whole number of bytes")
+        return _rows(challenge, cache_dir, f"{domain}/{val_seed}", size)
+
+
+def _rows(challenge: Challenge, cache_dir: Path, name: str, size: int) -> ValidationRows:
+    """Rows of the text of ``size`` bytes that the seed of this name writes.
+
+    Raises:
+        CorpusError: the challenge is not prepared, or its tokenizer is broken.
+    """
+    try:
         stored = (_folder(challenge, cache_dir) / TOKENIZER_NAME).read_text("utf-8")
-        tokenizer = Tokenizer.from_json(stored)
-        lexicon = Lexicon(challenge.corpus["lexicon_seed"])
-        seed = hashlib.sha256(f"validation/{val_seed}".encode()).digest()[:8]
-        size = challenge.validation["bytes"]
-        text = text_of(lexicon, int.from_bytes(seed, "big"), size)
-        # A line end comes before the range, as between two documents: the first token needs a context too.
-        tokens = np.concatenate([[ord("\n")], tokenizer.encode(text.decode("utf-8"))]).astype(np.int64)
-        spelled = tokenizer.token_bytes()
-        if sum(len(spelled[token]) for token in tokens[1:]) != size:
-            raise CorpusError(f"the tokenizer of {challenge.name} loses bytes; prepare the challenge anew")
-        return replace(rows_from_stream(tokens, challenge.sequence_len), byte_count=size)
+    except OSError as error:
+        raise _not_prepared(challenge, cache_dir) from error
+    tokenizer = Tokenizer.from_json(stored)
+    lexicon = Lexicon(challenge.corpus["lexicon_seed"])
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    text = text_of(lexicon, seed, size)
+    # A line end comes before the range, as between two documents: the first token needs a context too.
+    tokens = np.concatenate([[ord("\n")], tokenizer.encode(text.decode("utf-8"))]).astype(np.int64)
+    spelled = tokenizer.token_bytes()
+    if sum(len(spelled[token]) for token in tokens[1:]) != size:
+        raise CorpusError(f"the tokenizer of {challenge.name} loses bytes; prepare the challenge anew")
+    return replace(rows_from_stream(tokens, challenge.sequence_len), byte_count=size)
+
+
+def _not_prepared(challenge: Challenge, cache_dir: Path) -> CorpusError:
+    return CorpusError(
+        f"challenge {challenge.name} is not prepared in {cache_dir}: run "
+        f"`python -m trainer prepare --challenge {challenge.name}` first"
+    )
 
 
 def _folder(challenge: Challenge, cache_dir: Path) -> Path:

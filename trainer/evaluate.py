@@ -18,11 +18,11 @@ Agreement is judged in nats, with a tolerance, because kernels may round differe
 are judged in standard errors.
 
 What this does not catch: a model that looks ahead at so few rows, or with so little weight, that levels and
-agreement stay within their tolerance (with replays, some standard errors of the level: tenths of a nat where
-few rows are audited); one that recognises a splice by its text not going on well; one that knows the
-validation text beforehand, because it may read files (see ``trainer.sandbox``) or generate the text of a
-public seed; and a model whose replays are right because it stores rows with their answers and looks ahead
-nowhere. Memory of the process can only be taken from it by the sandbox.
+agreement stay within their tolerance (with replays, a few standard errors of the level: 0.15 nats in
+``pocket``, and more in one quarter of the rows alone); one that recognises a splice by its text not going on
+well; one that knows the validation text beforehand, because it may read files (see ``trainer.sandbox``) or
+generate the text of a public seed; and a model whose replays are right because it stores rows with their
+answers and looks ahead nowhere. Memory of the process can only be taken from it by the sandbox.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -38,17 +38,19 @@ from autoresearch.challenge import Audit
 
 from trainer.corpora import UNSCORED, ValidationRows
 
-AUDIT_WINDOW = 8
-"""Positions before the cut that are judged by themselves; the last of them has its target hidden."""
-
-IMPURITY_FACTOR = 10.0
-"""Answers may differ by this many times the tolerance in either direction (rounding), but not by more."""
-
-LEVEL_SIGMAS = 6.0
-"""How many standard errors audited rows may lie off the others' level."""
-
 LEVEL_ROWS_MIN = 8
 """Fewer rows than these have no level."""
+
+QUARTERS = 4
+
+EFFECT_SHRINKAGE = 4.0
+"""A token's usual loss is believed as if it had been seen so many times more at the level of all."""
+
+AUDITABLE_SHARE = 0.5
+"""A row is audited if at least this share of its targets is scored; padding is not worth it."""
+
+COMPANY_ROWS = 7
+"""Rows drawn at random that come among the repeated ones, so that no batch is as it was."""
 
 _LATER_TOKENS = "tokens that come later in the row"
 
@@ -70,7 +72,7 @@ class _Plan:
 
     view: ValidationRows
     order: Tokens
-    full: Tokens
+    auditable: Tokens
     audited: Tokens
     cuts: Tokens
 
@@ -89,12 +91,17 @@ class NotFiniteError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What validation gave; leaks are 0 but for rounding."""
+    """What validation gave; leaks are 0 but for rounding.
+
+    ``row_nats`` [N] are the sums of each row's scored losses, in the order of the text. They are all that
+    the score is made of: ``bits_per_byte`` = fsum(row_nats) / ln 2 / bytes of the text.
+    """
 
     bits_per_byte: float
     nats_per_token: float
     causality_leak_nats: float
     purity_leak_nats: float
+    row_nats: Losses = field(compare=False)
 
 
 def evaluate(answer: Answer, rows: ValidationRows, audit: Audit, *, order_seed: int) -> Score:
@@ -120,19 +127,22 @@ def evaluate(answer: Answer, rows: ValidationRows, audit: Audit, *, order_seed: 
         raise NotFiniteError(
             "the validation loss is not finite: logits are NaN, or rule out a token that comes"
         )
-    causality = _judge_splices(committed, losses, plan, audit.leak_nats_max)
+    causality = _judge_splices(committed, losses, plan, audit)
     chosen = plan.order[plan.order < count][: audit.repeat_rows]
-    again = rng.permutation(np.concatenate([chosen, rng.permutation(count)[:7]]))
+    again = rng.permutation(np.concatenate([chosen, rng.permutation(count)[:COMPANY_ROWS]]))
     repeated = _collect(answer, _batches(rows, again, audit.batch_rows), again, rows)
-    purity = (losses - repeated)[np.isin(np.arange(count), chosen)[:, None] & scored]
-    _judge(purity, audit.leak_nats_max, "other rows or earlier calls")
-    _judge_levels(committed, losses, plan, audit.leak_nats_max)
-    total = math.fsum(losses[scored].tolist())
+    came_again = np.isin(np.arange(count), chosen)[:, None] & scored
+    purity = losses[came_again] - repeated[came_again]
+    _judge(purity, audit, "other rows or earlier calls")
+    _judge_levels(answers, plan, audit)
+    row_nats = np.array([math.fsum(row[counts]) for row, counts in zip(losses, scored, strict=True)])
+    total = math.fsum(row_nats)
     return Score(
         bits_per_byte=total / math.log(2) / rows.byte_count,
         nats_per_token=total / int(scored.sum()),
         causality_leak_nats=causality,
         purity_leak_nats=float(purity.mean()),
+        row_nats=row_nats,
     )
 
 
@@ -140,17 +150,28 @@ def rows_digest(rows: ValidationRows) -> str:
     """Names the validation text: two runs that show the same digest were scored on the same rows."""
     digest = hashlib.sha256(rows.inputs.astype("<i8").tobytes())
     digest.update(rows.targets.astype("<i8").tobytes())
-    return digest.hexdigest()
+    return f"sha256:{digest.hexdigest()}"
+
+
+def losses_bytes(row_nats: Losses) -> bytes:
+    """A score's row losses as they are digested and kept: float64, little endian, in the text's order."""
+    return row_nats.astype("<f8").tobytes()
+
+
+def losses_digest(row_nats: Losses) -> str:
+    """Names a model's losses: two runs that show the same digest agree on every row to the last bit."""
+    return f"sha256:{hashlib.sha256(losses_bytes(row_nats)).hexdigest()}"
 
 
 def _plan(rows: ValidationRows, wanted: int, rng: np.random.Generator) -> _Plan:
     """Where each spliced row stands among the whole ones: anywhere, but before its row and its tail's row."""
     count, length = rows.inputs.shape
-    full = np.flatnonzero((rows.targets != UNSCORED).all(axis=1))
-    drawn = rng.permutation(full)
+    scored = rows.targets != UNSCORED
+    auditable = np.flatnonzero(scored.mean(axis=1) >= AUDITABLE_SHARE)
+    drawn = rng.permutation(auditable)
     size = min(wanted, len(drawn) // 2)
     audited, donors = drawn[:size], drawn[size : 2 * size]
-    cuts = rng.integers(1, length, size)
+    cuts = _cuts(scored[audited, :-1], rng)
     spliced = np.where(np.arange(length) < cuts[:, None], rows.inputs[audited], rows.inputs[donors])
     places: Losses = rng.random((count,))
     splice_places: Losses = rng.random((size,))
@@ -163,10 +184,22 @@ def _plan(rows: ValidationRows, wanted: int, rng: np.random.Generator) -> _Plan:
             byte_count=rows.byte_count,
         ),
         order=np.argsort(np.concatenate([places, splice_places])),
-        full=full,
+        auditable=auditable,
         audited=audited,
         cuts=cuts,
     )
+
+
+def _cuts(can_hide: npt.NDArray[np.bool_], rng: np.random.Generator) -> Tokens:
+    """One secret cut for each row, all lengths of prefix alike; it hides the token after a true position.
+
+    Each row draws from its own share of the lengths, so that few rows cannot happen to be cut all alike.
+    """
+    rows = len(can_hide)
+    share = (np.arange(rows) + rng.random(rows)) / max(rows, 1)
+    wanted = np.floor(share * can_hide.sum(axis=1))
+    first: Tokens = ((can_hide.cumsum(axis=1) > wanted[:, None]) & can_hide).argmax(axis=1)
+    return first + 1
 
 
 def _batches(rows: ValidationRows, order: Tokens, batch_rows: int) -> Iterator[Batch]:
@@ -188,56 +221,94 @@ def _collect(answer: Answer, batches: Iterator[Batch], order: Tokens, rows: Vali
     return losses
 
 
-def _judge_splices(committed: Losses, losses: Losses, plan: _Plan, tolerance: float) -> float:
+def _judge_splices(committed: Losses, losses: Losses, plan: _Plan, audit: Audit) -> float:
     """Refuse answers before a cut that depend on what comes after; gives the gain at hidden tokens."""
-    gain = committed - losses[plan.audited]
+    scored = plan.view.targets[plan.audited] != UNSCORED
+    gain = np.where(scored, committed, 0.0) - np.where(scored, losses[plan.audited], 0.0)
     ahead = plan.cuts[:, None] - 1 - np.arange(gain.shape[1])
-    _judge(gain[ahead == 0], tolerance, _LATER_TOKENS)
-    _judge(gain[(ahead >= 0) & (ahead < AUDIT_WINDOW)], tolerance, _LATER_TOKENS)
-    _judge(gain[ahead >= 0], tolerance, _LATER_TOKENS)
-    return float(gain[ahead == 0].mean()) if len(gain) else 0.0
+    hidden = gain[scored & (ahead == 0)]
+    _judge(hidden, audit, _LATER_TOKENS)
+    _judge(gain[scored & (ahead >= 0) & (ahead < audit.window)], audit, _LATER_TOKENS)
+    _judge(gain[scored & (ahead >= 0)], audit, _LATER_TOKENS)
+    return float(hidden.mean()) if len(hidden) else 0.0
 
 
-def _judge_levels(committed: Losses, losses: Losses, plan: _Plan, tolerance: float) -> None:
+def _judge_levels(answers: Losses, plan: _Plan, audit: Audit) -> None:
     """Refuse rows that are answered better, or worse, for being recognised as an audit.
 
     Two samples must lie at the level of rows without an audit: the losses of hidden tokens, which cannot be
     too bad, and those of tokens after the cut of a row whose prefix came before, which cannot be too good.
+    Hidden are the token behind each cut and the last target of every row, which no input shows. Those behind
+    cuts are judged by quarters of the row too, since a model may look ahead in a part of it only.
     """
-    others = np.setdiff1d(plan.full, plan.audited)
-    if len(plan.cuts) < LEVEL_ROWS_MIN or len(others) < LEVEL_ROWS_MIN:
+    count, length = len(plan.view.inputs) - len(plan.cuts), answers.shape[1]
+    scored = plan.view.targets != UNSCORED
+    is_other = np.isin(np.arange(len(answers)), np.setdiff1d(plan.auditable, plan.audited))
+    if len(plan.cuts) < LEVEL_ROWS_MIN or is_other.sum() < LEVEL_ROWS_MIN:
         return
-    level = losses[others].mean(axis=0)
-    every = np.arange(len(plan.cuts))
-    hidden = committed[every, plan.cuts - 1] - level[plan.cuts - 1]
-    after = np.arange(losses.shape[1]) >= plan.cuts[:, None]
-    tails = ((losses[plan.audited] - level) * after).sum(axis=1) / after.sum(axis=1)
-    typical = losses[others] - level
-    for excess, spread in ((hidden, typical), (-tails, typical.mean(axis=1))):
-        allowed = tolerance + LEVEL_SIGMAS * max(excess.std(), spread.std()) / math.sqrt(len(excess))
-        if excess.mean() > allowed:
-            raise ImpureModelError(
-                f"the answers know which rows are audited: {excess.mean():.4f} nats per token lie between "
-                f"those and others ({allowed:.4f} are allowed); an answer may depend on that row's earlier "
-                "tokens only"
-            )
+    usual = scored & is_other[:, None] & (np.arange(length) < length - 1)
+    excess = _unusual(answers, plan.view, usual)
+    cut_off = excess[count + np.arange(len(plan.cuts)), plan.cuts - 1]
+    last = excess[:count, -1][scored[:count, -1]]
+    quarter = (plan.cuts - 1) * QUARTERS // length
+    is_tail = scored[plan.audited] & (np.arange(length) >= plan.cuts[:, None])
+    tails = np.ma.masked_array(excess[plan.audited], mask=~is_tail).mean(axis=1).compressed()
+    rows = np.ma.masked_array(excess[is_other], mask=~usual[is_other]).mean(axis=1).compressed()
+    _judge_level(np.concatenate([cut_off, last]), excess[usual], audit)
+    _judge_level(cut_off, excess[usual], audit)
+    for part in range(QUARTERS):
+        _judge_level(cut_off[quarter == part], excess[usual], audit)
+    _judge_level(-tails, rows, audit)
 
 
-def _judge(gain: Losses, tolerance: float, source: str) -> None:
+def _unusual(losses: Losses, view: ValidationRows, usual: npt.NDArray[np.bool_]) -> Losses:
+    """How far each loss lies off what is usual for its place, its token and the token before it.
+
+    Most of a loss is the token's own difficulty. Without it two levels are told apart by a quarter of the
+    tokens. Effects are additive, learned where ``usual`` (each time without the loss that is judged), and
+    shrunk, so that rare tokens teach little.
+    """
+    places = np.frexp(np.arange(losses.shape[1]))[1]  # 0, 1, 2-3, 4-7, ...: the last is half a row
+    targets = np.maximum(view.targets, 0)
+    left: Losses = losses - losses[usual].mean()
+    for key in (np.broadcast_to(places, losses.shape), targets, view.inputs):
+        size = int(key.max()) + 1
+        seen = np.bincount(key[usual], minlength=size)
+        sums = np.bincount(key[usual], left[usual], minlength=size)
+        own = np.where(usual, left, 0.0)
+        left = left - (sums[key] - own) / (seen[key] - usual + EFFECT_SHRINKAGE)
+    return left
+
+
+def _judge_level(excess: Losses, usual: Losses, audit: Audit) -> None:
+    """Refuse a sample whose mean is higher than chance allows."""
+    if len(excess) < LEVEL_ROWS_MIN:
+        return
+    error = max(excess.std(), usual.std()) / math.sqrt(len(excess))
+    allowed = audit.leak_nats_max + audit.level_sigmas * error
+    if excess.mean() > allowed:
+        raise ImpureModelError(
+            f"the answers know which rows are audited: {excess.mean():.4f} nats per token lie between "
+            f"those and others ({allowed:.4f} are allowed); an answer may depend on that row's earlier "
+            "tokens only"
+        )
+
+
+def _judge(gain: Losses, audit: Audit, source: str) -> None:
     """Refuse a gain of the later answer, and answers that differ too much either way."""
     if not np.isfinite(gain).all():
         raise NotFiniteError("the loss of an audited position is not finite")
     if not gain.size:
         return
     leak = float(gain.mean())
-    if leak > tolerance:
+    if leak > audit.leak_nats_max:
         raise ImpureModelError(
             f"the answers know of {source}: they gain {leak:.4f} nats per token from it "
-            f"({tolerance:g} are allowed); an answer may depend on that row's earlier tokens only"
+            f"({audit.leak_nats_max:g} are allowed); an answer may depend on that row's earlier tokens only"
         )
-    spread = float(np.abs(gain).mean())
-    if spread > IMPURITY_FACTOR * tolerance:
+    spread, allowed = float(np.abs(gain).mean()), audit.impurity_factor * audit.leak_nats_max
+    if spread > allowed:
         raise ImpureModelError(
             f"the answers change with {source}: by {spread:.4f} nats per token "
-            f"({IMPURITY_FACTOR * tolerance:g} are allowed); return a pure function (no dropout, no state)"
+            f"({allowed:g} are allowed); return a pure function (no dropout, no state)"
         )

@@ -14,18 +14,20 @@ import tempfile
 import time
 from pathlib import Path
 
+from autoresearch.challenge import ChallengeError
+
 from trainer import processes
 from trainer.budget import BudgetClock, BudgetPage, Phase
-from trainer.corpora import Corpus, CorpusError, Progress, ValidationRows, find_corpus
+from trainer.corpora import Corpus, CorpusError, Progress, find_corpus
 from trainer.devices import DeviceReport
-from trainer.evaluate import ImpureModelError, NotFiniteError, Score, evaluate, rows_digest
-from trainer.forward import Forwarder
 from trainer.link import RunEnded, WorkerLink, crashed, json_of
-from trainer.logits import BufferShape, open_buffer, warm_up_reader
+from trainer.logits import warm_up_reader
+from trainer.pace import PaceMeter
 from trainer.record import Experiment, Record, whole_field
 from trainer.report import Outcome, Report
-from trainer.sandbox import claimed_core, launch
-from trainer.scoring_time import ScoringTime, lazy_allowance_s
+from trainer.sandbox import Order, claimed_core, launch
+from trainer.scoring import Scoring, Texts, texts_of
+from trainer.scoring_time import ScoringTime, WorkerClock
 from trainer.wire import FDS_PER_FRAME, Kind, number_field, pack, pack_json, text_field
 
 SEED_LIMIT = 1 << 63
@@ -44,9 +46,12 @@ def run_experiment(experiment: Experiment, say: Progress) -> Report:
     Raises:
         CorpusError: the challenge's tokens are not prepared on this machine.
         ChallengeError: this build cannot run the challenge at all.
+        LaunchError: the worker could not be held by the sandbox that was planned for it.
         OSError: this machine lacks the means to run anything (no disk space, no processes).
     """
     processes.adopt_orphans()
+    if experiment.holdout and not experiment.challenge.holdout_metric:
+        raise ChallengeError(f"challenge {experiment.challenge.name} has no [identity.holdout] to score")
     corpus = find_corpus(experiment.challenge)
     shards = corpus.training_shards(experiment.challenge, experiment.cache_dir)
     if not 0 < len(shards) <= SHARDS_LIMIT:
@@ -115,17 +120,22 @@ class _Run:
         self.trained_s = 0.0
         self._quarter = 0
         launched = launch(
-            scratch=scratch,
-            limits=self.challenge.limits,
-            on_cpu=self.challenge.device_kinds == ("cpu",),
-            page_fd=self.page.fd,
-            compile_cache=self._compile_cache(),
-            core=core,
+            experiment.plan,
+            Order(
+                scratch=scratch,
+                limits=self.challenge.limits,
+                device_kinds=self.challenge.device_kinds,
+                page_fd=self.page.fd,
+                compile_cache=self._compile_cache(),
+                core=core,
+                keeps_scratch=experiment.keep_scratch,
+            ),
         )
         record.layers = launched.layers
-        self.scratch = scratch
+        self.scratch_inside = launched.scratch
         self.link = WorkerLink(launched, self.challenge.limits, scratch)
-        self.clock = BudgetClock(self.challenge.budget, self.link.tree)
+        meter = PaceMeter(core) if self.challenge.budget.pace else None
+        self.clock = BudgetClock(self.challenge.budget, self.link.tree, meter=meter)
 
     def report(self) -> Report:
         """Take the worker through its life and tell how it went."""
@@ -133,16 +143,13 @@ class _Run:
         reason, crash_kind = "", None
         try:
             self._configure()
-            rows = self.corpus.validation_rows(
-                self.challenge, self.experiment.cache_dir, self.experiment.val_seed
-            )
-            self.record.digest = rows_digest(rows)
+            texts = texts_of(self.corpus, self.experiment, self.record)
             if self.experiment.device != "cpu":
                 warm_up_reader(self.challenge.device_kinds)
             self._await_device()
             self._set_up()
             self._train()
-            self._score(rows)
+            self._score(texts)
         except RunEnded as ended:
             outcome, reason, crash_kind = ended.outcome, ended.reason, ended.crash_kind
         finally:
@@ -173,7 +180,7 @@ class _Run:
             "batch_rows": self.challenge.audit.batch_rows,
             "steps_limit": budget.amount if budget.kind == "steps" else 0,
             "one_thread": budget.kind != "wall",
-            "scratch": str(self.scratch),
+            "scratch": self.scratch_inside,
         }
         deadline = self._deadline(self.challenge.limits.launch_s)
         self.link.send(pack_json(Kind.CONFIG, fields), deadline=deadline)
@@ -195,6 +202,7 @@ class _Run:
             memory_mb=int(number_field(fields, "memory_mb") or 0),
             torch=text_field(fields, "torch"),
         )
+        self.clock.ready()
         self._span("start_s", self.launched_s)
         self.say(f"training on {self.record.device.name}")
 
@@ -211,7 +219,8 @@ class _Run:
             self._span("setup_s", began)
 
     def _train(self) -> None:
-        began, spent_before_s = time.monotonic(), self._now()
+        self.worker_clock = WorkerClock.of(self.link.tree, self.record.device.kind)
+        began, spent_before_s = time.monotonic(), self.worker_clock.now()
         self.clock.start()
         self.page.write(0.0, Phase.RUNNING)
         self._release_tokens()
@@ -231,11 +240,12 @@ class _Run:
                     break
                 self.record.take_log(json_of(frame), self.clock.progress())
         finally:
-            self.record.used_s = self.clock.used_s
+            self.record.used_s, self.record.pace = self.clock.used_s, self.clock.pace
             self.page.write(1.0, Phase.OVER)
             self._span("train_s", began)
-            self.spent = ScoringTime(self._now)  # from here on: a child may go on learning at once
-            self.trained_s = self._now() - spent_before_s
+            # From here on, since a child of the worker may go on learning at once.
+            self.spent = ScoringTime(self.worker_clock.now)
+            self.trained_s = self.worker_clock.now() - spent_before_s
         fields = json_of(frame)
         self.record.peak_memory_mb = min(number_field(fields, "peak_memory_mb") or 0.0, 1e9)
         self.record.num_params = self.record.num_params or whole_field(fields, "num_params")
@@ -256,6 +266,7 @@ class _Run:
 
     def _tick(self) -> None:
         """Show the worker its progress, and end a run that goes on after its budget."""
+        self.clock.follow_pace()
         progress = self.clock.progress()
         limit_s = self.challenge.budget.seconds
         overrun_s = self.challenge.limits.overrun_ms / 1000
@@ -276,61 +287,15 @@ class _Run:
     def _last_loss(self) -> str:
         return f"loss {self.record.curve[-1][1]:.3f}" if self.record.curve else "no loss logged"
 
-    def _score(self, rows: ValidationRows) -> None:
-        began = time.monotonic()
-        limit_s = self.challenge.limits.eval_s
-        shape = BufferShape(
-            rows=self.challenge.audit.batch_rows,
-            sequence_len=self.challenge.sequence_len,
-            vocab_size=self.challenge.vocab_size,
-        )
-        buffer = open_buffer(self.record.device.kind, shape)
-        try:
-            forward = Forwarder(
-                self.link, buffer, shape, deadline=began + limit_s, limit_s=limit_s, spent=self.spent
-            )
-            forward.connect()
-            score = evaluate(
-                forward.answer,
-                rows,
-                self.challenge.audit,
-                order_seed=_derive(self.experiment.val_seed, "order of validation rows"),
-            )
-        except ImpureModelError as error:
-            raise RunEnded("rejected", str(error)) from error
-        except NotFiniteError as error:
-            raise crashed("nan", str(error)) from error
-        finally:
-            buffer.close()
-            self._span("eval_s", began)
-        self._refuse_learning(self.spent)
-        self._keep_score(score)
-
-    @property
-    def _is_cpu_time(self) -> bool:
-        """Whether CPU seconds tell what the worker does; an accelerator's work takes hardly any."""
-        return processes.IS_SUPPORTED and self.record.device.kind == "cpu"
-
-    def _now(self) -> float:
-        return self.link.tree.cpu_s() if self._is_cpu_time else time.monotonic()
-
-    def _refuse_learning(self, spent: ScoringTime) -> None:
-        excess_s = spent.excess_s()
-        allowed_s = lazy_allowance_s(self.trained_s, is_cpu_time=self._is_cpu_time)
-        if excess_s > allowed_s:
-            raise RunEnded(
-                "rejected",
-                f"some calls while scoring took {excess_s:.1f} s more than the others ({allowed_s:.1f} s are "
-                "allowed); train and prepare the model before train() returns",
-            )
-
-    def _keep_score(self, score: Score) -> None:
-        name = self.challenge.metric_name
-        self.record.metrics[name] = score.bits_per_byte
-        self.record.metrics["val_nats_per_token"] = score.nats_per_token
-        self.record.metrics["causality_leak_nats"] = score.causality_leak_nats
-        self.record.metrics["purity_leak_nats"] = score.purity_leak_nats
-        self.say(f"{name} {score.bits_per_byte:.4f}")
+    def _score(self, texts: Texts) -> None:
+        Scoring(
+            self.link,
+            self.record,
+            clock=self.worker_clock,
+            spent=self.spent,
+            trained_s=self.trained_s,
+            say=self.say,
+        ).run(texts)
 
     def _span(self, name: str, began_s: float) -> None:
         self.record.spans_s[name] = time.monotonic() - began_s
@@ -338,8 +303,3 @@ class _Run:
     @staticmethod
     def _deadline(limit_s: float) -> float:
         return time.monotonic() + limit_s
-
-
-def _derive(seed: int, purpose: str) -> int:
-    """A seed for one purpose that tells nothing of the seed it comes from."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:8], "big") >> 1

@@ -30,7 +30,17 @@ READ_BYTES = 1 << 16
 MEASURE_PERIOD_S = 0.5
 DRAIN_LIMIT_READS = 64
 EXIT_WAIT_S = 5.0
-TOLD_KINDS = ("syntax", "no_train", "no_start", "no_model", "no_device", "bad_logits", "oom", "exception")
+TOLD_KINDS = (
+    "syntax",
+    "no_train",
+    "no_start",
+    "no_model",
+    "no_device",
+    "bad_logits",
+    "oom",
+    "scratch",
+    "exception",
+)
 """Kinds of crash that a worker may tell; the others are seen from outside."""
 
 
@@ -53,8 +63,8 @@ class WorkerLink:
     """One launched worker, from the harness's side; not thread-safe."""
 
     def __init__(self, launched: Launched, limits: Limits, scratch: Path) -> None:
-        self.tree = ProcessTree(launched.process.pid)
-        self._process = launched.process
+        self.tree = ProcessTree(launched.pid)
+        self._launched = launched
         self._channel = launched.channel
         self._output_fd = launched.output_fd
         self._limits = limits
@@ -126,11 +136,10 @@ class WorkerLink:
         self.tree.memory_mb()
         self.tree.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(EXIT_WAIT_S)
+            self._launched.wait(EXIT_WAIT_S)
         self._drain_output()
         self._selector.close()
-        self._channel.close()
-        os.close(self._output_fd)
+        self._launched.close()
 
     def _next(self, wanted: tuple[Kind, ...]) -> Frame | None:
         try:
@@ -189,7 +198,7 @@ class WorkerLink:
         if self.tree.scan() > PROCESS_LIMIT:
             raise crashed("killed", f"the worker started more than {PROCESS_LIMIT} processes")
         self._watch_scratch(now)
-        used_mb = self.tree.memory_mb()
+        used_mb = self.tree.memory_mb() + self._launched.scratch_mb()
         if used_mb > self._limits.memory_mb:
             raise crashed(
                 "oom", f"the worker used {used_mb:.0f} MB of memory; {self._limits.memory_mb} MB are allowed"
@@ -210,7 +219,7 @@ class WorkerLink:
     def _gone(self) -> RunEnded:
         """Why there will be no more frames."""
         try:
-            code = self._process.wait(EXIT_WAIT_S)
+            code = self._launched.wait(EXIT_WAIT_S)
         except subprocess.TimeoutExpired:
             return RunEnded("rejected", "the worker broke the protocol: it closed its channel and went on")
         where = ", in the middle of a frame" if self._reader.in_frame else ""

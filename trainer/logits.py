@@ -111,6 +111,18 @@ def nats(logits: npt.NDArray[np.float32], targets: Tokens) -> Losses:
         return cast("Losses", np.log(exact.sum(axis=1)) - chosen)
 
 
+def nats_on_device(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """What ``nats`` gives, in float64 on the device where the logits are; a share of them at a time."""
+    import torch
+
+    pieces = []
+    for start in range(0, len(targets), _DEVICE_ROWS):
+        exact = logits[start : start + _DEVICE_ROWS].double()
+        chosen = exact.gather(1, targets[start : start + _DEVICE_ROWS, None]).squeeze(1)
+        pieces.append(torch.logsumexp(exact, dim=1) - chosen)
+    return torch.cat(pieces)
+
+
 class DeviceBuffer:
     """A buffer on the accelerator that the worker opens through its CUDA (or HIP) IPC handle."""
 
@@ -153,13 +165,7 @@ class DeviceBuffer:
 
         private = self._buffer[slot].clone().view(-1, self._shape.vocab_size)
         wanted = torch.from_numpy(targets.reshape(-1)).to(private.device)
-        pieces = []
-        for start in range(0, len(wanted), _DEVICE_ROWS):
-            end = start + _DEVICE_ROWS
-            exact = private[start:end].double()
-            chosen = exact.gather(1, wanted[start:end, None]).squeeze(1)
-            pieces.append(torch.logsumexp(exact, dim=1) - chosen)
-        return cast("Losses", torch.cat(pieces).cpu().numpy().reshape(targets.shape))
+        return cast("Losses", nats_on_device(private, wanted).cpu().numpy().reshape(targets.shape))
 
     def close(self) -> None:
         """See ``LogitsBuffer``."""

@@ -3,7 +3,7 @@
     cache_dir/climbmix/sources/<repo>/<revision>/*.parquet     as downloaded, verified
     cache_dir/climbmix/<recipe>/tokenizer.json                 trained from the first training file's text
                                /train_00000.bin ...            one shard per training file
-                               /validation.bin, confirmation.bin
+                               /validation.bin, holdout.bin
                                /prepared.json                  what was built, with hashes: written last
 
 ``<recipe>`` hashes everything in the manifest that decides the bytes, so another recipe is another folder,
@@ -25,7 +25,7 @@ from autoresearch.challenge import Challenge, parse_challenge
 from trainer.bpe import BOS
 from trainer.climbmix_build import Builder, BuiltFile, is_unchanged, read_stamp
 from trainer.climbmix_recipe import (
-    CONFIRMATION_NAME,
+    HOLDOUT_NAME,
     TOKENIZER_NAME,
     VALIDATION_NAME,
     Recipe,
@@ -97,14 +97,15 @@ class ClimbmixCorpus:
         size = _frozen_recipe(challenge).validation.size
         return self._rows(challenge, cache_dir, VALIDATION_NAME, byte_count=size)
 
-    def confirmation_rows(self, challenge: Challenge, cache_dir: Path) -> ValidationRows:
-        """The second range, for confirmations only.
+    def holdout_rows(self, challenge: Challenge, cache_dir: Path, val_seed: int) -> ValidationRows:
+        """The second range, for confirmations only; the seed changes nothing here.
 
         Raises:
             CorpusError: It is not prepared, or was changed since.
         """
-        size = _frozen_recipe(challenge).confirmation.size
-        return self._rows(challenge, cache_dir, CONFIRMATION_NAME, byte_count=size)
+        del val_seed
+        size = _frozen_recipe(challenge).holdout.size
+        return self._rows(challenge, cache_dir, HOLDOUT_NAME, byte_count=size)
 
     def _rows(self, challenge: Challenge, cache_dir: Path, name: str, *, byte_count: int) -> ValidationRows:
         [path] = self._prepared(challenge, cache_dir, [name])
@@ -186,8 +187,10 @@ class ClimbmixCorpus:
                 **_source_values(sources / recipe.validation_file.path),
                 "tokens": built[VALIDATION_NAME].count,
                 "sha256": built[VALIDATION_NAME].sha256,
-                "confirmation_tokens": built[CONFIRMATION_NAME].count,
-                "confirmation_sha256": built[CONFIRMATION_NAME].sha256,
+            },
+            ("identity.holdout", 0): {
+                "tokens": built[HOLDOUT_NAME].count,
+                "sha256": built[HOLDOUT_NAME].sha256,
             },
         }
         for index, file in enumerate(recipe.train_files):

@@ -5,16 +5,22 @@ Linux only: it reads ``/proc`` and the kernel's per-process CPU clocks, which th
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 PROCESS_LIMIT = 512
 SCAN_PERIOD_S = 0.1
 KILL_ROUNDS = 20
+PAUSE_ROUNDS = 8
+STANDSTILL_WAIT_S = 0.05
+STANDSTILL_POLL_S = 0.0005
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -52,6 +58,14 @@ def forbid_inspection() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+@dataclass(slots=True)
+class _Spent:
+    """CPU seconds of one process: its own, and what it was told of the children it waited for."""
+
+    own_s: float = 0.0
+    waited_s: float = 0.0
+
+
 class ProcessTree:
     """The worker ``pid`` with its descendants; a method's answer is as of its call."""
 
@@ -59,62 +73,102 @@ class ProcessTree:
         self.pid = pid
         self.peak_memory_mb = 0.0
         self._elders = set(_children(os.getpid())) - {pid}
-        self._family: set[int] = {pid}
+        self._spent: dict[int, _Spent] = {pid: _Spent()}
         self._vanished_s = 0.0
-        self._waited_s = 0.0
-        self._last_cpu_s: dict[int, float] = {}
         self._scanned_at = 0.0
 
     def cpu_s(self) -> float:
-        """CPU seconds of all of them since they began, ended ones included; never goes back."""
+        """CPU seconds of all of them since they began, ended ones included; never goes back.
+
+        Children that began and ended within ``SCAN_PERIOD_S`` may be missing until a later call.
+        """
         if time.monotonic() - self._scanned_at > SCAN_PERIOD_S:
             self.scan()
-        for pid in list(self._last_cpu_s.keys() | {self.pid}):
-            spent = _clock_s(pid)
-            if spent is not None:
-                self._last_cpu_s[pid] = spent
-        return sum(self._last_cpu_s.values()) + max(self._vanished_s, self._waited_s)
+        else:
+            self._read_clocks()
+        return self._total_s()
+
+    def settled_cpu_s(self) -> float:
+        """As ``cpu_s``, with every child that was waited for up to now."""
+        self.scan()
+        return self._total_s()
 
     def memory_mb(self) -> float:
         """Resident memory of all of them; shared pages are counted once for each."""
-        now = sum(_resident_mb(pid) for pid in self._family)
+        now = sum(_resident_mb(pid) for pid in self._spent)
         self.peak_memory_mb = max(self.peak_memory_mb, now)
         return now
 
     def scan(self) -> int:
         """Find the family anew and return its size."""
         self._scanned_at = time.monotonic()
-        found = {self.pid}
         waiting = [self.pid, *(set(_children(os.getpid())) - self._elders - {self.pid})]
-        found.update(waiting)
+        found = set(waiting)
         while waiting and len(found) <= PROCESS_LIMIT:
             for child in _children(waiting.pop()):
                 if child not in found:
                     found.add(child)
                     waiting.append(child)
-        self._family = found
-        # Those that ended are known twice: by our last reading, and by what their parents waited for.
-        self._waited_s = max(self._waited_s, sum(_waited_s(pid) for pid in found))
-        for pid in set(self._last_cpu_s) - found:
-            self._vanished_s += self._last_cpu_s.pop(pid)
+        gone = [self._spent.pop(pid) for pid in set(self._spent) - found]
+        told_s = 0.0
         for pid in found:
-            self._last_cpu_s.setdefault(pid, 0.0)
+            is_new = pid not in self._spent
+            spent = self._spent.setdefault(pid, _Spent())
+            waited_s = max(spent.waited_s, _waited_s(pid))
+            told_s += 0.0 if is_new else waited_s - spent.waited_s
+            spent.waited_s = waited_s
+        # Who ended was either waited for, and is in what the parent was told, or its last reading must do.
+        self._vanished_s += max(0.0, sum(one.own_s + one.waited_s for one in gone) - told_s)
+        self._read_clocks()
         return len(found)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have all of them stand still for the length of the block.
+
+        None can refuse, but one may have had a timer set that wakes it again: its CPU time tells.
+        """
+        stopped: set[int] = set()
+        try:
+            for _ in range(PAUSE_ROUNDS):
+                self.scan()
+                running = self._spent.keys() - stopped
+                if not running:
+                    break
+                for pid in running:
+                    _signal(pid, signal.SIGSTOP)
+                stopped |= running
+            deadline = time.monotonic() + STANDSTILL_WAIT_S
+            while any(_is_running(pid) for pid in stopped) and time.monotonic() < deadline:
+                time.sleep(STANDSTILL_POLL_S)
+            yield
+        finally:
+            for pid in stopped:
+                _signal(pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """End all of them, however they are grouped, and reap those that became our children."""
         for _ in range(KILL_ROUNDS):
             size = self.scan()
             _signal_group(self.pid)
-            for pid in self._family - {self.pid}:
-                _signal(pid)
+            for pid in self._spent.keys() - {self.pid}:
+                _signal(pid, signal.SIGKILL)
             self._reap()
             if size <= 1:
                 return
             time.sleep(0.01)
 
+    def _read_clocks(self) -> None:
+        for pid, spent in self._spent.items():
+            own_s = _clock_s(pid)
+            if own_s is not None:
+                spent.own_s = own_s
+
+    def _total_s(self) -> float:
+        return self._vanished_s + sum(spent.own_s + spent.waited_s for spent in self._spent.values())
+
     def _reap(self) -> None:
-        for pid in self._family - {self.pid}:
+        for pid in self._spent.keys() - {self.pid}:
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
@@ -147,6 +201,14 @@ def _waited_s(pid: int) -> float:
     return (int(fields[13]) + int(fields[14])) / _TICKS  # cutime, cstime of proc(5)
 
 
+def _is_running(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "TtZX"  # stopped or ended, of proc(5)
+
+
 def _resident_mb(pid: int) -> float:
     try:
         return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * _PAGE_MB
@@ -161,8 +223,8 @@ def _signal_group(pid: int) -> None:
         return
 
 
-def _signal(pid: int) -> None:
+def _signal(pid: int, number: signal.Signals) -> None:
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
         return

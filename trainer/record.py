@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from autoresearch.attestation import TEXT_LIMIT_CHARS, Attestation
 from autoresearch.challenge import Challenge
 
 from trainer import devices
 from trainer.devices import DeviceReport
 from trainer.report import HARNESS_VERSION, BudgetReport, Outcome, Report, Timings
+from trainer.sandbox import Plan
 from trainer.wire import number_field
 
 CURVE_KEPT_POINTS = 4096
@@ -23,7 +25,11 @@ _CLAIM_MAX = 1e15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """One run to be made; ``val_seed`` picks the validation text where the corpus has more than one."""
+    """One run to be made; ``val_seed`` picks the validation text where the corpus has more than one.
+
+    ``plan`` says which layers hold its worker, ``holdout`` whether the held-back text is scored as well.
+    ``losses_to`` gets the losses of each validation row, from which anybody can work out the score.
+    """
 
     challenge: Challenge
     source: bytes
@@ -31,7 +37,18 @@ class Experiment:
     val_seed: int
     device: str
     cache_dir: Path
+    plan: Plan
     keep_scratch: bool = False
+    holdout: bool = False
+    losses_to: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Digests of one text's rows, and of their losses once there are any."""
+
+    rows_digest: str = ""
+    losses_digest: str = ""
 
 
 @dataclass(slots=True)
@@ -47,6 +64,7 @@ class Record:
     metrics: dict[str, float] = field(default_factory=dict)
     spans_s: dict[str, float] = field(default_factory=dict)
     used_s: float = 0.0
+    pace: float = 1.0
     steps: int = 0
     tokens: int = 0
     num_params: int | None = None
@@ -54,7 +72,8 @@ class Record:
     peak_memory_mb: float = 0.0
     curve: list[tuple[float, float]] = field(default_factory=list)
     log_tail: str = ""
-    digest: str = ""
+    scored: Scored = Scored()
+    holdout: Scored = Scored()
     layers: tuple[str, ...] = ()
 
     def add_point(self, progress: float, loss: float) -> None:
@@ -80,6 +99,7 @@ class Record:
         """The report of a run that ended this way, as of now."""
         wall_s = time.monotonic() - self.began_s
         train_s = self.spans_s.get("train_s", 0.0)
+        timings = Timings(**self.spans_s, overhead_s=wall_s - train_s, wall_s=wall_s)
         challenge = self.experiment.challenge
         return Report(
             outcome=outcome,
@@ -88,7 +108,7 @@ class Record:
             challenge_id=challenge.challenge_id,
             challenge=challenge.name,
             harness_version=HARNESS_VERSION,
-            code_hash="sha256:" + hashlib.sha256(self.experiment.source).hexdigest(),
+            code_hash=self._code_hash,
             seed=self.experiment.seed,
             val_seed=self.experiment.val_seed,
             metrics={name: value for name, value in self.metrics.items() if math.isfinite(value)},
@@ -97,8 +117,10 @@ class Record:
                 kind=challenge.budget.kind,
                 limit_s=challenge.budget.seconds or 0.0,
                 used_s=round(self.used_s, 4),
+                pace=round(self.pace, 4),
             ),
-            timings=Timings(**self.spans_s, overhead_s=wall_s - train_s, wall_s=wall_s),
+            timings=timings,
+            attestation=self._attestation(timings),
             steps=self.steps,
             tokens=self.tokens,
             num_params=self.num_params,
@@ -106,10 +128,33 @@ class Record:
             mfu=self._mfu(train_s),
             curve=tuple(self.curve),
             log_tail=self.log_tail,
-            rows_digest=self.digest,
             sandbox_layers=self.layers,
             started_at=self.started_at.isoformat(timespec="milliseconds"),
             finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
+
+    @property
+    def _code_hash(self) -> str:
+        return "sha256:" + hashlib.sha256(self.experiment.source).hexdigest()
+
+    def _attestation(self, timings: Timings) -> Attestation:
+        spans_s = {**asdict(timings), "budget_used_s": self.used_s}
+        return Attestation(
+            manifest_hash=self.experiment.challenge.manifest_hash,
+            code_hash=self._code_hash,
+            seed=self.experiment.seed,
+            val_seed=self.experiment.val_seed,
+            harness_version=HARNESS_VERSION,
+            rows_digest=self.scored.rows_digest,
+            losses_digest=self.scored.losses_digest,
+            holdout_rows_digest=self.holdout.rows_digest,
+            holdout_losses_digest=self.holdout.losses_digest,
+            device_kind=_one_line(self.device.kind),
+            device_name=_one_line(self.device.name),
+            memory_mb=float(self.device.memory_mb),
+            torch_version=_one_line(self.device.torch),
+            sandbox=self.layers,
+            timings_s={name: round(seconds, 4) for name, seconds in spans_s.items()},
         )
 
     def _mfu(self, train_s: float) -> float | None:
@@ -118,6 +163,11 @@ class Record:
             return None
         share = self.flops_per_token * self.tokens / train_s / peak
         return round(share, 4) if 0 < share <= 1 else None
+
+
+def _one_line(text: str) -> str:
+    """What a worker calls its device, as an attestation takes it."""
+    return "".join(char for char in text if char.isprintable())[:TEXT_LIMIT_CHARS]
 
 
 def whole_field(fields: dict[str, Any], key: str) -> int | None:

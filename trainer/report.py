@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
+from autoresearch.attestation import Attestation, attestation_of
 from autoresearch.model import CURVE_LIMIT_POINTS
 
 from trainer.devices import DeviceReport
@@ -29,11 +30,15 @@ OUTCOMES: tuple[Outcome, ...] = ("completed", "crashed", "timed_out", "rejected"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetReport:
-    """The budget and how much of it was spent; ``limit_s`` is 0 for a budget of steps."""
+    """The budget and how much of it was spent; ``limit_s`` is 0 for a budget of steps.
+
+    ``pace`` is what a CPU second was worth on average, in seconds of the budget (see ``trainer.pace``).
+    """
 
     kind: str
     limit_s: float
     used_s: float
+    pace: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,7 @@ class Timings:
     setup_s: float = 0.0
     train_s: float = 0.0
     eval_s: float = 0.0
+    holdout_s: float = 0.0
     overhead_s: float = 0.0
     wall_s: float = 0.0
 
@@ -65,6 +71,7 @@ class Report:
     device: DeviceReport
     budget: BudgetReport
     timings: Timings
+    attestation: Attestation
     steps: int = 0
     tokens: int = 0
     num_params: int | None = None
@@ -72,7 +79,6 @@ class Report:
     mfu: float | None = None
     curve: tuple[tuple[float, float], ...] = ()
     log_tail: str = ""
-    rows_digest: str = ""
     sandbox_layers: tuple[str, ...] = ()
     started_at: str
     finished_at: str
@@ -80,7 +86,7 @@ class Report:
 
     def to_json(self) -> str:
         """The report as JSON text."""
-        fields = asdict(self)
+        fields = asdict(self) | {"attestation": self.attestation.to_fields()}
         fields["metrics"] = {
             name: value for name, value in sorted(self.metrics.items()) if math.isfinite(value)
         }
@@ -105,6 +111,7 @@ class Report:
             fields["device"] = DeviceReport(**fields["device"])
             fields["budget"] = BudgetReport(**fields["budget"])
             fields["timings"] = Timings(**fields["timings"])
+            fields["attestation"] = attestation_of(fields["attestation"])
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a report of schema {SCHEMA}: {error}") from error

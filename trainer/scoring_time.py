@@ -9,7 +9,12 @@ first time, kernels are chosen, and on an accelerator they may be compiled.
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+
+from trainer import processes
+from trainer.processes import ProcessTree
 
 CALL_FACTOR = 1.5
 """A call may cost this many times the median call before it counts."""
@@ -26,6 +31,23 @@ LAZY_FLOOR_S = 0.5
 def lazy_allowance_s(trained_s: float, *, is_cpu_time: bool) -> float:
     """Seconds that dear calls may take together after so many seconds of training."""
     return max(LAZY_FLOOR_S, trained_s * (LAZY_SHARE if is_cpu_time else LAZY_SHARE_OF_WALL))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerClock:
+    """What a worker spends: CPU seconds on a CPU; elapsed ones on an accelerator, whose work takes few."""
+
+    tree: ProcessTree
+    is_cpu_time: bool
+
+    @classmethod
+    def of(cls, tree: ProcessTree, device_kind: str) -> WorkerClock:
+        """The clock for a worker on this kind of device."""
+        return cls(tree=tree, is_cpu_time=processes.IS_SUPPORTED and device_kind == "cpu")
+
+    def now(self) -> float:
+        """Seconds, from some point in the past."""
+        return self.tree.settled_cpu_s() if self.is_cpu_time else time.monotonic()
 
 
 class ScoringTime:

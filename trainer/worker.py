@@ -1,12 +1,13 @@
 """The untrusted process: runs one ``train.py``, then answers batches of tokens with logits.
 
-Started by ``trainer.sandbox`` as ``python -m trainer.worker SOCKET_FD PAGE_FD``. Nothing that it says is
+Started by ``trainer.sandbox.entry``, which has confined this process by then. Nothing that it says is
 believed; it tells the harness how it failed only so that people get a good reason.
 """
 
 # ruff: noqa: PLC0415 - torch is imported after the harness has said what to do, once
 from __future__ import annotations
 
+import errno
 import linecache
 import os
 import socket
@@ -247,6 +248,8 @@ def _explain(error: BaseException) -> tuple[str, str]:
     text = reason.lower()
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         return "oom", reason
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EFBIG}:
+        return "scratch", f"the scratch space is full: {reason}"
     return "exception", reason
 
 
@@ -255,7 +258,3 @@ def _tell(channel: socket.socket, kind: str, reason: str) -> None:
         channel.sendall(pack_json(Kind.FAILED, {"kind": kind, "reason": reason}))
     except OSError:
         return  # the harness is gone; the traceback is on stderr
-
-
-if __name__ == "__main__":
-    main()

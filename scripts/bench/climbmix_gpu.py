@@ -24,7 +24,7 @@ from autoresearch.challenge import Challenge, find_challenge, load_challenge, pa
 from trainer.bpe import BOS, FIRST_MERGED
 from trainer.climbmix_build import BuiltFile, write_stamp
 from trainer.climbmix_recipe import (
-    CONFIRMATION_NAME,
+    HOLDOUT_NAME,
     TOKENIZER_NAME,
     VALIDATION_NAME,
     recipe_of,
@@ -92,7 +92,7 @@ def generate(folder: Path, *, seconds: int, shards: int) -> Challenge:
     place.mkdir(parents=True, exist_ok=True)
     held_out = recipe.validation.size // BYTES_PER_TOKEN
     built = {TOKENIZER_NAME: write_tokens(place / TOKENIZER_NAME, 1, seed=0)}
-    for seed, name in enumerate((VALIDATION_NAME, CONFIRMATION_NAME), start=1):
+    for seed, name in enumerate((VALIDATION_NAME, HOLDOUT_NAME), start=1):
         built[name] = write_tokens(place / name, held_out, seed=seed)
     for index in range(min(shards, count)):
         built[shard_name(index)] = write_tokens(place / shard_name(index), SHARD_TOKENS, seed=10 + index)
@@ -101,10 +101,8 @@ def generate(folder: Path, *, seconds: int, shards: int) -> Challenge:
     write_stamp(place, built)
     hashes: dict[Place, dict[str, str | int]] = {
         ("identity.tokenizer", 0): {"sha256": built[TOKENIZER_NAME].sha256},
-        ("identity.validation", 0): {
-            "sha256": built[VALIDATION_NAME].sha256,
-            "confirmation_sha256": built[CONFIRMATION_NAME].sha256,
-        },
+        ("identity.validation", 0): {"sha256": built[VALIDATION_NAME].sha256},
+        ("identity.holdout", 0): {"sha256": built[HOLDOUT_NAME].sha256},
     }
     for index in range(count):
         hashes["identity.corpus.train", index] = {"sha256": built[shard_name(index)].sha256}

@@ -1,4 +1,7 @@
-"""Every kind of bad ``train.py`` that the harness has to survive, with the outcome that it must record."""
+"""Every kind of bad ``train.py`` that the harness has to survive, with the outcome that it must record.
+
+Those that are meant to cheat or to get out lie in ``tests/attacks``.
+"""
 
 from __future__ import annotations
 
@@ -118,44 +121,7 @@ def train(ctx):
         "import os, sys, time\ndef train(ctx):\n    os.close(int(sys.argv[1]))\n    time.sleep(1000)\n",
         "closed its channel",
     ),
-    "sees the next token": rejected(
-        answering("table[ids] + 9 * torch.nn.functional.one_hot(ids.roll(-1, 1), V)"), "come later in the row"
-    ),
-    "sees its neighbours": rejected(answering("table[ids.roll(1, 0)]"), "gain|change"),
     "left dropout on": rejected(answering("torch.dropout(table[ids], 0.5, True)"), "gain|change"),
-    "learns from the rows": rejected(
-        answering(
-            "(table.__setitem__(ids, table[ids] * 0.9), table[ids])[1]",
-        ),
-        "gain|change",
-    ),
-    "learns in its first answer": rejected(
-        MODEL
-        + """
-def learn(tokens, V):
-    model = Bigram(V)
-    for _ in range(2500):
-        start = torch.randint(0, len(tokens) - 513, (1,)).item()
-        loss = torch.nn.functional.cross_entropy(
-            model(tokens[start : start + 512]), tokens[start + 1 : start + 513]
-        )
-        loss.backward()
-        with torch.no_grad():
-            model.table.weight -= 50.0 * model.table.weight.grad
-        model.table.weight.grad = None
-    return model
-def train(ctx):
-    (shard,) = ctx.start()
-    learned = []
-    def answer(ids):
-        if not learned:
-            with torch.inference_mode(False), torch.enable_grad():
-                learned.append(learn(torch.from_numpy(shard.astype("int64")), ctx.vocab_size))
-        return learned[0](ids)
-    return answer
-""",
-        "calls while scoring took",
-    ),
     "fills the disk with many files": crashing(
         """
 import time
@@ -165,16 +131,16 @@ def train(ctx):
     time.sleep(1000)
 """,
         "scratch",
-        "64 MB of disk",
+        "64 MB of disk|scratch space is full",
     ),
     "forks a survivor": crashing(
         """
-import os, time
+import ctypes, os, time
 def train(ctx):
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            (ctx.scratch.parent / "survivor.pid").write_text(str(os.getpid()))
+            ctypes.CDLL(None).prctl(15, b"a-survivor", 0, 0, 0)
             time.sleep(1000)
         os._exit(0)
     os.wait()

@@ -49,10 +49,13 @@ start_byte = 0
 bytes = {RANGE_BYTES}
 tokens = 0
 sha256 = ""
-confirmation_start_byte = {RANGE_BYTES}
-confirmation_bytes = {RANGE_BYTES}
-confirmation_tokens = 0
-confirmation_sha256 = ""
+
+[identity.holdout]
+start_byte = {RANGE_BYTES}
+bytes = {RANGE_BYTES}
+metric = "holdout_bpb"
+tokens = 0
+sha256 = ""
 
 [identity.tokenizer]
 kind = "autoresearch-bpe/1"

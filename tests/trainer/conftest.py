@@ -33,11 +33,12 @@ class Trainer:
         self.folder = folder
 
     def __call__(
-        self, *arguments: str, env: dict[str, str] | None = None
+        self, *arguments: str, env: dict[str, str] | None = None, told: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "AUTORESEARCH_CACHE_DIR": str(self.cache_dir), **(env or {})}
         return subprocess.run(
             [sys.executable, "-m", "trainer", *arguments],
+            input=told,
             capture_output=True,
             text=True,
             check=False,

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from autoresearch.challenge import Budget
+from proc import wait_for
 
 from trainer.budget import PAGE_BYTES, BudgetClock, BudgetPage, BudgetView, Phase
+from trainer.pace import REFERENCE_STEP, Pace
 from trainer.processes import ProcessTree
 from trainer.sandbox import claimed_core
 
@@ -144,3 +146,51 @@ def test_a_core_is_free_again_when_its_trainer_ends(tmp_path: Path) -> None:
 
     with claimed_core(tmp_path) as again:
         assert again == first
+
+
+def test_cpu_seconds_of_a_long_set_up_count_but_for_the_first() -> None:
+    with child(SPIN + "print(flush=True)\nsys.stdin.read()\n", "2.5") as process:
+        tree = ProcessTree(process.pid)
+        clock = BudgetClock(Budget(kind="cpu", amount=10), tree)
+        clock.ready()
+        process.stdout.readline()
+
+        clock.start()
+
+        assert 1.0 <= clock.used_s <= tree.cpu_s() - 1.0
+
+
+WAKEFUL = """
+import ctypes, signal
+libc = ctypes.CDLL(None)
+event = (ctypes.c_int * 16)(0, 0, signal.SIGCONT, 0)
+timer, every = ctypes.c_void_p(), (ctypes.c_long * 4)(0, 5_000_000, 0, 5_000_000)
+signal.signal(signal.SIGCONT, lambda *_: None)
+if {wakes}:
+    assert libc.timer_create(1, event, ctypes.byref(timer)) == 0
+    assert libc.timer_settime(timer, 0, every, None) == 0
+print(flush=True)
+while True:
+    pass
+"""
+
+
+class SlowMeter:
+    """Takes its time, and finds a slow core."""
+
+    def measure(self) -> Pace:
+        time.sleep(0.1)
+        return Pace(0.25)
+
+
+@pytest.mark.parametrize(("wakes", "pace"), [(False, 0.25), (True, 1.0)])
+def test_a_worker_that_wakes_itself_does_not_slow_its_clock(*, wakes: bool, pace: float) -> None:
+    with child(WAKEFUL.format(wakes=wakes)) as process:
+        process.stdout.readline()
+        budget = Budget(kind="cpu", amount=10, pace=REFERENCE_STEP)
+        clock = BudgetClock(budget, ProcessTree(process.pid), meter=SlowMeter())
+
+        clock.start()
+
+        assert wait_for(lambda: clock.cpu_s > 0.1)
+        assert clock.pace == pytest.approx(pace, rel=1e-6)

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from proc import is_running, wait_for
+from proc import family, is_running, named, wait_for
 
 from trainer import processes
 from trainer.sandbox import claimed_core
@@ -55,7 +55,8 @@ def test_a_candidate_finds_neither_seeds_nor_a_report_in_the_command_line(
         "import os\ndef train(ctx):\n    raise ValueError(open(f'/proc/{os.getppid()}/cmdline').read())\n"
     )
 
-    done = call(cache_dir, steps_challenge, '{"seed": 123456789, "val_seed": null}\n', "--train", str(train))
+    told = '{"seed": 123456789, "val_seed": null}\n'
+    done = call(cache_dir, steps_challenge, told, "--train", str(train), "--sandbox", "none")
 
     reason = json.loads(done.stdout)["reason"]
     assert "--seeds-from-stdin" in reason
@@ -93,12 +94,9 @@ def test_a_caller_that_is_gone_is_not_served(cache_dir: Path, steps_challenge: P
 def test_trainer_and_worker_end_with_a_caller_that_is_killed(
     cache_dir: Path, steps_challenge: Path, tmp_path: Path
 ) -> None:
-    train, told = tmp_path / "train.py", tmp_path / "pids"
+    train, name = tmp_path / "train.py", f"worker-{os.getpid()}"
     train.write_text(
-        "import os, time, pathlib\n"
-        f"pathlib.Path({str(told)!r} + '.part').write_text(f'{{os.getpid()}} {{os.getppid()}}')\n"
-        f"os.rename({str(told)!r} + '.part', {str(told)!r})\n"
-        "time.sleep(1000)\n"
+        f"import ctypes, time\nctypes.CDLL(None).prctl(15, b{name!r}, 0, 0, 0)\ntime.sleep(1000)\n"
     )
     arguments = ["run", "--challenge", str(steps_challenge), "--train", str(train)]
     command = [sys.executable, "-m", "trainer", *arguments, "--seeds-from-stdin", "--out", "-"]
@@ -115,20 +113,26 @@ def test_trainer_and_worker_end_with_a_caller_that_is_killed(
         stderr=subprocess.DEVNULL,
     )
     with caller:
-        worker, harness = map(int, wait_for(lambda: told.read_text() if told.exists() else "").split())
+        (worker,) = wait_for(lambda: named(name))
+        relatives = family(caller.pid) - {caller.pid}
 
         caller.send_signal(signal.SIGKILL)
 
-    assert wait_for(lambda: not is_running(harness) and not is_running(worker))
+    assert worker in relatives
+    assert wait_for(lambda: not any(map(is_running, relatives)))
 
 
-def test_what_a_run_writes_lies_under_tmpdir(cache_dir: Path, steps_challenge: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sandbox", "place"), [("auto", "/scratch"), ("none", "{tmp}/autoresearch-run-")])
+def test_a_run_leaves_nothing_but_its_report(
+    cache_dir: Path, steps_challenge: Path, tmp_path: Path, sandbox: str, place: str
+) -> None:
     train = tmp_path / "train.py"
     train.write_text("def train(ctx):\n    raise ValueError(ctx.scratch)\n")
 
-    done = call(cache_dir, steps_challenge, json.dumps(SEEDS) + "\n", "--train", str(train), tmp=tmp_path)
+    arguments = ["--train", str(train), "--sandbox", sandbox]
+    done = call(cache_dir, steps_challenge, json.dumps(SEEDS) + "\n", *arguments, tmp=tmp_path)
 
-    assert f"ValueError: {tmp_path}/autoresearch-run-" in json.loads(done.stdout)["reason"]
+    assert f"ValueError: {place.format(tmp=tmp_path)}" in json.loads(done.stdout)["reason"]
     assert list(tmp_path.iterdir()) == [train]
 
 

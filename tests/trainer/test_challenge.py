@@ -11,7 +11,7 @@ from autoresearch.challenge import (
     parse_challenge,
     write_challenge,
 )
-from tiny_challenge import GOOD, tiny_manifest
+from tiny_challenge import GOOD, HOLDOUT, tiny_manifest
 
 STEPS = 'kind = "steps"\nsteps = 20'
 TOML = tiny_manifest(STEPS)
@@ -60,10 +60,40 @@ def test_the_id_changes_with_the_baseline() -> None:
 
 
 def test_the_id_of_a_known_manifest_never_changes() -> None:
-    assert parse_challenge(TOML, "def train(ctx): ...\n", "").challenge_id == KNOWN_ID
+    known = TOML.replace(HOLDOUT, "")
+
+    assert parse_challenge(known, "def train(ctx): ...\n", "").challenge_id == KNOWN_ID
 
 
 KNOWN_ID = "ch_54508fe5e3d7e1e3b6c3a90a21895b89"
+
+
+def test_the_held_back_text_is_optional_and_has_a_score_of_its_own_name() -> None:
+    challenge = parse_challenge(TOML, GOOD, "")
+    without = parse_challenge(TOML.replace(HOLDOUT, ""), GOOD, "")
+
+    assert (challenge.holdout_metric, challenge.holdout["bytes"]) == ("holdout_bpb", 5000)
+    assert (without.holdout_metric, dict(without.holdout)) == ("", {})
+    assert without.challenge_id != challenge.challenge_id
+    with pytest.raises(ChallengeError, match="ranking metric"):
+        parse_challenge(TOML.replace('"holdout_bpb"', '"val_bpb"'), GOOD, "")
+    with pytest.raises(ChallengeError, match=r"holdout\.metric"):
+        parse_challenge(TOML.replace('metric = "holdout_bpb"\n', ""), GOOD, "")
+
+
+def test_the_audit_is_as_the_manifest_says() -> None:
+    stated = TOML.replace(
+        "leak_nats_max = 0.002", "leak_nats_max = 0.01\nwindow = 3\nimpurity_factor = 2.5\nlevel_sigmas = 4"
+    )
+
+    audit = parse_challenge(stated, GOOD, "").audit
+
+    assert (audit.leak_nats_max, audit.window, audit.impurity_factor, audit.level_sigmas) == (
+        0.01,
+        3,
+        2.5,
+        4.0,
+    )
 
 
 def test_an_unfrozen_challenge_has_an_id_and_says_so() -> None:

@@ -88,10 +88,10 @@ def test_validation_rows_score_each_byte_once_and_no_bos(tmp_path: Path) -> None
     assert rows.byte_count == RANGE_BYTES == int(bpe.byte_lengths()[scored].sum())
 
 
-def test_the_confirmation_range_is_the_text_behind_the_public_one(tmp_path: Path) -> None:
+def test_the_held_back_range_is_the_text_behind_the_public_one(tmp_path: Path) -> None:
     with serving(small_hub()) as endpoint:
         challenge = freeze(endpoint, tmp_path)
-        rows = corpus_at(endpoint).confirmation_rows(challenge, tmp_path)
+        rows = corpus_at(endpoint).holdout_rows(challenge, tmp_path, val_seed=3)
     [tokenizer] = tmp_path.glob("climbmix/*/tokenizer.json")
 
     scored = rows.targets[rows.targets != UNSCORED]
@@ -178,7 +178,7 @@ def test_the_shipped_challenge_is_unfrozen_and_invents_no_hash() -> None:
     assert not any(file.sha256 or file.size_bytes for file in recipe.files)
     assert (challenge.budget.kind, challenge.budget.amount) == ("wall", 300)
     assert (challenge.sequence_len, challenge.vocab_size) == (2048, 8192)
-    assert recipe.validation.size == recipe.confirmation.size == 32 * 2**20
+    assert recipe.validation.size == recipe.holdout.size == 32 * 2**20
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_the_shipped_challenge_is_unfrozen_and_invents_no_hash() -> None:
         ('repo = "someone/texts"', 'repo = "../../etc"', "repo"),
         ('source = "shard_00000.parquet"', 'source = "../shard"', "source"),
         ('source = "shard_00009.parquet"', 'source = "shard_00001.parquet"', "twice"),
-        (f"confirmation_start_byte = {RANGE_BYTES}", "confirmation_start_byte = 5", "overlap"),
+        (f"start_byte = {RANGE_BYTES}", "start_byte = 5", "overlap"),
         ("train_bytes = 60_000", "train_bytes = -1", "train_bytes"),
         ("vocab_size = 400", "vocab_size = 200", "vocab_size"),
     ],

@@ -6,13 +6,12 @@ import json
 import os
 import re
 import signal
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from candidates import CANDIDATES
-from proc import is_running, wait_for
+from proc import family, is_running, named, wait_for
 from tiny_challenge import GOOD
 
 from trainer.report import Report
@@ -69,31 +68,32 @@ def test_the_worker_inherits_nothing_from_the_environment(reports: dict[str, dic
 def test_no_descendant_outlives_the_run(reports: dict[str, dict]) -> None:
     assert reports["forks a survivor"]["outcome"] == "crashed"
 
-    written = Path(tempfile.gettempdir()) / "survivor.pid"
-    pid = int(written.read_text())
-    written.unlink()
-
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert not [pid for pid in named("a-survivor") if is_running(pid)]
 
 
+@pytest.mark.parametrize("sandbox", ["auto", "none"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_worker_ends_with_its_harness(
-    session_trainer, steps_challenge: Path, tmp_path: Path, number: signal.Signals
+    session_trainer, steps_challenge: Path, tmp_path: Path, number: signal.Signals, sandbox: str
 ) -> None:
-    train, told = tmp_path / "train.py", tmp_path / "worker.pid"
-    note = f"pathlib.Path({str(told)!r}).write_text(str(os.getpid()))"
-    train.write_text(f"import os, time, pathlib\n{note}\ntime.sleep(1000)\n")
-    harness = session_trainer.start(
-        "run", "--challenge", str(steps_challenge), "--train", str(train), "--out", "r"
+    train, name = tmp_path / "train.py", f"w{os.getpid()}-{number}-{sandbox}"
+    train.write_text(
+        f"import ctypes, time\nctypes.CDLL(None).prctl(15, b{name!r}, 0, 0, 0)\ntime.sleep(1000)\n"
     )
+    arguments = ["run", "--challenge", str(steps_challenge), "--train", str(train), "--out", "r"]
+    harness = session_trainer.start(*arguments, "--sandbox", sandbox)
     with harness:
-        pid = int(wait_for(lambda: told.read_text() if told.exists() else ""))
+        try:
+            (pid,) = wait_for(lambda: named(name))
+            relatives = family(harness.pid) - {harness.pid}
 
-        harness.send_signal(number)
+            harness.send_signal(number)
 
-        harness.wait(timeout=30)
-        assert wait_for(lambda: not is_running(pid))
+            harness.wait(timeout=30)
+        finally:
+            harness.kill()
+    assert pid in relatives
+    assert wait_for(lambda: not any(map(is_running, relatives)))
 
 
 def test_a_good_candidate_under_a_budget_of_cpu_seconds_is_scored(trainer, cpu_challenge: Path) -> None:
@@ -118,7 +118,10 @@ def test_a_budget_of_steps_is_bit_identical_for_a_seed(trainer, steps_challenge:
 
     assert first["outcome"] == "completed", first["reason"]
     assert first["steps"] == 20
-    kept = ("metrics", "curve", "rows_digest", "code_hash", "steps")
+    kept = ("metrics", "curve", "code_hash", "steps")
     assert [first[key] for key in kept] == [second[key] for key in kept]
     assert other["metrics"]["val_bpb"] != first["metrics"]["val_bpb"]
-    assert other["rows_digest"] == first["rows_digest"]
+    attested = [report["attestation"] for report in (first, second, other)]
+    assert attested[0]["digest"] == attested[1]["digest"] != attested[2]["digest"]
+    assert attested[0]["losses_digest"] == attested[1]["losses_digest"] != attested[2]["losses_digest"]
+    assert attested[0]["rows_digest"] == attested[2]["rows_digest"]

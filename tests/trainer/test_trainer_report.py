@@ -5,10 +5,13 @@ import math
 from pathlib import Path
 
 import pytest
+from autoresearch.attestation import Attestation
 from autoresearch.model import CURVE_LIMIT_POINTS
 
 from trainer.devices import DeviceReport
 from trainer.report import BudgetReport, Report, Timings, thin, write_report
+
+SHA = "sha256:" + "ab" * 32
 
 
 def a_report(**changes: object) -> Report:
@@ -26,6 +29,14 @@ def a_report(**changes: object) -> Report:
         "device": DeviceReport(kind="cpu", name="abacus", memory_mb=1, torch="2.13.0"),
         "budget": BudgetReport(kind="cpu", limit_s=1.0, used_s=1.0),
         "timings": Timings(train_s=1.0),
+        "attestation": Attestation(
+            manifest_hash=SHA,
+            code_hash=SHA,
+            seed=1,
+            val_seed=2,
+            harness_version="1",
+            sandbox=("own-session",),
+        ),
         "started_at": "2026-01-01T00:00:00.000+00:00",
         "finished_at": "2026-01-01T00:00:01.000+00:00",
     }

@@ -44,6 +44,7 @@ sha256 = "tokenizer"
 kind = "seeded"
 bytes = 6000
 
+{holdout}
 [policy]
 version = 1
 prior_sd = 0.02
@@ -63,6 +64,14 @@ rows = 24
 repeat_rows = 8
 batch_rows = 8
 leak_nats_max = 0.002
+"""
+
+HOLDOUT = """[identity.holdout]
+kind = "seeded"
+domain = "holdout"
+bytes = 5000
+metric = "holdout_bpb"
+
 """
 
 MODEL = """
@@ -103,7 +112,7 @@ def train(ctx):
 
 
 def tiny_manifest(budget: str) -> str:
-    return MANIFEST.format(budget=budget)
+    return MANIFEST.format(budget=budget, holdout=HOLDOUT)
 
 
 def tiny_folder(folder: Path, cache_dir: Path, *, budget: str, source: str = GOOD) -> Path:
