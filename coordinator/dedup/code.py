@@ -13,9 +13,12 @@ import os
 import signal
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar, TypeVarTuple
 
 from autoresearch.edits import (
     CanonicalChanges,
@@ -24,9 +27,17 @@ from autoresearch.edits import (
     changes_of_edit,
     edit_signature,
     file_signature,
+    program_size,
 )
+from autoresearch.edits.merge import merge_all
 from autoresearch.errors import InvalidArgument, LimitExceeded
 from autoresearch.model import SourceHash
+
+MergeParts = tuple[tuple[str, str], ...]
+"""Edits to merge: base and edited text of each."""
+
+Inputs = TypeVarTuple("Inputs")
+Output = TypeVar("Output")
 
 READINGS_CACHED = 4_096
 QUEUE_LIMIT = 256
@@ -46,9 +57,10 @@ class SourceText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeReading:
-    """What a source is, and what it does to its parent (None without one)."""
+    """What a source is, how long it is, and what it does to its parent (None without one)."""
 
     file_signature: str
+    size: int = 0
     parent_signature: str = ""
     edit: EditSignature | None = None
 
@@ -80,23 +92,26 @@ class CodeReader:
         if known is not None:
             self._readings.move_to_end(key)
             return known
-        if self._waiting >= QUEUE_LIMIT:
-            raise LimitExceeded(
-                f"{self._waiting} sources wait to be judged; try again later", retry_after_s=RETRY_AFTER_S
-            )
-        self._waiting += 1
-        try:
-            reading = await self._read(source.text, parent.text if parent else None)
-        finally:
-            self._waiting -= 1
+        reading = await self._in_turn(_read_code, source.text, parent.text if parent else None)
         self._readings[key] = reading
+        alone = CodeReading(file_signature=reading.file_signature, size=reading.size)
+        self._readings.setdefault((source.source_hash, None), alone)
         while len(self._readings) > READINGS_CACHED:
             self._readings.popitem(last=False)
         return reading
 
+    async def merge(self, parts: MergeParts, into: str) -> tuple[str, tuple[int, ...]]:
+        """A program with edits (base, edited text) merged into it, and the places of those that were.
+
+        Raises:
+            InvalidArgument: a text cannot be read, or merging takes too long.
+            LimitExceeded: too many sources wait.
+        """
+        return await self._in_turn(_merge_code, parts, into)
+
     async def warm_up(self) -> None:
         """Starts a worker, so that the first caller does not wait for it."""
-        await self._read("", None)
+        await self._in_worker(_read_code, "", None)
 
     async def close(self) -> None:
         """Ends the workers."""
@@ -104,12 +119,23 @@ class CodeReader:
         if pool is not None:
             await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
 
-    async def _read(self, source: str, parent: str | None) -> CodeReading:
+    async def _in_turn(self, work: Callable[[*Inputs, float], Output], *inputs: *Inputs) -> Output:
+        if self._waiting >= QUEUE_LIMIT:
+            raise LimitExceeded(
+                f"{self._waiting} sources wait to be judged; try again later", retry_after_s=RETRY_AFTER_S
+            )
+        self._waiting += 1
+        try:
+            return await self._in_worker(work, *inputs)
+        finally:
+            self._waiting -= 1
+
+    async def _in_worker(self, work: Callable[[*Inputs, float], Output], *inputs: *Inputs) -> Output:
         loop = asyncio.get_running_loop()
         for _ in range(ATTEMPTS_LIMIT):
             pool = self._pool = self._pool or self._new_pool()
             try:
-                return await loop.run_in_executor(pool, _read_code, source, parent, self._limit_s)
+                return await loop.run_in_executor(pool, work, *inputs, self._limit_s)
             except EditError as error:
                 raise InvalidArgument(str(error)) from error
             except BrokenProcessPool:
@@ -139,17 +165,29 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _read_code(source: str, parent: str | None, limit_s: float) -> CodeReading:
+@contextmanager
+def _watched(limit_s: float) -> Iterator[None]:
     with open(os.devnull, "w") as silence:  # noqa: PTH123  (a worker's plain file descriptor)
         # A watchdog in C: it ends this process even where the parser holds the interpreter's lock.
         faulthandler.dump_traceback_later(limit_s, exit=True, file=silence)
         try:
-            if parent is None:
-                return CodeReading(file_signature=file_signature(source))
-            return CodeReading(
-                file_signature=file_signature(source),
-                parent_signature=file_signature(parent),
-                edit=edit_signature(parent, source),
-            )
+            yield
         finally:
             faulthandler.cancel_dump_traceback_later()
+
+
+def _merge_code(parts: MergeParts, into: str, limit_s: float) -> tuple[str, tuple[int, ...]]:
+    with _watched(limit_s):
+        return merge_all(parts, into)
+
+
+def _read_code(source: str, parent: str | None, limit_s: float) -> CodeReading:
+    with _watched(limit_s):
+        if parent is None:
+            return CodeReading(file_signature=file_signature(source), size=program_size(source))
+        return CodeReading(
+            file_signature=file_signature(source),
+            size=program_size(source),
+            parent_signature=file_signature(parent),
+            edit=edit_signature(parent, source),
+        )

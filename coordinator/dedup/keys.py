@@ -36,7 +36,7 @@ def free_words_key(parent_signature: str, title: str, distinction: str) -> EditK
 
 def verification_key(slot: Slot) -> EditKey:
     """One verification pair."""
-    series = "vote" if slot.is_vote else "any"
+    series = "audit" if slot.is_audit else "vote" if slot.is_vote else "any"
     digest = _digest("verify", slot.candidate_id, slot.control_id, series, str(slot.number))
     return EditKey(kind=KeyKind.SLOT, digest=digest)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -26,8 +26,10 @@ from autoresearch.model import (
     WorkingBest,
 )
 
-SCHEMA = 1
-"""Version of the text form; a reader refuses what it does not know."""
+SCHEMA = 2
+"""Version of the text form; a reader refuses what it does not know. What 1 lacks has defaults."""
+
+SCHEMAS_READ = frozenset({1, 2})
 
 RUNS_LIMIT = 64
 """Latest runs of one code that its mean is taken over; an interval gains nothing from more."""
@@ -51,7 +53,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A code that ran once. ``screen_score`` is that run's, which is never its score afterwards."""
+    """A code that ran once. ``screen_score`` is that run's, which is never its score afterwards.
+
+    ``size`` is its length in syntax nodes, 0 where that is not known.
+    """
 
     experiment_id: ExperimentId
     source_hash: SourceHash
@@ -60,6 +65,7 @@ class Candidate:
     owner_id: OwnerId
     title: str
     screen_score: float
+    size: int = 0
 
     def __post_init__(self) -> None:
         check_score(self.screen_score)
@@ -69,18 +75,23 @@ class Candidate:
 class Slot:
     """One verification pair that is asked for: unique per candidate, control, series and number.
 
-    ``is_vote``: it belongs to the series of other voting owners, which alone can confirm.
+    ``is_vote``: it belongs to the series of other voting owners, which alone can confirm. ``is_audit``: it is
+    of a code that is decided, and tells of whoever runs it; the node sees no difference.
     """
 
     candidate_id: ExperimentId
     control_id: ExperimentId
     is_vote: bool
     number: int
+    is_audit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A candidate's and its control's score with one seed on one node."""
+    """A candidate's and its control's score with one seed on one node.
+
+    ``holdout_gap`` is how much worse the candidate scored on the held-back validation.
+    """
 
     verification_id: str
     slot: Slot
@@ -88,6 +99,7 @@ class Pair:
     node_id: NodeId
     candidate_score: float
     control_score: float
+    holdout_gap: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +116,7 @@ class Half:
     node_id: NodeId
     score: float | None
     is_deterministic: bool = False
+    holdout_gap: float | None = None
 
     def __post_init__(self) -> None:
         if self.purpose not in (Purpose.VERIFY_CANDIDATE, Purpose.VERIFY_CONTROL):
@@ -119,7 +132,8 @@ class Standing:
     ``control_id`` is the best that it has to beat. ``own_runs`` are its runs as a candidate,
     ``control_runs`` those as a control or as the baseline: only these inform the class's spread.
     ``failures`` are the verification ids of its failed runs. The passed rules are kept, because a
-    decision that was taken at a look stays taken when the spread is estimated anew.
+    decision that was taken at a look stays taken when the spread is estimated anew. ``left_out`` are owners
+    whose votes contradict the others'.
     """
 
     candidate: Candidate
@@ -134,6 +148,7 @@ class Standing:
     has_passed: bool = False
     has_passed_votes: bool = False
     confirmed_by: tuple[OwnerId, ...] = ()
+    left_out: tuple[OwnerId, ...] = ()
 
     @property
     def experiment_id(self) -> ExperimentId:
@@ -152,11 +167,52 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SmallGain:
+    """A code that the rule dropped although it gained on average over its pairs."""
+
+    experiment_id: ExperimentId
+    parent_id: ExperimentId
+    title: str
+    mean_gain: float
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What checks have shown of an owner: agreements since its last strike, strikes, and candour.
+
+    ``invented`` counts its own candidates whose screening run verification contradicts beyond luck.
+    """
+
+    owner_id: OwnerId
+    agreed: int = 0
+    strikes: int = 0
+    candour: float = 0.0
+    invented: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A code whose votes are decided, with the gains that agreed: what audits are checked against.
+
+    ``audited`` are the owners who were asked about it since.
+    """
+
+    candidate_id: ExperimentId
+    source_hash: SourceHash
+    control_id: ExperimentId
+    gains: tuple[tuple[OwnerId, float], ...]
+    audited: tuple[OwnerId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassState:
     """All that promotion needs to know of one hardware class.
 
     ``fallback_ids``: what to return to when the working best is refuted, the next one last.
-    ``baseline_slots``: numbers of the baseline runs that are in; each counts once.
+    ``baseline_slots``: numbers of the baseline runs that are in; each counts once. ``former`` are the
+    confirmed bests before the present one, the latest last. ``verification_runs`` count those of pairs,
+    audits among them.
     """
 
     hardware_class: HardwareClass
@@ -170,6 +226,12 @@ class ClassState:
     past_groups: tuple[tuple[float, ...], ...] = ()
     baseline_slots: frozenset[int] = frozenset()
     baseline_failures: tuple[NodeId, ...] = ()
+    small_gains: tuple[SmallGain, ...] = ()
+    former: tuple[Standing, ...] = ()
+    decided: tuple[Decided, ...] = ()
+    trust: tuple[Trust, ...] = ()
+    verification_runs: int = 0
+    audit_runs: int = 0
 
     @property
     def working(self) -> Standing | None:
@@ -231,9 +293,9 @@ def working_best(standing: Standing, state: ClassState, rules: Rules) -> Working
 
 def dump_state(state: ClassState) -> str:
     """The state as JSON text."""
-    document = asdict(state)
+    document = _fields(state)
     document["baseline_slots"] = sorted(state.baseline_slots)
-    document["standings"] = [asdict(standing) for standing in state.standings.values()]
+    document["standings"] = list(state.standings.values())
     return json.dumps({"schema": SCHEMA, **document}, default=_encode, separators=(",", ":"))
 
 
@@ -246,7 +308,7 @@ def load_state(text: str, hardware_class: HardwareClass) -> ClassState:
     if not text:
         return ClassState(hardware_class=hardware_class)
     document = json.loads(text)
-    if document.get("schema") != SCHEMA:
+    if document.get("schema") not in SCHEMAS_READ:
         raise ValueError(f"class state has schema {document.get('schema')!r}; this build reads {SCHEMA}")
     if document["hardware_class"] != hardware_class:
         raise ValueError(f"class state is of {document['hardware_class']!r}, not of {hardware_class!r}")
@@ -266,6 +328,12 @@ def load_state(text: str, hardware_class: HardwareClass) -> ClassState:
         past_groups=tuple(tuple(group) for group in document["past_groups"]),
         baseline_slots=frozenset(document["baseline_slots"]),
         baseline_failures=tuple(document["baseline_failures"]),
+        small_gains=tuple(SmallGain(**part) for part in document.get("small_gains", ())),
+        former=tuple(_standing(part) for part in document.get("former", ())),
+        decided=tuple(_decided(part) for part in document.get("decided", ())),
+        trust=tuple(Trust(**part) for part in document.get("trust", ())),
+        verification_runs=document.get("verification_runs", 0),
+        audit_runs=document.get("audit_runs", 0),
     )
 
 
@@ -274,10 +342,26 @@ def latest(runs: Sequence[float]) -> tuple[float, ...]:
     return tuple(runs[-RUNS_LIMIT:])
 
 
-def _encode(value: object) -> str:
+def _encode(value: object) -> str | dict[str, Any]:
     if isinstance(value, datetime):
         return value.isoformat()
+    if is_dataclass(value):
+        return _fields(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """One level of a dataclass; the encoder asks again for what is inside. ``asdict`` would copy it all."""
+    return {one.name: getattr(value, one.name) for one in fields(value)}
+
+
+def _decided(part: dict[str, Any]) -> Decided:
+    gains = tuple((OwnerId(owner), gain) for owner, gain in part["gains"])
+    return Decided(**{**part, "gains": gains, "audited": tuple(part["audited"])})
+
+
+def _pairs(parts: list[dict[str, Any]]) -> tuple[Pair, ...]:
+    return tuple(Pair(**{**part, "slot": Slot(**part["slot"])}) for part in parts)
 
 
 def _standing(document: dict[str, Any]) -> Standing:
@@ -287,11 +371,12 @@ def _standing(document: dict[str, Any]) -> Standing:
         since=datetime.fromisoformat(document["since"]),
         evidence_at=datetime.fromisoformat(document["evidence_at"]),
         control_id=document["control_id"],
-        pairs=tuple(Pair(**{**part, "slot": Slot(**part["slot"])}) for part in document["pairs"]),
+        pairs=_pairs(document["pairs"]),
         failures=tuple(document["failures"]),
         own_runs=tuple(document["own_runs"]),
         control_runs=tuple(document["control_runs"]),
         has_passed=document["has_passed"],
         has_passed_votes=document["has_passed_votes"],
         confirmed_by=tuple(document["confirmed_by"]),
+        left_out=tuple(document.get("left_out", ())),
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from autoresearch.evidence import LOOKS, Verdict, passes_screen, verify
+from autoresearch.evidence import BETTER, passes_screen
 from autoresearch.model import BestChange, ExperimentId, ExperimentState, Level, OwnerId
 
 from coordinator.domain.class_state import (
@@ -23,12 +23,11 @@ from coordinator.domain.class_state import (
     latest,
     working_best,
 )
+from coordinator.domain.series import required_test
 
 OWNERS_TO_CONFIRM = 2
-_LOOKS = frozenset(look.pairs for look in LOOKS)
-FAILURES_LIMIT = 2
-"""A candidate that fails this often in verification, where its control ran, is refuted."""
-
+PLAUSIBLE_RUNS = 3
+PLAUSIBLE_ERRORS = 4.0
 FALLBACK_LIMIT = 8
 WAITING_LIMIT = 16
 PAIRS_LIMIT = 48
@@ -85,14 +84,18 @@ def proven_best(state: ClassState, context: Context) -> Standing | None:
     )
 
 
-def votes_of(standing: Standing, anchor_id: ExperimentId | None) -> tuple[Pair, ...]:
-    """Pairs of other voting owners against the class's anchor, in order of arrival."""
-    return tuple(pair for pair in standing.pairs if pair.slot.is_vote and pair.slot.control_id == anchor_id)
+def is_worth_verifying(candidate: Candidate, best: Standing, rules: Rules, spread: float) -> bool:
+    """True if the candidate's one run passes the screen against a best's mean."""
+    gain = rules.gain(candidate.screen_score, best.mean)
+    return passes_screen(gain, spread, test=required_test(candidate, best))
 
 
-def replications_of(standing: Standing) -> tuple[Pair, ...]:
-    """Pairs of anybody against the best that this code has to beat, in order of arrival."""
-    return tuple(pair for pair in standing.pairs if pair.slot.control_id == standing.control_id)
+def screened(candidate: Candidate, best: Standing, gain: float) -> str:
+    """What one run has shown, in words."""
+    if required_test(candidate, best) is BETTER:
+        return f"one run beats the mean of the best before it by {gain:.6g}"
+    saved = best.candidate.size - candidate.size
+    return f"shorter by {saved} syntax nodes, and one run gains {gain:.6g} on the mean of the best before it"
 
 
 class Draft:
@@ -120,18 +123,33 @@ class Draft:
     def mark(self, experiment_id: ExperimentId, state: ExperimentState, reason: str) -> None:
         self._marks[experiment_id] = (state, reason)
 
-    def note_change(self, previous: ExperimentId | None, reason: str) -> None:
+    def note_change(
+        self, previous: ExperimentId | None, reason: str, *, holdout_gap: float | None = None
+    ) -> None:
         if (working := self.state.working) is not None:
             best = working_best(working, self.state, self._rules)
             self._changes.append(
-                BestChange(best=best, previous=previous, reason=reason, at=self._context.now)
+                BestChange(
+                    best=best,
+                    previous=previous,
+                    reason=reason,
+                    at=self._context.now,
+                    holdout_gap=holdout_gap,
+                )
             )
 
     def add_control_run(self, experiment_id: ExperimentId, score: float) -> None:
         check_score(score)
         standing = self.state.standings.get(experiment_id)
-        if standing is not None:
+        if standing is not None and self._is_plausible(score, standing.control_runs):
             self.put(replace(standing, control_runs=latest((*standing.control_runs, score))))
+
+    def _is_plausible(self, score: float, known: Sequence[float]) -> bool:
+        """False for a run so far from the others that it would move their mean more than tell of it."""
+        if len(known) < PLAUSIBLE_RUNS:
+            return True
+        error = self.state.spread(self._rules) * math.sqrt(1 + 1 / len(known))
+        return abs(score - math.fsum(known) / len(known)) <= PLAUSIBLE_ERRORS * error
 
     def add_failure(self, half: Half) -> None:
         standing = self.state.standings[half.slot.candidate_id]
@@ -156,6 +174,7 @@ class Draft:
             node_id=candidate.node_id,
             candidate_score=candidate.score,
             control_score=control.score,
+            holdout_gap=candidate.holdout_gap,
         )
         standing = self.state.standings[candidate.slot.candidate_id]
         self.put(
@@ -195,12 +214,12 @@ class Draft:
         spread, kept = self.state.spread(self._rules), []
         for candidate in self.state.waiting:
             gain = self._rules.gain(candidate.screen_score, working.mean)
-            if passes_screen(gain, spread):
+            if is_worth_verifying(candidate, working, self._rules, spread):
                 kept.append(candidate)
                 self.mark(
                     candidate.experiment_id,
                     ExperimentState.CANDIDATE,
-                    f"one run beats the working best's mean by {gain:.6g}; waits for verification",
+                    f"{screened(candidate, working, gain)}; waits for verification",
                 )
             elif refuted is not None and candidate.parent_id == refuted:
                 self._requeued.append(candidate)
@@ -257,124 +276,16 @@ class Draft:
             fallback_ids=(*self.state.fallback_ids, working.experiment_id)[-FALLBACK_LIMIT:],
         )
         gain = self._rules.gain(candidate.screen_score, working.mean)
-        reason = f"passed the screen: one run beats the mean of the best before it by {gain:.6g}"
+        reason = f"passed the screen: {screened(candidate, working, gain)}"
         self.mark(standing.experiment_id, ExperimentState.CANDIDATE, f"{reason}; is being verified")
         self.note_change(working.experiment_id, reason)
 
-    def judge(self, candidate_id: ExperimentId) -> None:
-        """Applies the sequential rule to both series of a candidate's pairs."""
-        standing = self.state.standings[candidate_id]
-        if standing.level in (Level.BASELINE, Level.CONFIRMED):
-            return
-        if len(standing.failures) >= FAILURES_LIMIT:
-            self._refute(standing, f"failed {len(standing.failures)} times where its control ran")
-            return
-        anchor_id = self.state.anchor_id
-        if not standing.has_passed_votes:
-            votes = votes_of(standing, anchor_id)
-            verdict = self._verdict(standing, votes, anchor_id)
-            if verdict is Verdict.DROP:
-                self._refute(standing, f"dropped after {len(votes)} pairs of other owners")
-                return
-            if verdict is Verdict.PROMOTE:
-                standing = replace(standing, has_passed=True, has_passed_votes=True)
-        if not standing.has_passed:
-            replications = replications_of(standing)
-            verdict = self._verdict(standing, replications, standing.control_id)
-            if verdict is Verdict.DROP:
-                self._refute(standing, f"dropped after {len(replications)} pairs")
-                return
-            if verdict is Verdict.PROMOTE:
-                standing = replace(standing, has_passed=True)
-        self._raise_level(standing)
-
-    def _verdict(self, standing: Standing, pairs: Sequence[Pair], control_id: ExperimentId | None) -> Verdict:
-        """The sequential rule, which promotes only what is better on the mean of all its runs too."""
-        gains = [self._rules.gain(pair.candidate_score, pair.control_score) for pair in pairs]
-        if len(gains) not in _LOOKS and len(gains) < LOOKS[-1].pairs:
-            # Between looks nothing is decided, even if the spread is estimated anew.
-            return Verdict.CONTINUE
-        verdict = verify(gains, self.state.spread(self._rules))
-        control = self.state.standings.get(control_id) if control_id else None
-        if verdict is not Verdict.PROMOTE or control is None:
-            return verdict
-        if self._rules.gain(standing.mean, control.mean) > 0:
-            return verdict
-        return Verdict.CONTINUE if len(gains) < LOOKS[-1].pairs else Verdict.DROP
-
-    def _raise_level(self, standing: Standing) -> None:
-        before = self.state.standings[standing.experiment_id]
-        owners = self._passing_owners(standing) if standing.has_passed_votes else ()
-        level = standing.level
-        if len(owners) >= OWNERS_TO_CONFIRM:
-            level = Level.CONFIRMED
-        elif owners:
-            level = Level.ONE_OWNER
-        elif standing.has_passed:
-            level = Level.SELF_REPLICATED
-        standing = replace(standing, level=level, confirmed_by=owners)
-        if standing != before:
-            self.put(standing)
-        if level is before.level:
-            return
-        if level is Level.CONFIRMED:
-            self._confirm(standing)
-        elif not before.has_passed and standing.control_id is not None:
-            self._supersede(standing.control_id, standing.experiment_id)
-        gains = [self._rules.gain(pair.candidate_score, pair.control_score) for pair in standing.pairs]
-        mean_gain = math.fsum(gains) / len(gains)
-        reason = f"{level}: {len(gains)} pairs gain {mean_gain:.6g} on average"
-        if owners:
-            reason += f"; confirmed by {', '.join(owners)}"
-        state = ExperimentState.BEST if level is Level.CONFIRMED else ExperimentState.CANDIDATE
-        self.mark(standing.experiment_id, state, reason)
-        if standing.experiment_id == self.state.working_id:
-            self.note_change(standing.control_id, reason)
-
-    def _passing_owners(self, standing: Standing) -> tuple[OwnerId, ...]:
-        gains: dict[OwnerId, list[float]] = {}
-        for pair in votes_of(standing, self.state.anchor_id):
-            gain = self._rules.gain(pair.candidate_score, pair.control_score)
-            gains.setdefault(pair.owner_id, []).append(gain)
-        return tuple(owner for owner, own in gains.items() if math.fsum(own) > 0)
-
-    def _confirm(self, standing: Standing) -> None:
-        """The class's best from now on; what was kept to fall back to is history."""
-        for experiment_id in (*self.state.fallback_ids, self.state.confirmed_id):
-            if experiment_id is not None and experiment_id != standing.experiment_id:
-                self._supersede(experiment_id, standing.experiment_id)
-        is_working = standing.experiment_id == self.state.working_id
-        kept = () if is_working else self._above(standing.experiment_id)
-        self.state = replace(self.state, confirmed_id=standing.experiment_id, fallback_ids=kept)
-
-    def _above(self, experiment_id: ExperimentId) -> tuple[ExperimentId, ...]:
-        ids = self.state.fallback_ids
-        return ids[ids.index(experiment_id) :] if experiment_id in ids else ids
+    def _gains(self, pairs: Sequence[Pair]) -> list[float]:
+        return [self._rules.gain(pair.candidate_score, pair.control_score) for pair in pairs]
 
     def _supersede(self, experiment_id: ExperimentId, successor: ExperimentId) -> None:
         if experiment_id != self.state.baseline_id:
             self.mark(experiment_id, ExperimentState.SUPERSEDED, f"{successor} is better")
-
-    def _refute(self, standing: Standing, reason: str) -> None:
-        """Takes a candidate out; if nodes built on it, they go back to the best before it."""
-        refuted_id = standing.experiment_id
-        self.mark(refuted_id, ExperimentState.REFUTED, reason)
-        fallback = tuple(one for one in self.state.fallback_ids if one != refuted_id)
-        halves = tuple(one for one in self.state.halves if one.slot.candidate_id != refuted_id)
-        self.state = replace(self.state, fallback_ids=fallback, halves=halves)
-        if self.state.working_id != refuted_id:
-            return
-        restored_id = fallback[-1] if fallback else self.state.anchor_id
-        if restored_id is None:
-            raise ValueError(f"{refuted_id} is built on, and {self.state.hardware_class} has no baseline")
-        self.state = replace(self.state, working_id=restored_id, fallback_ids=fallback[:-1])
-        restored = self.state.standings[restored_id]
-        if restored.level is not Level.BASELINE:
-            is_best = restored.level is Level.CONFIRMED
-            state = ExperimentState.BEST if is_best else ExperimentState.CANDIDATE
-            self.mark(restored_id, state, f"is built on again: {refuted_id} was refuted")
-        self.note_change(refuted_id, f"{refuted_id} was refuted ({reason}); back to the best before it")
-        self.rescreen(refuted=refuted_id)
 
     def _pruned(self) -> ClassState:
         """Standings without a role leave; their control runs go on informing the spread."""

@@ -2,7 +2,8 @@
 
     screened run ----> working best, PROVISIONAL (one at a time; the others wait, largest gain first)
         pairs of anybody pass ----------------> SELF_REPLICATED
-        pairs of other voting owners pass ----> ONE_OWNER, from two owners CONFIRMED
+        pairs of other voting owners pass ----> ONE_OWNER
+            two of them or more, one trusted -> CONFIRMED
         either series is dropped, or two failures -> REFUTED: back to the best before it
 
 Nodes build on a provisional best at once; what that could cost is bounded, because the best before it is
@@ -16,11 +17,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autoresearch.evidence import passes_screen
 from autoresearch.model import ExperimentState, Level, NodeId, Purpose
 
 from coordinator.domain.class_state import Candidate, ClassState, Half, Standing
-from coordinator.domain.draft import Context, Decision, Draft, proven_best
+from coordinator.domain.draft import Context, Decision, is_worth_verifying, proven_best, screened
+from coordinator.domain.judging import JudgingDraft
+from coordinator.domain.trust import INVENTED_LIMIT, audited, trust_of
 
 BASELINE_FAILURES_LIMIT = 256
 HALVES_LIMIT = 64
@@ -33,7 +35,7 @@ def record_baseline(
 
     The class builds on the baseline from its first run on; screening waits for the last one needed.
     """
-    draft = Draft(state, context)
+    draft = JudgingDraft(state, context)
     if number in state.baseline_slots:
         return draft.decision()
     if run is None:
@@ -66,7 +68,7 @@ def record_baseline(
 
 def record_exploration(state: ClassState, context: Context, candidate: Candidate) -> Decision:
     """A first run of new code. The state is the same object if the run does not pass the screen."""
-    draft = Draft(state, context)
+    draft = JudgingDraft(state, context)
     is_known = candidate.experiment_id in state.standings or any(
         waiting.experiment_id == candidate.experiment_id for waiting in state.waiting
     )
@@ -76,13 +78,20 @@ def record_exploration(state: ClassState, context: Context, candidate: Candidate
     if proven is None or not state.is_open(context.rules):
         draft.wait(candidate)
         return draft.decision()
-    gain = context.rules.gain(candidate.screen_score, proven.mean)
-    if not passes_screen(gain, state.spread(context.rules)):
+    if not is_worth_verifying(candidate, proven, context.rules, state.spread(context.rules)):
         return draft.decision()
+    if trust_of(state, candidate.owner_id).invented >= INVENTED_LIMIT:
+        draft.mark(
+            candidate.experiment_id,
+            ExperimentState.COMPLETED,
+            f"not verified: {INVENTED_LIMIT} screening runs of this owner were contradicted beyond luck",
+        )
+        return draft.decision()
+    gain = context.rules.gain(candidate.screen_score, proven.mean)
     draft.mark(
         candidate.experiment_id,
         ExperimentState.CANDIDATE,
-        f"one run beats the mean of the verified best by {gain:.6g}; waits for verification",
+        f"{screened(candidate, proven, gain)}; waits for verification",
     )
     draft.wait(candidate)
     draft.advance()
@@ -91,11 +100,15 @@ def record_exploration(state: ClassState, context: Context, candidate: Candidate
 
 def record_verification(state: ClassState, context: Context, half: Half) -> Decision:
     """One run of a verification pair. Codes that are decided, slots that are filled and repeats stay."""
-    draft = Draft(state, context)
+    draft = JudgingDraft(state, context)
+    if half.slot.is_audit:
+        draft.state = _with_audit_half(state, context, half)
+        return draft.decision()
     standing = state.standings.get(half.slot.candidate_id)
     if standing is None or _is_repeat(state, standing, half):
         return draft.decision()
-    other = next((one for one in state.halves if one.verification_id == half.verification_id), None)
+    state = draft.state = replace(state, verification_runs=state.verification_runs + 1)
+    other = _other_half(state, half)
     if other is None:
         draft.state = replace(state, halves=(*state.halves, half)[-HALVES_LIMIT:])
         if half.purpose is Purpose.VERIFY_CANDIDATE and half.score is None and half.is_deterministic:
@@ -104,16 +117,53 @@ def record_verification(state: ClassState, context: Context, half: Half) -> Deci
         draft.state = replace(state, halves=tuple(one for one in state.halves if one is not other))
         is_first = other.purpose is Purpose.VERIFY_CANDIDATE
         draft.close_pair(*((other, half) if is_first else (half, other)))
+        if standing.has_passed_votes and half.slot.is_vote and half.slot.control_id == state.anchor_id:
+            draft.check_further_vote(draft.state.standings[standing.experiment_id], half.owner_id)
     draft.judge(half.slot.candidate_id)
+    draft.review_confirmed()
     draft.advance()
     return draft.decision()
 
 
 def review(state: ClassState, context: Context) -> Decision:
     """What time alone changes: voters who left or patience that ran out let the next candidate in."""
-    draft = Draft(state, context)
+    draft = JudgingDraft(state, context)
     draft.advance()
     return draft.decision()
+
+
+def _with_audit_half(state: ClassState, context: Context, half: Half) -> ClassState:
+    """An audit changes what is known of its owner, and nothing else. A failed run tells nothing."""
+    decided = next(
+        (
+            one
+            for one in state.decided
+            if (one.candidate_id, one.control_id) == (half.slot.candidate_id, half.slot.control_id)
+        ),
+        None,
+    )
+    is_repeat = any(
+        one.verification_id == half.verification_id and one.purpose is half.purpose for one in state.halves
+    )
+    if decided is None or is_repeat:
+        return state
+    if half.owner_id in decided.audited:
+        return state
+    state = replace(state, verification_runs=state.verification_runs + 1, audit_runs=state.audit_runs + 1)
+    other = _other_half(state, half)
+    if other is None:
+        return replace(state, halves=(*state.halves, half)[-HALVES_LIMIT:])
+    state = replace(state, halves=tuple(one for one in state.halves if one is not other))
+    is_first = other.purpose is Purpose.VERIFY_CANDIDATE
+    candidate, control = (other, half) if is_first else (half, other)
+    if candidate.score is None or control.score is None:
+        return state
+    gain = context.rules.gain(candidate.score, control.score)
+    return audited(state, state.spread(context.rules), decided, half.owner_id, gain)
+
+
+def _other_half(state: ClassState, half: Half) -> Half | None:
+    return next((one for one in state.halves if one.verification_id == half.verification_id), None)
 
 
 def _is_repeat(state: ClassState, standing: Standing, half: Half) -> bool:

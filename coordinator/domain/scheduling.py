@@ -13,7 +13,8 @@ from itertools import count
 from autoresearch.model import HypothesisId, Idea, NodeId
 
 from coordinator.domain.class_state import ClassState, Rules, Slot
-from coordinator.domain.verification import LiveSlot, Worker, wanted_slot
+from coordinator.domain.trust import is_trusted
+from coordinator.domain.verification import LiveSlot, Worker, audit_slot, wanted_slot
 
 IDLE_RETRY_S = 10.0
 BROKEN_RETRY_S = 300.0
@@ -21,9 +22,17 @@ BASELINE_ATTEMPTS_PER_NODE = 2
 """A node on which the baseline failed this often is not asked for it again."""
 
 VERIFYING_SHARE = 0.5
-"""At most this share of the active nodes verify, and at most this share run queued ideas before that."""
+"""At most this share of the active nodes verify, and at most this share run queued ideas before that.
+
+A node that can propose verifies in no more than this share of its tasks: its agent is not kept waiting, and
+the class's new best is built on by those who verify it too."""
 
 IDEAS_TRIED_LIMIT = 8
+
+AUDIT_CHANCE = 0.1
+"""A trusted owner is audited in this share of its verifications, as far as the share of audits allows."""
+
+AUDIT_CHANCE_UNTRUSTED = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +99,14 @@ class Swarm:
 
 
 def choose(
-    state: ClassState, rules: Rules, node: Worker, capabilities: Capabilities, swarm: Swarm, *, coin: float
+    state: ClassState,
+    rules: Rules,
+    node: Worker,
+    capabilities: Capabilities,
+    swarm: Swarm,
+    *,
+    coin: float,
+    lot: float = 1.0,
 ) -> tuple[Choice, ...]:
     """The node's choices, best first; the last one needs no lease.
 
@@ -100,15 +116,17 @@ def choose(
         node: Who asks.
         capabilities: What it can do.
         swarm: The class around it.
-        coin: Uniform from 0 to 1; decides what is left of an uneven share, so that a lone node both
-            explores and verifies.
+        coin: Uniform from 0 to 1; a node that can propose verifies in this share of its tasks only, so that
+            every node both explores and verifies, however few they are.
+        lot: Uniform from 0 to 1; decides whether a verification is an audit.
     """
     choices: list[Choice] = []
     if capabilities.can_train:
         baseline = _baseline(state, rules, node, swarm.under_way)
         if baseline is not None:
             return (baseline, *_explore(state, capabilities))
-        verify = _verify(state, node, swarm, coin)
+        is_verifying = coin < VERIFYING_SHARE or not capabilities.can_propose
+        verify = _verify(state, node, swarm, coin, lot) if is_verifying else ()
         queued = _queued(state, capabilities, swarm)
         is_crowded = len(swarm.under_way.ideas) >= _share(len(swarm.workers), coin)
         first, second = (verify, queued) if is_crowded else (queued, verify)
@@ -129,11 +147,14 @@ def _has_broken_baseline(state: ClassState, node_id: NodeId) -> bool:
     return state.baseline_failures.count(node_id) >= BASELINE_ATTEMPTS_PER_NODE
 
 
-def _verify(state: ClassState, node: Worker, swarm: Swarm, coin: float) -> tuple[Verify, ...]:
+def _verify(state: ClassState, node: Worker, swarm: Swarm, coin: float, lot: float) -> tuple[Verify, ...]:
     others = {one.node_id for one in swarm.under_way.pairs} - {node.node_id}
     if len(others) >= _share(len(swarm.workers), coin):
         return ()
-    slot = wanted_slot(state, node, swarm.workers, swarm.under_way.pairs)
+    voters = frozenset(one.owner_id for one in (*swarm.workers, node) if one.has_vote)
+    chance = AUDIT_CHANCE if is_trusted(state, node.owner_id, voters) else AUDIT_CHANCE_UNTRUSTED
+    slot = audit_slot(state, node, swarm.under_way.pairs) if lot < chance else None
+    slot = slot or wanted_slot(state, node, swarm.workers, swarm.under_way.pairs)
     return () if slot is None else (Verify(slot=slot),)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,10 +10,15 @@ from autoresearch.evidence import next_look
 from autoresearch.model import ExperimentId, Level, NodeId, OwnerId
 
 from coordinator.domain.class_state import ClassState, Pair, Slot, Standing
-from coordinator.domain.draft import replications_of, votes_of
+from coordinator.domain.draft import OWNERS_TO_CONFIRM
+from coordinator.domain.series import kept_votes, replications_of, required_test, votes_of
+from coordinator.domain.trust import TRUTH_PAIRS, is_trusted, may_audit
 
 UPGRADE_PAIRS_PER_OWNER = 3
 """Once the votes have passed, a further owner gets this many pairs to agree."""
+
+OWNERS_PER_LOOK = 3
+"""With so many voting owners at hand no one of them brings more than a third of a look, rounded up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,50 +53,99 @@ def wanted_slot(
     others = [one for one in workers if one.owner_id != standing.candidate.owner_id]
     voting_owners = {one.owner_id for one in others if one.has_vote}
     if node.owner_id != standing.candidate.owner_id and node.has_vote:
-        return _vote(state, standing, node, len(voting_owners | {node.owner_id}), live)
+        return _vote(state, standing, node, frozenset(voting_owners | {node.owner_id}), live)
     is_own_but_need_not_be = node.owner_id == standing.candidate.owner_id and others
     if voting_owners or standing.has_passed or is_own_but_need_not_be or standing.control_id is None:
         return None
-    return _replication(standing, standing.control_id, live)
+    return _replication(state, standing, standing.control_id, live)
 
 
-def _replication(standing: Standing, control_id: ExperimentId, live: Sequence[LiveSlot]) -> Slot | None:
+def _replication(
+    state: ClassState, standing: Standing, control_id: ExperimentId, live: Sequence[LiveSlot]
+) -> Slot | None:
     done = replications_of(standing)
     running = _running(standing.experiment_id, control_id, live)
-    target = next_look(len(done))
+    test = required_test(standing.candidate, state.standings.get(control_id))
+    target = next_look(len(done), test)
     if target is None or len(done) + len(running) >= target:
         return None
-    return _free(standing.experiment_id, control_id, done, running, is_vote=False)
+    all_pairs = [pair for pair in standing.pairs if pair.slot.control_id == control_id]
+    return _free(standing.experiment_id, control_id, all_pairs, running, is_vote=False)
 
 
 def _vote(
-    state: ClassState, standing: Standing, node: Worker, voting_owners: int, live: Sequence[LiveSlot]
+    state: ClassState,
+    standing: Standing,
+    node: Worker,
+    voters: frozenset[OwnerId],
+    live: Sequence[LiveSlot],
 ) -> Slot | None:
     anchor_id = state.anchor_id
-    if anchor_id is None or anchor_id == standing.experiment_id:
+    if anchor_id is None or anchor_id == standing.experiment_id or node.owner_id in standing.left_out:
         return None
-    done = votes_of(standing, anchor_id)
+    done = kept_votes(standing, anchor_id)
     running = [one for one in _running(standing.experiment_id, anchor_id, live) if one.slot.is_vote]
     own_done = sum(pair.owner_id == node.owner_id for pair in done)
     own_running = sum(one.owner_id == node.owner_id for one in running)
     if standing.has_passed_votes:
-        if node.owner_id in standing.confirmed_by or own_running or own_done >= UPGRADE_PAIRS_PER_OWNER:
+        # A second owner may be missing, or one whose trust is earned; a further pair may bring either.
+        is_enough = len(standing.confirmed_by) >= OWNERS_TO_CONFIRM
+        limit = UPGRADE_PAIRS_PER_OWNER + is_enough
+        if own_running or own_done >= limit or (node.owner_id in standing.confirmed_by and not is_enough):
+            return None
+        # Where anybody is trusted, only the trusted are asked: their pairs have to pass alone.
+        trusted = {owner for owner in voters if is_trusted(state, owner, voters)}
+        if is_enough and trusted and node.owner_id not in trusted:
             return None
     else:
-        target = next_look(len(done))
+        test = required_test(standing.candidate, state.standings.get(anchor_id))
+        target = next_look(len(done), test)
         if target is None or len(done) + len(running) >= target:
             return None
-        # One pair of each look is left to a second owner, if there is one: one owner cannot confirm alone.
-        if voting_owners > 1 and own_done + own_running >= target - 1:
+        if own_done + own_running >= _share_of_look(target, len(voters - set(standing.left_out))):
             return None
-    return _free(standing.experiment_id, anchor_id, done, running, is_vote=True)
+    return _free(standing.experiment_id, anchor_id, votes_of(standing, anchor_id), running, is_vote=True)
+
+
+def _share_of_look(target: int, owners: int) -> int:
+    """How many pairs of a look one owner may bring: never all with another at hand, a third with two."""
+    if owners <= 1:
+        return target
+    return target - 1 if owners < OWNERS_PER_LOOK else math.ceil(target / OWNERS_PER_LOOK)
+
+
+def audit_slot(state: ClassState, node: Worker, live: Sequence[LiveSlot]) -> Slot | None:
+    """A pair of a code that is decided, to see whether ``node`` reports what others did; None if none is due.
+
+    Each owner is asked about a code once, the latest codes first.
+    """
+    audits = [one for one in live if one.slot.is_audit]
+    if not node.has_vote or not may_audit(state, len(audits)):
+        return None
+    for decided in reversed(state.decided):
+        others = [owner for owner, _ in decided.gains if owner != node.owner_id]
+        mine = [one for one in audits if one.slot.candidate_id == decided.candidate_id]
+        is_asked = node.owner_id in decided.audited or any(one.owner_id == node.owner_id for one in mine)
+        if len(others) < TRUTH_PAIRS or is_asked:
+            continue
+        return Slot(
+            candidate_id=decided.candidate_id,
+            control_id=decided.control_id,
+            is_vote=True,
+            number=1 + max([len(decided.audited), *(one.slot.number for one in mine)]),
+            is_audit=True,
+        )
+    return None
 
 
 def _running(
     candidate_id: ExperimentId, control_id: ExperimentId, live: Sequence[LiveSlot]
 ) -> list[LiveSlot]:
     return [
-        one for one in live if one.slot.candidate_id == candidate_id and one.slot.control_id == control_id
+        one
+        for one in live
+        if (one.slot.candidate_id, one.slot.control_id) == (candidate_id, control_id)
+        and not one.slot.is_audit
     ]
 
 

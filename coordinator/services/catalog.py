@@ -248,6 +248,10 @@ class Catalog:
             if entry.state in states and entry.experiment.hardware_class == hardware_class
         )
 
+    def children(self, parent_id: ExperimentId) -> tuple[Entry, ...]:
+        """Experiments that start from one; looks at them all."""
+        return tuple(one for one in self._entries.values() if one.experiment.parent == parent_id)
+
     def _ordered(self, order: ExperimentOrder) -> Iterator[ExperimentId]:
         if order is ExperimentOrder.NEWEST:
             yield from reversed(self._oldest)

@@ -172,7 +172,7 @@ class Claiming:
             challenge_id=self._c.challenge.challenge_id,
             hypothesis=hypothesis,
             source_hash=code.source_hash,
-            parents=(parent_id,),
+            parents=_parents(held, parent_id, code),
             node_id=caller.node_id,
             owner_id=caller.owner_id,
             hardware_class=hardware_class,
@@ -283,7 +283,7 @@ class Claiming:
         queued = await self._c.leases.find(queued_claim_id) if queued_claim_id else None
         if queued is None or queued.request.node_id != caller.node_id:
             return TaskNote()
-        return TaskNote(idea=queued.note.idea, code_hash=queued.note.code_hash)
+        return TaskNote(idea=queued.note.idea, code_hash=queued.note.code_hash, parents=queued.note.parents)
 
     async def _settle_idea(self, queued_claim_id: ClaimId | None, verdict: Verdict) -> None:
         """An idea that turns out to be tried already leaves the queue."""
@@ -325,6 +325,13 @@ def check_connected(caller: Node) -> HardwareClass:
 def hash_of(source: bytes) -> SourceHash:
     """``sha256:`` and the hex digest of a source's bytes."""
     return SourceHash("sha256:" + hashlib.sha256(source).hexdigest())
+
+
+def _parents(held: Held, parent_id: ExperimentId, code: SourceText) -> tuple[ExperimentId, ...]:
+    """The claimed parent or, where a bundle is run as it came, all that it is made of."""
+    note = held.note
+    is_bundle = note.parents[:1] == (parent_id,) and note.code_hash == code.source_hash
+    return note.parents if is_bundle else (parent_id,)
 
 
 def _fingerprint(hypothesis: Hypothesis, parent_id: ExperimentId, queued_claim_id: ClaimId | None) -> str:

@@ -103,7 +103,7 @@ class Activity:
         oldest = self._clock() - ACTIVE_WINDOW
         active = {caller.node_id: caller}
         for node in await self.nodes():
-            if node.hardware_class == hardware_class and node.last_seen_at >= oldest and not node.is_banned:
+            if node.hardware_class == hardware_class and node.is_active(oldest):
                 active.setdefault(node.node_id, node)
         return tuple(
             Worker(node_id=node.node_id, owner_id=node.owner_id, has_vote=node.has_vote)

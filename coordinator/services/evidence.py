@@ -20,7 +20,7 @@ from coordinator.domain.class_state import Candidate, ClassState, Half
 from coordinator.domain.draft import Context, Decision
 from coordinator.domain.promotion import record_baseline, record_exploration, record_verification
 from coordinator.services.leases import Held
-from coordinator.services.notes import seeds_of
+from coordinator.services.notes import Seeds, seeds_of
 from coordinator.storage.base import ClaimKind
 
 STATE_OF = {
@@ -43,7 +43,9 @@ class Evidence:
 
     ``is_first``: the experiment's own node, or its task, brings the first run that is scored. ``counts`` is
     False for what is kept and changes no best: a replication of equal code, a run of another class than
-    the node's, a run of another node's experiment, a task's run whose claim is unknown.
+    the node's, a run of another node's experiment, a task's run whose claim is unknown. ``size`` is the
+    code's length in syntax nodes, 0 if it cannot be read; ``holdout_gap`` how much
+    worse it scored on the held-back validation, None where that was not measured.
     """
 
     result: Result
@@ -52,6 +54,8 @@ class Evidence:
     held: Held | None
     is_first: bool
     counts: bool
+    size: int = 0
+    holdout_gap: float | None = None
 
     def state(self) -> ExperimentState | None:
         """What the experiment becomes by this run alone; None leaves it."""
@@ -92,6 +96,7 @@ class Evidence:
             owner_id=experiment.owner_id,
             title=experiment.hypothesis.title,
             screen_score=score,
+            size=self.size,
         )
 
     def _half(self) -> Half | None:
@@ -105,6 +110,7 @@ class Evidence:
             node_id=self.result.node_id,
             score=self.score,
             is_deterministic=is_codes_fault(self.result.outcome, self.result.crash_kind),
+            holdout_gap=self.holdout_gap if self.result.purpose is Purpose.VERIFY_CANDIDATE else None,
         )
 
 
@@ -141,18 +147,29 @@ def check_task(result: Result, experiment: Experiment, held: Held, caller: Node)
         raise InvalidArgument(f"the claim is about experiment {expected}, not {result.experiment_id}")
     if note.slot is not None and result.verification_id != request.claim_id:
         raise InvalidArgument("verification_id is not the one that came with the task")
-    seed = _seed(experiment, held)
-    if seed is not None and result.seed != seed:
+    seeds = _seeds(experiment, held)
+    if seeds is not None:
+        _check_seeds(result, seeds)
+
+
+def _check_seeds(result: Result, seeds: Seeds) -> None:
+    if result.seed != seeds.train:
         raise InvalidArgument(
-            f"the run used seed {result.seed} and the coordinator drew {seed}; train with the drawn seed"
+            f"the run used seed {result.seed} and the coordinator drew {seeds.train}; train with that one"
+        )
+    attested = result.attestation
+    if attested is not None and attested.val_seed != seeds.val:
+        raise InvalidArgument(
+            f"the run was scored with validation seed {attested.val_seed} and the coordinator drew "
+            f"{seeds.val}; score with that one"
         )
 
 
-def _seed(experiment: Experiment, held: Held) -> int | None:
-    """The seed that was drawn for this claim; None before the claim has started."""
+def _seeds(experiment: Experiment, held: Held) -> Seeds | None:
+    """The seeds that were drawn for this claim; None before the claim has started."""
     note = held.note
     if note.slot is not None and note.code_hash is not None:
-        return seeds_of(note, note.code_hash, note.slot.candidate_id).train
+        return seeds_of(note, note.code_hash, note.slot.candidate_id)
     if note.baseline is not None or held.experiment_id is not None:
-        return seeds_of(note, experiment.source_hash, experiment.experiment_id).train
+        return seeds_of(note, experiment.source_hash, experiment.experiment_id)
     return None

@@ -67,7 +67,7 @@ class Leaderboard:
             results=counts.results,
             live_claims=counts.live_claims,
             queued=counts.queued,
-            nodes_live=sum(node.last_seen_at >= oldest and not node.is_banned for node in nodes),
+            nodes_live=sum(node.is_active(oldest) for node in nodes),
             nodes=len(nodes),
             duplicates_stopped=self._c.tally.duplicates_stopped,
             position=await store.position(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -40,7 +41,9 @@ from coordinator.services.settings import ServiceSettings
 from coordinator.storage.base import IdentityStore
 
 TOUCH_INTERVAL_S = 30.0
-"""A node's heartbeats mark it as seen this often at most."""
+"""While a node does the same, its heartbeats mark it as seen this often at most."""
+
+ACTIVITY_CONNECTING = "connecting"
 
 TOUCHES_CACHED = 100_000
 CLASSES_PER_NODE = 8
@@ -76,7 +79,7 @@ class Membership:
         self._settings = settings
         self._sessions = sessions
         self._clock = clock
-        self._touched: OrderedDict[NodeId, float] = OrderedDict()
+        self._touched: OrderedDict[NodeId, tuple[float, str]] = OrderedDict()
         self._classes: OrderedDict[NodeId, dict[HardwareClass, datetime]] = OrderedDict()
 
     def server_info(self) -> ServerInfo:
@@ -159,8 +162,8 @@ class Membership:
                 f"not on {hardware.device_kind!r}; choose another challenge"
             )
         self._count_class(caller.node_id, hardware.hardware_class)
-        await self._identity.touch_node(caller.node_id, hardware.hardware_class)
-        self._touched[caller.node_id] = time.monotonic()
+        await self._identity.touch_node(caller.node_id, hardware.hardware_class, activity=ACTIVITY_CONNECTING)
+        self._touched[caller.node_id] = (time.monotonic(), ACTIVITY_CONNECTING)
         self._sessions.put(caller.node_id, hardware)
         await context.see_class(hardware.hardware_class)
         view = await context.classes.get(hardware.hardware_class)
@@ -185,7 +188,7 @@ class Membership:
             )
         check_line(activity, "activity", limit=ACTIVITY_LIMIT_CHARS)
         context = self._find(challenge_id)
-        await self._touch(caller.node_id)
+        await self._touch(caller.node_id, activity)
         ids = tuple(dict.fromkeys(claim_ids))
         renewal = await context.store.renew(caller.node_id, ids, ttl_s=self._settings.lease_ttl_s)
         best_id = None
@@ -214,16 +217,16 @@ class Membership:
         while len(self._classes) > TOUCHES_CACHED:
             self._classes.popitem(last=False)
 
-    async def _touch(self, node_id: NodeId) -> None:
+    async def _touch(self, node_id: NodeId, activity: str) -> None:
         now = time.monotonic()
-        last = self._touched.get(node_id)
-        if last is not None and now - last < TOUCH_INTERVAL_S:
+        last_at, last_activity = self._touched.get(node_id, (-math.inf, ""))
+        if activity == last_activity and now - last_at < TOUCH_INTERVAL_S:
             return
-        self._touched[node_id] = now
+        self._touched[node_id] = (now, activity)
         self._touched.move_to_end(node_id)
         while len(self._touched) > TOUCHES_CACHED:
             self._touched.popitem(last=False)
-        await self._identity.touch_node(node_id)
+        await self._identity.touch_node(node_id, activity=activity)
 
 
 def _text(context: ChallengeContext) -> ChallengeText:

@@ -24,7 +24,7 @@ NONCE_BYTES = 16
 class TaskNote:
     """What a lease is about. At most one of ``baseline``, ``slot`` and ``idea`` is set.
 
-    ``code_hash`` is set where the code is known when the lease is made.
+    ``code_hash`` is set where the code is known when the lease is made; ``parents`` with it for a bundle.
     """
 
     nonce: str = field(default_factory=lambda: secrets.token_hex(NONCE_BYTES))
@@ -32,6 +32,7 @@ class TaskNote:
     slot: Slot | None = None
     idea: HypothesisId | None = None
     code_hash: SourceHash | None = None
+    parents: tuple[ExperimentId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,8 @@ def load_note(text: str) -> TaskNote:
     """The note from its text."""
     document = json.loads(text)
     slot = document.pop("slot")
-    return TaskNote(slot=Slot(**slot) if slot else None, **document)
+    parents = tuple(document.pop("parents", ()))
+    return TaskNote(slot=Slot(**slot) if slot else None, parents=parents, **document)
 
 
 def seeds_of(note: TaskNote, code_hash: SourceHash, experiment_id: ExperimentId) -> Seeds:

@@ -10,6 +10,7 @@ from autoresearch.limits import check_experiment, check_hardware_class, check_re
 from autoresearch.model import (
     ClaimId,
     Experiment,
+    ExperimentState,
     HypothesisId,
     Node,
     Outcome,
@@ -22,13 +23,14 @@ from coordinator.domain.baseline import is_baseline_of
 from coordinator.domain.claims import Blocking, blocking_of
 from coordinator.domain.class_state import ClassState, working_best
 from coordinator.domain.draft import Decision
+from coordinator.services.bundling import Bundling
 from coordinator.services.catalog import REPLICATES
 from coordinator.services.claiming import hash_of
 from coordinator.services.context import ChallengeContext
 from coordinator.services.evidence import Evidence, check_task
 from coordinator.services.leases import Held
 from coordinator.services.reading import code_keys
-from coordinator.services.rebasing import queue_candidates, queue_rebase
+from coordinator.services.rebasing import queue_candidates, queue_rebase, with_retries
 from coordinator.services.solo import SoloReader, SoloRun
 from coordinator.storage.base import (
     Accepted,
@@ -99,6 +101,7 @@ class Publishing:
     def __init__(self, context: ChallengeContext) -> None:
         self._c = context
         self._solo = SoloReader(context)
+        self._bundling = Bundling(context)
 
     async def publish(
         self,
@@ -218,6 +221,8 @@ class Publishing:
             held=held,
             is_first=is_first,
             counts=self._counts(request, experiment, is_first=is_first),
+            holdout_gap=self._holdout_gap(result),
+            size=await self._size(experiment) if is_first and result.outcome is Outcome.COMPLETED else 0,
         )
         is_baseline = self._is_baseline(result)
         return _Delivery(
@@ -226,7 +231,8 @@ class Publishing:
             fencing_token=request.fencing_token,
             ends_claim=held is None or held.note.slot is None or self._is_second(held, result),
             needs_claim=held is not None and not is_explore,
-            is_scored=is_first if is_explore else held is not None,
+            # A second result of one half is kept as evidence: only the first speaks for the code.
+            is_scored=is_first if is_explore else held is not None and result.purpose not in held.published,
             experiment=experiment if is_baseline or solo is not None else None,
             source=self._c.baseline_source() if is_baseline else solo.source if solo is not None else None,
             blocked=await self._blocked(request, experiment),
@@ -272,6 +278,22 @@ class Publishing:
         except (NotFound, InvalidArgument):
             return ()
 
+    def _holdout_gap(self, result: Result) -> float | None:
+        """How much worse the run scored on the held-back validation; None if it was not measured there."""
+        public = result.metrics.get(self._c.challenge.metric_name)
+        held_back = result.metrics.get(self._c.challenge.holdout_metric)
+        if public is None or held_back is None or result.outcome is not Outcome.COMPLETED:
+            return None
+        return self._c.rules.gain(public, held_back)
+
+    async def _size(self, experiment: Experiment) -> int:
+        """The code's length; what cannot be read is of none."""
+        try:
+            code = await self._c.sources.get(experiment.source_hash)
+            return (await self._c.reader.read(code)).size
+        except (NotFound, InvalidArgument):
+            return 0
+
     def _is_second(self, held: Held, result: Result) -> bool:
         return bool(held.published - {result.purpose})
 
@@ -295,6 +317,7 @@ class Publishing:
                 async with self._c.classes.lock(hardware_class):
                     view = await self._c.classes.get(hardware_class)
                     decision = evidence.decide(view.state, context)
+                    decision = with_retries(self._c, decision) if decision is not None else None
                     publication = self._publication(delivery, view.version, decision)
                     outcome = await self._c.store.publish(publication)
                     taken = self._outcome(delivery, outcome, decision, view.state)
@@ -395,13 +418,21 @@ class Publishing:
             return
         requeued = taken.decision.requeued if taken.decision else ()
         await queue_candidates(self._c, requeued, node_id=caller.node_id)
+        if taken.decision is not None:
+            await self._bundling.bundle(delivery.evidence.result.hardware.hardware_class)
         if self._deserves_rebase(delivery, taken):
             await queue_rebase(self._c, delivery.evidence.experiment, node_id=caller.node_id)
 
     def _deserves_rebase(self, delivery: _Delivery, taken: _Taken) -> bool:
-        """A win made alone on an old parent that does not beat the present best as it is."""
+        """A win on an old parent that does not beat the present best as it is: one that was made alone, or
+        on a parent that was refuted meanwhile.
+        """
         evidence = delivery.evidence
-        if evidence.held is not None or evidence.score is None or not evidence.counts:
+        if evidence.score is None or not evidence.counts:
+            return False
+        built_on = evidence.experiment.parent
+        is_orphan = built_on and self._c.catalog.state_of(built_on) is ExperimentState.REFUTED
+        if evidence.held is not None and not is_orphan:
             return False
         if evidence.result.purpose is not Purpose.EXPLORE or taken.decision is not None:
             return False

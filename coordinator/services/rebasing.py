@@ -7,12 +7,80 @@ from dataclasses import replace
 
 import structlog
 from autoresearch.errors import SwarmError
-from autoresearch.model import Experiment, HypothesisId, Idea, Intent, NodeId, new_id
+from autoresearch.evidence import passes_screen
+from autoresearch.model import (
+    Experiment,
+    ExperimentId,
+    ExperimentState,
+    HypothesisId,
+    Idea,
+    Intent,
+    NodeId,
+    new_id,
+)
 
 from coordinator.domain.class_state import Candidate
+from coordinator.domain.draft import Decision
+from coordinator.services.catalog import REPLICATES, Entry
 from coordinator.services.context import ChallengeContext
 
+RETRIES_LIMIT = 16
+"""Edits of one refuted code that are queued again, those with the largest gains over it."""
+
+RETRIED = "was built on {parent}, which was refuted, and beats it; queued to be tried on the present best"
+
 _log = structlog.get_logger("coordinator.rebasing")
+
+
+def with_retries(context: ChallengeContext, decision: Decision) -> Decision:
+    """The decision with what else a refutation in it calls for.
+
+    Whoever built on a code that was not what it seemed was screened against the best before it, and fell
+    through for no fault of the edit. What beats the code that it was built on deserves to be tried on the
+    present best.
+    """
+    refuted = [key for key, (state, _) in decision.marks.items() if state is ExperimentState.REFUTED]
+    found = [one for parent_id in refuted for one in _wronged(context, parent_id, decision)]
+    if not found:
+        return decision
+    marks = {
+        one.experiment_id: (ExperimentState.COMPLETED, RETRIED.format(parent=one.parent_id)) for one in found
+    }
+    return replace(decision, marks={**decision.marks, **marks}, requeued=(*decision.requeued, *found))
+
+
+def _wronged(context: ChallengeContext, parent_id: ExperimentId, decision: Decision) -> list[Candidate]:
+    """Completed edits of a refuted code that gain enough on its mean, the largest gains first."""
+    truth = context.catalog.score_of(parent_id)
+    if truth is None:
+        return []
+    spread, gains = decision.state.spread(context.rules), {}
+    for entry in context.catalog.children(parent_id):
+        experiment_id = entry.experiment.experiment_id
+        score = context.catalog.score_of(experiment_id)
+        if score is None or experiment_id in decision.marks or not _is_plain(entry):
+            continue
+        gain = context.rules.gain(score.mean, truth.mean)
+        if passes_screen(gain, spread):
+            gains[_candidate(entry.experiment, score.mean)] = gain
+    return sorted(gains, key=lambda one: gains[one], reverse=True)[:RETRIES_LIMIT]
+
+
+def _is_plain(entry: Entry) -> bool:
+    is_replication = any(flag.startswith(REPLICATES) for flag in entry.experiment.flags)
+    return entry.state is ExperimentState.COMPLETED and not is_replication
+
+
+def _candidate(experiment: Experiment, score: float) -> Candidate:
+    return Candidate(
+        experiment_id=experiment.experiment_id,
+        source_hash=experiment.source_hash,
+        parent_id=experiment.parent,
+        node_id=experiment.node_id,
+        owner_id=experiment.owner_id,
+        title=experiment.hypothesis.title,
+        screen_score=score,
+    )
 
 
 async def queue_candidates(

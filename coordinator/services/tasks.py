@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from autoresearch.errors import LimitExceeded
 from autoresearch.model import (
@@ -11,19 +12,23 @@ from autoresearch.model import (
     ClaimId,
     ExperimentId,
     ExploreTask,
+    HardwareClass,
     HypothesisId,
     Idea,
     IdleTask,
     Lease,
+    Level,
     Node,
     QueuedTask,
     ReplicateTask,
+    SourceHash,
     Task,
+    WorkingBest,
     new_id,
 )
 
 from coordinator.dedup.keys import baseline_key, idea_key, verification_key
-from coordinator.domain.class_state import ClassState, Slot, working_best
+from coordinator.domain.class_state import ClassState, Slot, Standing, working_best
 from coordinator.domain.scheduling import (
     IDLE_RETRY_S,
     Capabilities,
@@ -60,7 +65,7 @@ class Tasks:
         node = Worker(node_id=caller.node_id, owner_id=caller.owner_id, has_vote=caller.has_vote)
         capabilities = Capabilities(can_propose=can_propose, can_train=can_train)
         workers = await self._c.activity.workers(caller.hardware_class, caller)
-        ideas = await self._c.store.list_ideas(limit=IDEAS_SEEN_LIMIT) if can_train else ()
+        ideas = await self._ideas(caller.hardware_class) if can_train else ()
         for attempt in range(CHOICE_ROUNDS_LIMIT):
             view = await self._c.classes.get(caller.hardware_class)
             under_way = (
@@ -69,8 +74,13 @@ class Tasks:
                 else UnderWay()
             )
             swarm = Swarm(workers=workers, under_way=under_way, ideas=ideas)
-            choices = choose(view.state, self._c.rules, node, capabilities, swarm, coin=self._coin())
+            choices = choose(
+                view.state, self._c.rules, node, capabilities, swarm, coin=self._coin(), lot=self._coin()
+            )
             for choice in choices:
+                is_beaten = choice is not choices[0]
+                if is_beaten and isinstance(choice, Idle) and attempt + 1 < CHOICE_ROUNDS_LIMIT:
+                    break  # others took a slot at the same moment; there may be another one
                 task = await self._take(caller, choice, view.state, ideas)
                 if task is not None:
                     return task
@@ -110,7 +120,7 @@ class Tasks:
         )
 
     async def _verification(self, caller: Node, slot: Slot, state: ClassState) -> ReplicateTask | None:
-        code_hash = state.standings[slot.candidate_id].candidate.source_hash
+        code_hash = _code_hash(state, slot)
         note = TaskNote(slot=slot, code_hash=code_hash)
         key = verification_key(slot)
         lease = await self._lease(caller, ClaimKind.VERIFICATION, key, note, experiment_id=slot.candidate_id)
@@ -132,7 +142,10 @@ class Tasks:
         idea = next((one for one in ideas if one.hypothesis_id == hypothesis_id), None)
         if idea is None or state.working is None:
             return None
-        note = TaskNote(idea=hypothesis_id, code_hash=idea.source_hash)
+        parent = self._parent(idea, state.working, state)
+        if parent is None:
+            return None
+        note = TaskNote(idea=hypothesis_id, code_hash=idea.source_hash, parents=idea.parents)
         lease = await self._lease(caller, ClaimKind.QUEUED, idea_key(hypothesis_id), note)
         if lease is None:
             return None
@@ -140,8 +153,44 @@ class Tasks:
             lease=lease,
             hypothesis_id=hypothesis_id,
             hypothesis=idea.hypothesis,
-            parent=working_best(state.working, state, self._c.rules),
+            parent=parent,
             source_hash=idea.source_hash,
+        )
+
+    async def _ideas(self, hardware_class: HardwareClass) -> tuple[Idea, ...]:
+        """What waits, without the bundles of other classes."""
+        ideas = await self._c.store.list_ideas(limit=IDEAS_SEEN_LIMIT)
+        return tuple(idea for idea in ideas if self._is_of(idea, hardware_class))
+
+    def _is_of(self, idea: Idea, hardware_class: HardwareClass) -> bool:
+        base = self._c.catalog.entry(idea.parents[0]) if idea.parents else None
+        return base.experiment.hardware_class == hardware_class if base else not idea.parents
+
+    def _parent(self, idea: Idea, working: Standing, state: ClassState) -> WorkingBest | None:
+        """What an idea is tried on: the working best or, for a bundle, the base that it was merged onto.
+
+        None if nothing is known of that base here.
+        """
+        best = working_best(working, state, self._c.rules)
+        if not idea.parents or idea.parents[0] == best.experiment_id:
+            return best
+        standing = state.standings.get(idea.parents[0])
+        if standing is not None:
+            return working_best(standing, state, self._c.rules)
+        entry = self._c.catalog.entry(idea.parents[0])
+        score = self._c.catalog.score_of(idea.parents[0])
+        if entry is None or score is None or entry.experiment.hardware_class != state.hardware_class:
+            return None
+        return replace(
+            best,
+            experiment_id=entry.experiment.experiment_id,
+            source_hash=entry.experiment.source_hash,
+            level=Level.PROVISIONAL,
+            mean=score.mean,
+            runs=score.runs,
+            confirmed_by=(),
+            title=entry.experiment.hypothesis.title,
+            node_id=entry.experiment.node_id,
         )
 
     async def _lease(
@@ -180,3 +229,10 @@ class Tasks:
             return None
         self._c.leases.add(request, note, outcome)
         return outcome
+
+
+def _code_hash(state: ClassState, slot: Slot) -> SourceHash:
+    """The candidate's code, by which the seeds are drawn."""
+    if slot.is_audit:
+        return next(one.source_hash for one in state.decided if one.candidate_id == slot.candidate_id)
+    return state.standings[slot.candidate_id].candidate.source_hash

@@ -363,7 +363,7 @@ class Counts:
 class ReadStore(Protocol):
     """What is there. ``with_logs=False`` leaves logs and curves out.
 
-    Logs are kept under a quota (the end of the log is what stays), curves to six significant digits of
+    Logs are kept under a quota (the end of the log is what stays), curves to four significant digits of
     the largest value of each axis.
     """
 
@@ -470,8 +470,10 @@ class IdentityStore(Protocol):
     async def get_node(self, node_id: NodeId) -> Node | None:
         """The node's record."""
 
-    async def touch_node(self, node_id: NodeId, hardware_class: HardwareClass | None = None) -> None:
-        """Marks the node as seen now, on this hardware if given."""
+    async def touch_node(
+        self, node_id: NodeId, hardware_class: HardwareClass | None = None, *, activity: str = ""
+    ) -> None:
+        """Marks the node as seen now, doing this, on this hardware if given."""
 
     async def list_nodes(self) -> tuple[Node, ...]:
         """Every node."""

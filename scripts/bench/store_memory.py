@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from autoresearch.attestation import Attestation
 from autoresearch.model import (
     SOURCE_LIMIT_BYTES,
     ChallengeId,
@@ -208,6 +209,7 @@ def node_id(number: int) -> NodeId:
 
 def make_result(experiment: Experiment, rng: random.Random) -> Result:
     is_crash = rng.random() < CRASH_SHARE
+    seed = rng.getrandbits(62)
     return Result(
         result_id=ResultId(new_id()),
         experiment_id=experiment.experiment_id,
@@ -228,7 +230,7 @@ def make_result(experiment: Experiment, rng: random.Random) -> Result:
             "peak_vram_mb": rng.uniform(40_000, 60_000),
             "mfu_percent": rng.uniform(35, 42),
         },
-        seed=rng.getrandbits(62),
+        seed=seed,
         hardware=Hardware(
             hardware_class=H100,
             device_kind="cuda",
@@ -243,7 +245,28 @@ def make_result(experiment: Experiment, rng: random.Random) -> Result:
         crash_kind="oom" if is_crash else "",
         log_tail=make_log(rng),
         curve=() if is_crash else make_curve(rng),
-        attestation={"harness": hashlib.sha256(b"harness").hexdigest()},
+        attestation=make_attestation(experiment, seed, rng),
+    )
+
+
+def make_attestation(experiment: Experiment, seed: int, rng: random.Random) -> Attestation:
+    def digest() -> str:
+        return f"sha256:{rng.randbytes(32).hex()}"
+
+    return Attestation(
+        manifest_hash="sha256:" + hashlib.sha256(b"manifest").hexdigest(),
+        code_hash=experiment.source_hash,
+        seed=seed,
+        val_seed=rng.getrandbits(62),
+        harness_version="1.0.0",
+        rows_digest="sha256:" + hashlib.sha256(b"rows").hexdigest(),
+        losses_digest=digest(),
+        device_kind="cuda",
+        device_name="NVIDIA H100 80GB HBM3",
+        memory_mb=81559.0,
+        torch_version="2.13.0+cu130",
+        sandbox=("bubblewrap", "landlock", "seccomp", "resource-limits"),
+        timings_s={"train_s": rng.uniform(299, 301), "eval_s": rng.uniform(5, 9)},
     )
 
 

@@ -21,7 +21,12 @@ def context(voters: Iterable[str] = (), *, rules: Rules = RULES, after: timedelt
 
 
 def candidate(
-    name: str, score: float, *, owner: str = "proposer", parent: str | None = "baseline"
+    name: str,
+    score: float,
+    *,
+    owner: str = "proposer",
+    parent: str | None = "baseline",
+    size: int = 0,
 ) -> Candidate:
     return Candidate(
         experiment_id=ExperimentId(name),
@@ -31,13 +36,16 @@ def candidate(
         owner_id=OwnerId(owner),
         title=name,
         screen_score=score,
+        size=size,
     )
 
 
-def open_class(scores: Iterable[float] = (1.0, 1.005, 0.995), *, rules: Rules = RULES) -> ClassState:
+def open_class(
+    scores: Iterable[float] = (1.0, 1.005, 0.995), *, rules: Rules = RULES, size: int = 0
+) -> ClassState:
     state = ClassState(hardware_class=CLASS)
     for number, score in enumerate(scores):
-        run = candidate("baseline", score, owner="challenge", parent=None)
+        run = candidate("baseline", score, owner="challenge", parent=None, size=size)
         decision = record_baseline(state, context(rules=rules), run=run, node_id=NodeId("n"), number=number)
         state = decision.state
     return state
@@ -59,6 +67,7 @@ def pair(
     is_vote: bool | None = None,
     number: int | None = None,
     rules: Rules = RULES,
+    holdout_gap: float | None = None,
 ) -> Decision:
     """Both halves of a pair; a vote if the owner is among the voters."""
     standing = state.standings[ExperimentId(name)]
@@ -85,6 +94,7 @@ def pair(
             node_id=NodeId(f"node-of-{owner}"),
             score=score,
             is_deterministic=score is None,
+            holdout_gap=holdout_gap if purpose is Purpose.VERIFY_CANDIDATE else None,
         )
         decision = record_verification(state, context(voters, rules=rules), half)
         state = decision.state

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from coordinator.domain.class_state import ClassState, Half, dump_state, load_state
-from coordinator.domain.draft import FALLBACK_LIMIT, WAITING_LIMIT, Context, Decision, votes_of
+from coordinator.domain.draft import FALLBACK_LIMIT, WAITING_LIMIT, Context, Decision
 from coordinator.domain.promotion import (
     record_baseline,
     record_exploration,
     record_verification,
     review,
 )
+from coordinator.domain.series import votes_of
 from coordinator.domain.verification import Worker, wanted_slot
 
 OWNERS = ("ann", "bob", "cid", "dan")

@@ -57,8 +57,8 @@ def test_queued_ideas_come_before_verification_until_half_of_the_nodes_run_them(
     ideas = (idea("i1"), idea("i2"), idea("i3"))
     busy = UnderWay(ideas=frozenset({HypothesisId("i1"), HypothesisId("i2")}))
 
-    calm = choose(verifying(), RULES, nodes[0], ABLE, swarm(*nodes, ideas=ideas), coin=0.9)
-    crowded = choose(verifying(), RULES, nodes[0], ABLE, swarm(*nodes, ideas=ideas, under_way=busy), coin=0.9)
+    calm = choose(verifying(), RULES, nodes[0], ABLE, swarm(*nodes, ideas=ideas), coin=0.1)
+    crowded = choose(verifying(), RULES, nodes[0], ABLE, swarm(*nodes, ideas=ideas, under_way=busy), coin=0.1)
 
     assert isinstance(calm[0], RunQueued)
     assert isinstance(crowded[0], Verify)
@@ -85,6 +85,24 @@ def test_a_lone_node_verifies_and_explores_by_the_coin() -> None:
 
     assert isinstance(heads[0], Verify)
     assert tails == (Explore(),)
+
+
+def test_a_verifier_with_an_agent_explores_on_the_new_best_in_between() -> None:
+    state, nodes = verifying(), (worker("proposer"), worker("other", has_vote=True))
+
+    heads = choose(state, RULES, nodes[1], ABLE, swarm(*nodes), coin=0.1)
+    tails = choose(state, RULES, nodes[1], ABLE, swarm(*nodes), coin=0.9)
+
+    assert isinstance(heads[0], Verify)
+    assert tails == (Explore(),)
+
+
+def test_a_verifier_without_an_agent_always_verifies() -> None:
+    state, nodes = verifying(), (worker("proposer"), worker("other", has_vote=True))
+
+    choices = choose(state, RULES, nodes[1], RUNNER, swarm(*nodes), coin=0.9)
+
+    assert isinstance(choices[0], Verify)
 
 
 def test_no_more_pairs_run_than_the_next_look_needs() -> None:

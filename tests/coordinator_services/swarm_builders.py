@@ -41,6 +41,9 @@ from coordinator.services.settings import ServiceSettings
 from coordinator.services.swarm import SwarmServices
 from coordinator.storage.memory.server import MemoryStoreServer
 
+ASKED_LIMIT = 60
+"""Asks for a task that half of the asks are given."""
+
 CLASS = HardwareClass("cpu-test/torch-2.13")
 BASELINE = """\
 LR = 0.04
@@ -75,6 +78,9 @@ kind = "none/1"
 kind = "none/1"
 [identity.validation]
 kind = "seeded"
+[identity.holdout]
+kind = "seeded"
+metric = "holdout_bpb"
 [policy]
 version = 1
 prior_sd = 0.01
@@ -170,6 +176,14 @@ class Rig:
 
     async def next(self, node: Node, *, can_propose: bool = True, can_train: bool = True) -> Task:
         return await self.one.claiming.next_task(node, can_propose=can_propose, can_train=can_train)
+
+    async def next_pair(self, node: Node) -> ReplicateTask:
+        """A verification, which a node without an agent is given soon where one is wanted."""
+        for _ in range(ASKED_LIMIT):
+            task = await self.next(node, can_propose=False)
+            if isinstance(task, ReplicateTask):
+                return task
+        raise AssertionError(task)
 
     async def open_class(self, node: Node, scores: tuple[float, ...] = (1.0, 1.004, 0.996)) -> None:
         for score in scores:

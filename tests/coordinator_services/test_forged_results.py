@@ -15,7 +15,6 @@ from autoresearch.model import (
     Level,
     Outcome,
     Purpose,
-    ReplicateTask,
 )
 from swarm_builders import BASELINE, CLASS, Rig, change, edited, make_rig
 
@@ -169,8 +168,7 @@ async def test_a_released_verification_decides_nothing(rig: Rig) -> None:
     experiment_id, _ = await rig.explore(proposer, 0.9, LR="0.05")
     tasks = []
     for _ in range(3):
-        task = await rig.next(other)
-        assert isinstance(task, ReplicateTask)
+        task = await rig.next_pair(other)
         await rig.one.claiming.release(
             other, claim_id=task.lease.claim_id, fencing_token=task.lease.fencing_token, reason=""
         )

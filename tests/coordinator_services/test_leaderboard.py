@@ -212,3 +212,16 @@ async def test_after_a_restart_code_is_read_again_for_the_judge(rig: Rig, reader
     assert edit == rig.one.context.index.get(one)
     assert edit is not None
     assert edit.is_read
+
+
+async def test_a_node_that_said_it_left_is_not_live_until_it_beats_again(rig: Rig) -> None:
+    node, _ = await three(rig)
+    challenge_id = rig.challenge.challenge_id
+
+    async def live_after(activity: str) -> int:
+        await rig.services.membership.heartbeat(
+            node, challenge_id=challenge_id, claim_ids=(), activity=activity
+        )
+        return (await rig.one.leaderboard.get_status()).nodes_live
+
+    assert [await live_after(activity) for activity in ("training", "stopped", "exploring")] == [1, 0, 1]

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from autoresearch.attestation import Attestation
 from autoresearch.errors import Conflict, InvalidArgument, NotFound
 from autoresearch.model import (
     BaselineTask,
@@ -15,7 +16,7 @@ from autoresearch.model import (
     Intent,
     Level,
     Purpose,
-    ReplicateTask,
+    Result,
     ResultId,
     new_id,
 )
@@ -70,16 +71,15 @@ async def test_two_other_voting_owners_confirm_a_best(rig: Rig) -> None:
     await rig.open_class(proposer)
     experiment_id, _ = await rig.explore(proposer, 0.9, LR="0.05")
 
-    for node in (ann, bob, ann):
-        task = await rig.next(node)
-        assert isinstance(task, ReplicateTask), task
+    for node in (ann, bob, ann, ann):
+        task = await rig.next_pair(node)
         published = await rig.verify(node, task, 0.93, 1.0)
 
     assert published.best is not None
     assert published.best.level is Level.CONFIRMED
     assert published.best.confirmed_by == ("ann", "bob")
     assert math.isclose(published.best.mean, 0.93)
-    assert published.best.runs == 3
+    assert published.best.runs == 4
     status = await rig.one.leaderboard.get_status()
     assert status.global_best is not None
     assert status.global_best.experiment_id == experiment_id
@@ -87,7 +87,7 @@ async def test_two_other_voting_owners_confirm_a_best(rig: Rig) -> None:
     assert summary.state is ExperimentState.BEST
     assert summary.level is Level.CONFIRMED
     assert math.isclose(summary.score or 0, 0.93)
-    assert len(results) == 4
+    assert len(results) == 5
 
 
 async def test_a_refuted_candidate_gives_the_best_before_it_back(rig: Rig) -> None:
@@ -96,8 +96,7 @@ async def test_a_refuted_candidate_gives_the_best_before_it_back(rig: Rig) -> No
     experiment_id, _ = await rig.explore(proposer, 0.9, LR="0.05")
 
     for _ in range(3):
-        task = await rig.next(other)
-        assert isinstance(task, ReplicateTask)
+        task = await rig.next_pair(other)
         published = await rig.verify(other, task, 1.01, 1.0)
 
     assert published.best is not None
@@ -218,8 +217,7 @@ async def test_a_solo_win_on_an_old_parent_is_queued_to_be_rebased(rig: Rig) -> 
     await rig.open_class(node)
     best, _ = await rig.explore(node, 0.8, LR="0.05")
     for _ in range(3):
-        task = await rig.next(other)
-        assert isinstance(task, ReplicateTask)
+        task = await rig.next_pair(other)
         await rig.verify(other, task, 0.8, 1.0)
     source = edited(DEPTH="5")
     experiment, result = rig.solo(source, 0.95)
@@ -243,8 +241,7 @@ async def test_a_solo_win_that_waited_behind_a_best_that_held_is_queued_to_be_re
     assert await rig.one.ideas.list_ideas() == ()
 
     for _ in range(3):
-        task = await rig.next(other)
-        assert isinstance(task, ReplicateTask)
+        task = await rig.next_pair(other)
         await rig.verify(other, task, 0.8, 1.0)
 
     ideas = await rig.one.ideas.list_ideas()
@@ -289,13 +286,28 @@ async def test_an_impossible_score_never_reaches_the_ledger(rig: Rig, score: flo
     assert await ledger(rig) == before
 
 
+def attested(result: Result, val_seed: int) -> Attestation:
+    digest = "sha256:" + "ab" * 32
+    return Attestation(
+        manifest_hash=digest,
+        code_hash=result.code_hash,
+        seed=result.seed,
+        val_seed=val_seed,
+        harness_version=result.harness_version,
+        rows_digest=digest,
+        losses_digest=digest,
+    )
+
+
 async def test_results_that_contradict_their_task_are_refused(rig: Rig) -> None:
     node = await rig.join("n")
     await rig.open_class(node)
     source = edited(LR="0.05")
     started, experiment_id = await rig.begin(node, change("LR", "0.05"), source)
     good = rig.result(experiment_id, hash_of(source), score=1.2, seed=started.seed)
+    good = replace(good, attestation=attested(good, started.val_seed))
     bad = {
+        "another validation seed": replace(good, attestation=attested(good, started.val_seed + 1)),
         "another seed": replace(good, seed=started.seed + 1),
         "another code": replace(good, code_hash=hash_of(edited(LR="0.9"))),
         "another class": replace(
@@ -317,6 +329,7 @@ async def test_results_that_contradict_their_task_are_refused(rig: Rig) -> None:
 
     assert refused == list(bad)
     assert good.result_id not in await ledger(rig)
+    assert not (await rig.publish(node, good, lease=started.lease)).is_late
 
 
 async def test_a_claim_of_another_node_is_no_claim(rig: Rig) -> None:
@@ -379,8 +392,7 @@ async def test_two_crashes_in_verification_refute(rig: Rig) -> None:
     experiment_id, _ = await rig.explore(proposer, 0.9, LR="0.05")
 
     for _ in range(2):
-        task = await rig.next(other)
-        assert isinstance(task, ReplicateTask)
+        task = await rig.next_pair(other)
         published = await rig.verify(other, task, None, 1.0)
 
     assert published.best is not None

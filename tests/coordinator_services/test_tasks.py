@@ -75,11 +75,13 @@ async def test_at_most_half_of_the_active_nodes_verify_and_the_rest_explores(rig
     await rig.open_class(nodes[0])
     await rig.explore(nodes[0], 0.9, LR="0.05")
 
-    tasks = [await rig.next(node) for node in nodes]
+    tasks = [await rig.next(node, can_propose=False) for node in nodes]
+    explorer = await rig.next(nodes[-1])
 
-    assert isinstance(tasks[0], ExploreTask)
+    assert isinstance(tasks[0], IdleTask)
     assert sum(isinstance(task, ReplicateTask) for task in tasks) == 3
-    assert all(isinstance(task, ReplicateTask | ExploreTask) for task in tasks)
+    assert all(isinstance(task, ReplicateTask | IdleTask) for task in tasks)
+    assert isinstance(explorer, ExploreTask)
 
 
 async def test_pairs_of_one_candidate_are_no_more_than_the_rule_needs(rig: Rig) -> None:
@@ -87,7 +89,7 @@ async def test_pairs_of_one_candidate_are_no_more_than_the_rule_needs(rig: Rig) 
     await rig.open_class(nodes[0])
     await rig.explore(nodes[0], 0.9, LR="0.05")
 
-    tasks = await asyncio.gather(*(rig.next(node) for node in nodes[1:]))
+    tasks = await asyncio.gather(*(rig.next(node, can_propose=False) for node in nodes[1:]))
 
     pairs = [task for task in tasks if isinstance(task, ReplicateTask)]
     assert len(pairs) == 3
@@ -137,8 +139,8 @@ async def test_voters_come_before_owners_without_a_vote(rig: Rig) -> None:
     voter = await rig.join("v", owner="vera")
     await rig.explore(proposer, 0.9, LR="0.05")
 
-    assert isinstance(await rig.next(novote), ExploreTask)
-    assert isinstance(await rig.next(voter), ReplicateTask)
+    assert isinstance(await rig.next(novote, can_propose=False), IdleTask)
+    assert isinstance(await rig.next(voter, can_propose=False), ReplicateTask)
 
 
 async def test_later_voters_upgrade_what_is_self_replicated(rig: Rig) -> None:
@@ -146,13 +148,13 @@ async def test_later_voters_upgrade_what_is_self_replicated(rig: Rig) -> None:
     await rig.open_class(proposer)
     await rig.explore(proposer, 0.9, LR="0.05")
     for _ in range(3):
-        published = await rig.verify(novote, await rig.next(novote), 0.93, 1.0)
+        published = await rig.verify(novote, await rig.next_pair(novote), 0.93, 1.0)
     assert published.best.level is Level.SELF_REPLICATED
 
     ann, bob = await rig.join("a", owner="ann"), await rig.join("b", owner="bob")
     levels = []
-    for node in (ann, ann, bob):
-        published = await rig.verify(node, await rig.next(node), 0.93, 1.0)
+    for node in (ann, ann, bob, ann):
+        published = await rig.verify(node, await rig.next_pair(node), 0.93, 1.0)
         levels.append(published.best.level)
 
     assert levels[-1] is Level.CONFIRMED

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from autoresearch.attestation import Attestation
 from autoresearch.model import (
     BestChange,
     ChallengeId,
@@ -156,8 +157,26 @@ def make_result(
         started_at=START,
         finished_at=START + timedelta(seconds=300.5),
         log_tail="step 1 loss 3.1\nstep 2 loss 3.0 \u00e9\n",
-        curve=((0.0, 11.0312), (10.0, 7.25), (20.0, 3.125)),
-        attestation={"harness": "sha256:ab"},
+        curve=((0.0, 11.03), (10.0, 7.25), (20.0, 3.12)),
+        attestation=make_attestation(experiment),
+    )
+
+
+def make_attestation(experiment: Experiment) -> Attestation:
+    return Attestation(
+        manifest_hash="sha256:" + "12" * 32,
+        code_hash=experiment.source_hash,
+        seed=2**62 + 1,
+        val_seed=2**63 - 1,
+        harness_version="1.0.0",
+        rows_digest="sha256:" + "34" * 32,
+        losses_digest="sha256:" + "56" * 32,
+        device_kind="cuda",
+        device_name="NVIDIA H100 80GB HBM3 \u00e9",
+        memory_mb=81559,
+        torch_version="2.13.0+cu130",
+        sandbox=("landlock", "own-session"),
+        timings_s={"train_s": 300.25, "wall_s": 1 / 3},
     )
 
 
@@ -206,7 +225,7 @@ def make_best(
 
 
 def make_change(best: WorkingBest, previous: ExperimentId | None = None) -> BestChange:
-    return BestChange(best=best, previous=previous, reason="passed the screen", at=START)
+    return BestChange(best=best, previous=previous, reason="passed the screen", at=START, holdout_gap=0.0125)
 
 
 def make_update(
@@ -233,6 +252,7 @@ def make_idea(title: str = "Try SwiGLU", *, node: NodeId = ANN, source: NewSourc
         proposed_at=START,
         origin_experiment_id=ExperimentId(new_id()),
         source_hash=source.source_hash if source else None,
+        parents=(ExperimentId(new_id()), ExperimentId(new_id())) if source else (),
     )
 
 

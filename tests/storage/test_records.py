@@ -21,6 +21,8 @@ from coordinator.storage.redis.records import (
     micros,
     read_experiment,
     read_idea,
+    read_result,
+    result_parts,
 )
 
 finite = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False)
@@ -65,6 +67,18 @@ def test_records_survive_packing() -> None:
     assert (same_experiment, same_idea) == (experiment, idea)
 
 
+@pytest.mark.parametrize("old", [{}, {"harness": "sha256:ab"}])
+def test_what_an_older_result_has_for_an_attestation_is_none(old: dict[str, str]) -> None:
+    result = make_result(make_experiment())
+    parts = result_parts(result)
+    parts[15] = old
+
+    read = read_result(result.result_id, parts, is_late=False, published_ms=0.0)
+
+    assert read.attestation is None
+    assert read.metrics == result.metrics
+
+
 def test_record_of_a_newer_version_says_upgrade() -> None:
     with pytest.raises(ValueError, match="newer coordinator"):
         RecordCodec().unpack(b"\x7f....")
@@ -75,7 +89,7 @@ def test_times_keep_their_microseconds() -> None:
 
 
 @given(st.lists(st.tuples(finite, finite), max_size=128))
-def test_curve_keeps_six_digits_of_its_largest_value(curve: list[tuple[float, float]]) -> None:
+def test_curve_keeps_four_digits_of_its_largest_value(curve: list[tuple[float, float]]) -> None:
     result = make_result(make_experiment())
 
     packed = evidence.pack_evidence(replace(result, curve=tuple(curve), log_tail="x"))
@@ -86,12 +100,12 @@ def test_curve_keeps_six_digits_of_its_largest_value(curve: list[tuple[float, fl
     for axis in (0, 1):
         largest = max((abs(point[axis]) for point in curve), default=0.0)
         for before, after in zip(curve, unpacked, strict=True):
-            assert math.isclose(before[axis], after[axis], rel_tol=0, abs_tol=largest * 1e-5 + 1e-100)
+            assert math.isclose(before[axis], after[axis], rel_tol=0, abs_tol=largest * 1e-3 + 1e-100)
 
 
-@given(st.lists(st.tuples(st.integers(0, 10**5), st.integers(0, 10**5)), max_size=128))
+@given(st.lists(st.tuples(st.integers(0, 9_999), st.integers(0, 9_999)), max_size=128))
 def test_curve_of_short_decimals_is_exact(points: list[tuple[int, int]]) -> None:
-    curve = tuple((float(x), y / 10_000) for x, y in points)
+    curve = tuple((float(x), y / 1_000) for x, y in points)
 
     packed = evidence.pack_evidence(replace(make_result(make_experiment()), curve=curve, log_tail="x"))
 
@@ -100,7 +114,7 @@ def test_curve_of_short_decimals_is_exact(points: list[tuple[int, int]]) -> None
 
 @pytest.mark.parametrize(
     ("outcome", "quota"),
-    [(Outcome.COMPLETED, evidence.LOG_QUOTA_BYTES), (Outcome.CRASHED, evidence.FAILURE_LOG_QUOTA_BYTES)],
+    [(Outcome.COMPLETED, evidence.QUOTA_BYTES), (Outcome.CRASHED, evidence.FAILURE_LOG_QUOTA_BYTES)],
 )
 def test_log_beyond_its_quota_keeps_its_end(outcome: Outcome, quota: int) -> None:
     log = "".join(f"step {number} loss {math.sin(number) + 3:.6f} \u00e9\n" for number in range(2_000))

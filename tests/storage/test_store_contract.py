@@ -13,6 +13,7 @@ from autoresearch.model import (
     EventKind,
     ExperimentId,
     ExperimentState,
+    HardwareClass,
     HypothesisId,
     Lease,
     Level,
@@ -473,6 +474,21 @@ async def test_published_result_reads_back_whole(store: Store) -> None:
     (result,) = record.results
     assert result.published_at is not None
     assert replace(result, published_at=None) == publication.result
+
+
+async def test_result_keeps_its_attestation_or_that_it_has_none(store: Store) -> None:
+    experiment = make_experiment()
+    bare = replace(make_result(experiment), attestation=None)
+    attested = make_result(experiment)
+
+    for result in (bare, attested):
+        await store.publish(make_publication(experiment, result=result))
+
+    record = await store.get_experiment(experiment.experiment_id)
+    assert record is not None
+    assert [result.attestation for result in record.results] == [None, attested.attestation]
+    assert attested.attestation is not None
+    assert attested.attestation.digest == record.results[1].attestation.digest
 
 
 async def test_result_without_logs_leaves_them_out(store: Store) -> None:
@@ -1137,14 +1153,25 @@ async def test_touching_a_node_moves_its_last_seen_forward(identity: IdentitySto
     await identity.enrol(make_node(), None)
 
     await identity.touch_node(ANN, H100)
-    await identity.touch_node(ANN)
+    await identity.touch_node(ANN, activity="training (solo)")
     await identity.touch_node(BOB)
 
     node = await identity.get_node(ANN)
     assert node is not None
     assert node.last_seen_at > START
     assert node.hardware_class == H100
+    assert node.activity == "training (solo)"
     assert await identity.get_node(BOB) is None
+
+
+async def test_a_node_without_a_class_can_say_what_it_does(identity: IdentityStore) -> None:
+    await identity.enrol(replace(make_node(), hardware_class=HardwareClass("")), None)
+
+    await identity.touch_node(ANN, activity="exploring")
+
+    node = await identity.get_node(ANN)
+    assert node is not None
+    assert (node.hardware_class, node.activity) == ("", "exploring")
 
 
 # Health ----------------------------------------------------------------------------------------------

@@ -55,10 +55,15 @@ class MemoryIdentity:
     async def get_node(self, node_id: NodeId) -> Node | None:
         return self._nodes.get(node_id)
 
-    async def touch_node(self, node_id: NodeId, hardware_class: HardwareClass | None = None) -> None:
+    async def touch_node(
+        self, node_id: NodeId, hardware_class: HardwareClass | None = None, *, activity: str = ""
+    ) -> None:
         if (node := self._nodes.get(node_id)) is not None:
             self._nodes[node_id] = replace(
-                node, last_seen_at=self._clock(), hardware_class=hardware_class or node.hardware_class
+                node,
+                last_seen_at=self._clock(),
+                hardware_class=hardware_class or node.hardware_class,
+                activity=activity,
             )
 
     async def list_nodes(self) -> tuple[Node, ...]:

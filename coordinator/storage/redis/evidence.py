@@ -8,19 +8,24 @@ from collections.abc import Iterator, Sequence
 import zstandard
 from autoresearch.model import Outcome, Result
 
-LOG_QUOTA_BYTES = 512
-"""Compressed bytes of log that a completed run keeps."""
+QUOTA_BYTES = 504
+"""Compressed bytes of curve and log that a completed run keeps: with its header a block of 512, after which
+the server's allocator gives out 640."""
+
+LOG_LEAST_BYTES = 192
+"""What the log may take of them however long the curve is."""
 
 FAILURE_LOG_QUOTA_BYTES = 3072
 """Of a run that did not complete: its log says why, and such runs are few."""
 
-SIGNIFICANT_DIGITS = 6
-"""Of the largest value of a curve's axis: enough to plot, and a third of the bytes."""
+SIGNIFICANT_DIGITS = 4
+"""Of the largest value of a curve's axis: a thousandth of its height is more than a plot shows."""
 
 LOG_LEVEL = 9
 CUTS_MAX = 6
 TEXT_LIMIT_BYTES = 1 << 20
 _EXPONENT_ZERO = 128
+_LENGTH_BYTES = 2
 
 Curve = Sequence[tuple[float, float]]
 
@@ -33,17 +38,18 @@ def pack_evidence(result: Result) -> bytes:
     if not result.log_tail and not result.curve:
         return b""
     is_complete = result.outcome is Outcome.COMPLETED
-    quota = LOG_QUOTA_BYTES if is_complete else FAILURE_LOG_QUOTA_BYTES
     curve = _compress(_pack_curve(result.curve)) if result.curve else b""
-    return len(curve).to_bytes(2) + curve + _pack_log(result.log_tail, quota)
+    rest = max(LOG_LEAST_BYTES, QUOTA_BYTES - _LENGTH_BYTES - len(curve))
+    quota = rest if is_complete else FAILURE_LOG_QUOTA_BYTES
+    return len(curve).to_bytes(_LENGTH_BYTES) + curve + _pack_log(result.log_tail, quota)
 
 
 def unpack_evidence(packed: bytes) -> tuple[str, tuple[tuple[float, float], ...]]:
     """Log and curve of ``pack_evidence``."""
     if not packed:
         return "", ()
-    end = 2 + int.from_bytes(packed[:2])
-    curve = _unpack_curve(_decompress(packed[2:end])) if end > 2 else ()  # noqa: PLR2004
+    end = _LENGTH_BYTES + int.from_bytes(packed[:_LENGTH_BYTES])
+    curve = _unpack_curve(_decompress(packed[_LENGTH_BYTES:end])) if end > _LENGTH_BYTES else ()
     return _decompress(packed[end:]).decode(errors="replace") if packed[end:] else "", curve
 
 

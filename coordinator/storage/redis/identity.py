@@ -69,8 +69,10 @@ class RedisIdentity:
         )
         return _read_node(text, seen) if text is not None else None
 
-    async def touch_node(self, node_id: NodeId, hardware_class: HardwareClass | None = None) -> None:
-        await self._runner.run("touch_node", [node_id, hardware_class or ""])
+    async def touch_node(
+        self, node_id: NodeId, hardware_class: HardwareClass | None = None, *, activity: str = ""
+    ) -> None:
+        await self._runner.run("touch_node", [node_id, hardware_class or "", activity])
 
     async def list_nodes(self) -> tuple[Node, ...]:
         named = self._runner.keys.named
@@ -98,7 +100,8 @@ def _node_parts(node: Node) -> dict[str, Any]:
 
 def _read_node(text: bytes, seen: bytes | None) -> Node:
     value = json.loads(text)
-    seen_ms, _, hardware_class = (seen or b"").decode().partition(" ")
+    seen_ms, _, rest = (seen or b"").decode().partition(" ")
+    hardware_class, _, activity = rest.partition(" ")
     last_seen_at = from_millis(int(seen_ms)) if seen_ms else datetime.fromisoformat(value["last_seen_at"])
     return Node(
         node_id=NodeId(value["node_id"]),
@@ -110,6 +113,7 @@ def _read_node(text: bytes, seen: bytes | None) -> Node:
         last_seen_at=last_seen_at,
         has_vote=value["has_vote"],
         is_banned=value["is_banned"],
+        activity=activity,
     )
 
 

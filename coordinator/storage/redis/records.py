@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import zstandard
+from autoresearch.attestation import Attestation
 from autoresearch.model import (
     BestChange,
     ChallengeId,
@@ -216,9 +217,53 @@ def result_parts(result: Result) -> list[Any]:
         micros(result.finished_at),
         result.reason,
         result.crash_kind,
-        dict(result.attestation),
+        attestation_parts(result.attestation) if result.attestation else None,
         result.verification_id,
     ]
+
+
+def attestation_parts(attestation: Attestation) -> list[Any]:
+    """An attestation as JSON, without what its result says too."""
+    return [
+        attestation.manifest_hash,
+        attestation.val_seed,
+        attestation.rows_digest,
+        attestation.losses_digest,
+        attestation.holdout_rows_digest,
+        attestation.holdout_losses_digest,
+        attestation.device_kind,
+        attestation.device_name,
+        attestation.memory_mb,
+        attestation.torch_version,
+        list(attestation.sandbox),
+        dict(attestation.timings_s),
+    ]
+
+
+def read_attestation(result: list[Any]) -> Attestation | None:
+    """The attestation in the parts of a result; an older layout has a table of texts there, or nothing."""
+    parts = result[15]
+    if not isinstance(parts, list):
+        return None
+    manifest, val_seed, rows, losses, held_rows, held_losses, kind, device, memory_mb, torch, *rest = parts
+    sandbox, timings_s = rest
+    return Attestation(
+        manifest_hash=manifest,
+        code_hash=result[9],
+        seed=result[7],
+        val_seed=val_seed,
+        harness_version=result[10],
+        rows_digest=rows,
+        losses_digest=losses,
+        holdout_rows_digest=held_rows,
+        holdout_losses_digest=held_losses,
+        device_kind=kind,
+        device_name=device,
+        memory_mb=memory_mb,
+        torch_version=torch,
+        sandbox=tuple(sandbox),
+        timings_s=timings_s,
+    )
 
 
 def read_result(result_id: str, parts: list[Any], *, is_late: bool, published_ms: float) -> Result:
@@ -248,7 +293,7 @@ def read_result(result_id: str, parts: list[Any], *, is_late: bool, published_ms
         finished_at=from_micros(parts[12]),
         reason=parts[13],
         crash_kind=parts[14],
-        attestation=parts[15],
+        attestation=read_attestation(parts),
         verification_id=parts[16],
         is_late=is_late,
         published_at=from_millis(published_ms),
@@ -263,12 +308,14 @@ def idea_parts(idea: Idea) -> list[Any]:
         micros(idea.proposed_at),
         idea.origin_experiment_id or "",
         idea.source_hash or "",
+        list(idea.parents),
     ]
 
 
 def read_idea(hypothesis_id: str, parts: list[Any]) -> Idea:
     """The idea of ``idea_parts``."""
-    node, proposed, origin, source = parts[6:]
+    node, proposed, origin, source, *later = parts[6:]
+    parents = later[0] if later else ()
     return Idea(
         hypothesis_id=HypothesisId(hypothesis_id),
         hypothesis=read_hypothesis(parts[:6]),
@@ -276,6 +323,7 @@ def read_idea(hypothesis_id: str, parts: list[Any]) -> Idea:
         proposed_at=from_micros(proposed),
         origin_experiment_id=ExperimentId(origin) if origin else None,
         source_hash=SourceHash(source) if source else None,
+        parents=tuple(ExperimentId(one) for one in parents),
     )
 
 
@@ -309,7 +357,8 @@ def change_text(change: BestChange) -> str:
     previous = json.dumps(change.previous or "")
     reason = json.dumps(change.reason)
     at = micros(change.at)
-    return f'{{"best":{best_text(change.best)},"previous":{previous},"reason":{reason},"at":{at}}}'
+    gap = "" if change.holdout_gap is None else f',"gap":{json.dumps(change.holdout_gap)}'
+    return f'{{"best":{best_text(change.best)},"previous":{previous},"reason":{reason},"at":{at}{gap}}}'
 
 
 def read_change(text: bytes | str) -> BestChange:
@@ -320,6 +369,7 @@ def read_change(text: bytes | str) -> BestChange:
         previous=ExperimentId(value["previous"]) if value["previous"] else None,
         reason=value["reason"],
         at=from_micros(value["at"]),
+        holdout_gap=value.get("gap"),
     )
 
 
