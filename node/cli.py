@@ -145,6 +145,7 @@ def solo(
     max_experiments: MaxExperiments = None,
     max_hours: MaxHours = None,
     device: Device = None,
+    sandbox: Sandbox = None,
     json_logs: JsonLogs = False,
 ) -> None:
     """Do the same alone: no coordinator, no network; what is found can be brought to a swarm later."""
@@ -160,6 +161,7 @@ def solo(
             max_experiments=max_experiments,
             max_hours=max_hours,
             device=device,
+            sandbox=sandbox,
             log_format="json" if json_logs else None,
         )
         _set_up_logging(loaded)

@@ -66,7 +66,9 @@ class Config:
     max_hours: float | None = _setting(None, "Stop by yourself after so many hours.")
     device: Literal["auto", "cuda", "rocm", "mps", "cpu"] = _setting("auto", "What to train on.")
     sandbox: Literal["auto", "none"] = _setting(
-        "auto", "How the trainer is isolated; none says that you know it is not (see the terms)."
+        "auto",
+        "How strangers' code is held: auto takes every layer that this machine has and refuses if they are "
+        "too few; none says that the code may do what you may do.",
     )
     yes: bool = _setting(False, "Agree to the terms without being asked.")
     insecure: bool = _setting(False, "Call a coordinator on another machine without TLS.")

@@ -17,8 +17,9 @@ from autoresearch.signing import WINDOW_S
 
 from node.config import Config
 from node.hardware import HardwareError, detect_hardware, installed_torch
+from node.isolation import ask_isolation
 from node.loop import FREE_DISK_MIN_BYTES
-from node.materialise import PrepareError, find_hosted, materialise, prepare
+from node.materialise import TRAINER_ARGV, PrepareError, find_hosted, materialise, prepare
 from node.reading import Place, reading
 
 PYTHON_MIN = (3, 11)
@@ -43,7 +44,8 @@ class Finding:
 async def examine(config: Config, host: str, environ: dict[str, str]) -> list[Finding]:
     """All findings, the local ones first; a later check that needs an earlier one is left out."""
     state_dir = _state_dir(config.node_dir)
-    findings = [_python(), _git(), _torch(), _trainer(), _disk(config.node_dir), state_dir]
+    findings = [_python(), _git(), _torch(), _trainer(), _sandbox(config.sandbox, environ)]
+    findings += [_disk(config.node_dir), state_dir]
     info, reached = await _coordinator(config, host)
     findings.append(reached)
     if info is None:
@@ -107,6 +109,17 @@ def _trainer() -> Finding:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return Finding(name="trainer", seen=last[:200], fix="pip install 'autoresearch-swarm[trainer]'")
     return Finding(name="trainer", seen="starts")
+
+
+def _sandbox(policy: str, environ: dict[str, str]) -> Finding:
+    found = ask_isolation(TRAINER_ARGV, policy, environ)
+    if found.problem:
+        return Finding(
+            name="sandbox", seen=found.problem, fix=f"{found.fix} (or --sandbox none, in full knowledge)"
+        )
+    wish = "none, by your wish; " if policy == "none" else ""
+    notes = "".join(f" ({note})" for note in found.notes)
+    return Finding(name="sandbox", seen=wish + ", ".join(found.layers) + notes)
 
 
 def _disk(folder: Path) -> Finding:

@@ -34,6 +34,7 @@ from node.config import Config
 from node.exit_codes import ExitCode
 from node.failures import Failed
 from node.hardware import HardwareError, detect_hardware
+from node.isolation import require_isolation
 from node.loop import Ending, Limits, NodeLoop
 from node.materialise import TRAINER_ARGV, PrepareError, find_hosted, materialise, prepare
 from node.memory import recall_challenge, remember_challenge
@@ -51,7 +52,7 @@ from node.swarm.link import LinkedSwarm
 from node.swarm.outbox import Outbox
 from node.swarm.protocol import Swarm
 from node.swarm.solo import SoloSwarm
-from node.terms import NEEDS_SANDBOX_NONE, ConsentMissing, Terms, ask_consent
+from node.terms import ConsentMissing, Terms, ask_consent
 from node.training.relatives import adopt_orphans
 from node.training.runner import SubprocessTrainer, TrainerCommand
 from node.training.scrub import Identity, scrubber
@@ -81,11 +82,10 @@ class Crew:
 def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) -> ExitCode:
     """``join``: the node's whole life with a coordinator. Raises SwarmError and Failed."""
     address = parse_address(host)
-    if not address.is_loopback and config.sandbox != "none":
-        raise Failed(NEEDS_SANDBOX_NONE.format(host=host), ExitCode.USAGE)
     with _plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
         agent, token = _agent(config, key), _token(config)
+        _check_isolation(config, trainer_argv)
         challenge = asyncio.run(_choose_challenge(config, host, address))
         crew = _crew(config, key, challenge, trainer_argv, agent, coordinator=address.target)
         crew = replace(crew, token=token)
@@ -101,8 +101,16 @@ def run_solo(config: Config, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) ->
             challenge = load_challenge(find_challenge(config.challenge or "pocket"))
         except ChallengeError as error:
             raise Failed(str(error), ExitCode.USAGE) from error
+        _check_isolation(config, trainer_argv)
         crew = _crew(config, key, challenge, trainer_argv, agent, link=Link.SOLO)
         return asyncio.run(_live_alone(crew))
+
+
+def _check_isolation(config: Config, trainer_argv: tuple[str, ...]) -> None:
+    found = require_isolation(trainer_argv, config.sandbox, os.environ)
+    _log.info("sandbox", layers=", ".join(found.layers))
+    for note in found.notes:
+        _log.warning("sandbox", note=note)
 
 
 async def _choose_challenge(config: Config, host: str, address: Address) -> Challenge:
@@ -123,7 +131,7 @@ async def _choose_challenge(config: Config, host: str, address: Address) -> Chal
         hosted = ", ".join(challenge.name for challenge in info.challenges) or "nothing"
         raise UnknownChallenge(f"{host} does not host {config.challenge!r}; it hosts: {hosted}")
     challenge = materialise(text, folder)
-    terms = Terms.of(address.target, challenge, info.terms)
+    terms = Terms.of(address.target, challenge, info.terms, is_held=config.sandbox != "none")
     try:
         ask_consent(terms, config.node_dir, agreed=config.yes)
     except ConsentMissing as error:
@@ -230,6 +238,8 @@ async def _work(crew: Crew, swarm: Swarm, session: Session, challenge_dir: Path)
         beating.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await beating
+    with contextlib.suppress(SwarmError):
+        await heartbeat.beat_once()  # the last one says that this node has left
     return _exit_code(ending)
 
 
@@ -310,6 +320,7 @@ def _trainer(crew: Crew, challenge_dir: Path) -> SubprocessTrainer:
         challenge_dir=challenge_dir,
         runs_dir=runs,
         device=crew.hardware.device_kind,
+        sandbox=crew.config.sandbox,
     )
     scrub = scrubber(Identity.detect(crew.config.node_dir, challenge_dir))
     return SubprocessTrainer(command=command, challenge=crew.challenge, scrub=scrub, environ=os.environ)

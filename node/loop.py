@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Protocol
 
 import structlog
-from autoresearch.model import Outcome, Result
+from autoresearch.model import Outcome, Purpose, Result
 
 from node.agent.base import Agent, AgentError, Failure
 from node.assignment import Assignment, Leases, Run
@@ -32,6 +32,9 @@ TRAINER_FAILURES_LIMIT = 3
 """Runs in a row without a report that counts, after which the baseline tells if the trainer works here."""
 
 SEED_BITS = 31
+
+VERIFICATIONS = (Purpose.VERIFY_CANDIDATE, Purpose.VERIFY_CONTROL)
+"""Runs of a pair that the coordinator asked for: the only ones in which the held-back text is scored."""
 
 FREE_DISK_MIN_BYTES = 256 * 1024 * 1024
 DISK_RETRY_S = 15.0
@@ -154,7 +157,12 @@ class NodeLoop:
         self._preparer.tell_news()
 
     async def _train(self, assignment: Assignment, run: Run) -> TrainingReport:
-        job = TrainingJob(source=run.source, seed=run.seed, val_seed=run.val_seed)
+        job = TrainingJob(
+            source=run.source,
+            seed=run.seed,
+            val_seed=run.val_seed,
+            is_verification=run.purpose in VERIFICATIONS,
+        )
         self._board.begin_run(run.experiment.experiment_id, assignment.title, run.purpose.value)
         report = await self._measure(job)
         self._board.end_run()

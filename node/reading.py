@@ -13,8 +13,9 @@ import stamina.instrumentation
 from autoresearch.errors import InvalidArgument, NotFound, SwarmError
 from autoresearch.limits import PAGE_LIMIT
 from autoresearch.model import (
+    BestChange,
     ClassStatus,
-    ConstantChange,
+    ExperimentOrder,
     ExperimentQuery,
     ExperimentState,
     ExperimentSummary,
@@ -25,6 +26,16 @@ from autoresearch.model import (
 from rich.text import Text
 
 from node import rendering
+from node.detail import (
+    attested_table,
+    confirmers,
+    detail_lines,
+    history_fields,
+    holdout_fields,
+    runs_table,
+    sandbox_lines,
+)
+from node.listing import fallen_table, leaderboard_table
 from node.swarm.address import open_channel, parse_address
 from node.swarm.grpc_client import GrpcReader
 
@@ -32,6 +43,10 @@ T = TypeVar("T")
 
 DIFF_CONTEXT_LINES = 3
 LOG_SHOWN_LINES = 15
+FALLEN_SHOWN_MAX = 8
+FALLEN = (ExperimentState.REFUTED, ExperimentState.REJECTED)
+"""States that readers want a reason for; so many of each are listed with theirs."""
+
 WITHOUT_RUN = (ExperimentState.RUNNING, ExperimentState.LOST)
 """States of experiments that say nothing yet: under way, or prepared and given back."""
 
@@ -67,60 +82,62 @@ async def leaderboard(reader: GrpcReader, *, hardware_class: str, limit: int, as
         known = ", ".join(row.hardware_class for row in status.classes) or "none yet"
         raise NotFound(f"nobody has run on {hardware_class}; known classes: {known}")
     if as_json:
-        queries = [ExperimentQuery(hardware_class=row.hardware_class, limit=limit) for row in rows]
-        pages = [(await reader.experiments(query)).experiments for query in queries]
-        classes = [_class_fields(row, page, names) for row, page in zip(rows, pages, strict=True)]
+        classes = [await _class_fields(reader, row, names, limit) for row in rows]
         _print_json({**_status_fields(status), "classes": classes})
         return
     terminal = rendering.console()
     terminal.print(Text(_headline(status)))
     for row in rows:
-        ended, without_run = await _ended(reader, row.hardware_class, limit)
-        terminal.print()
-        title = f"{row.hardware_class}: {rendering.best_line(row.best)}"
-        table = rendering.leaderboard_table(title, status.metric_name, ended, names, width=terminal.width)
-        terminal.print(table)
-        if without_run:
-            verbs = "was given back or is running" if without_run == 1 else "were given back or are running"
-            terminal.print(Text(f"{without_run} more {verbs}"))
+        await _print_class(reader, row, status.metric_name, names, limit=limit)
     if not rows:
         terminal.print(Text("Nothing has been measured yet."))
 
 
+async def _print_class(
+    reader: GrpcReader, row: ClassStatus, metric: str, names: Mapping[str, str], *, limit: int
+) -> None:
+    terminal = rendering.console()
+    ended, without_run = await _ended(reader, row.hardware_class, limit)
+    title = f"{row.hardware_class}: {rendering.best_line(row.best)}"
+    owners = confirmers(await _history(reader, row.hardware_class))
+    table = leaderboard_table(metric, ended, names, confirmed_by=owners, width=terminal.width)
+    terminal.print()
+    terminal.print(Text(title))
+    terminal.print(table)
+    if without_run:
+        verbs = "was given back or is running" if without_run == 1 else "were given back or are running"
+        terminal.print(Text(f"{without_run} more {verbs}"))
+    fallen, total = await _fallen(reader, row.hardware_class)
+    if fallen:
+        more = f" (the latest {len(fallen)} of {total})" if total > len(fallen) else ""
+        terminal.print(Text(f"\nrefuted or rejected{more}"))
+        terminal.print(fallen_table(fallen, width=terminal.width))
+
+
 async def show(reader: GrpcReader, experiment: str, *, as_json: bool) -> None:
-    """Prints one experiment with its reasoning, its changes and its runs."""
+    """Prints one experiment with its reasoning, its evidence, its changes and its runs."""
     summary, results = await reader.experiment(experiment)
-    names = await _names(reader)
+    names, status = await _names(reader), await reader.status()
+    history = await _history(reader, summary.experiment.hardware_class)
+    own_id = summary.experiment.experiment_id
     if as_json:
         fields = rendering.summary_fields(summary, names)
+        fields["confirmed_by"] = fields["confirmed_by"] or list(confirmers(history).get(own_id, ()))
+        fields["holdout"] = holdout_fields(results, status.metric_name)
+        fields["history"] = history_fields(history, own_id)
         _print_json({**fields, "results": [rendering.result_fields(result) for result in results]})
         return
-    status = await reader.status()
     terminal = rendering.console()
-    for line in _detail(summary, status.metric_name, names):
+    for line in detail_lines(summary, results, status.metric_name, names, history):
         terminal.print(Text(line))
     terminal.print()
-    columns = [
-        ("run", "left"),
-        ("outcome", "left"),
-        (status.metric_name, "right"),
-        ("seed", "right"),
-        ("node", "left"),
-        ("reason", "left"),
-    ]
-    digits = rendering.digits_for(summary.interval)
-    rows = [
-        (
-            result.purpose.value,
-            result.outcome.value,
-            rendering.number(result.metrics.get(status.metric_name), digits),
-            str(result.seed),
-            names.get(result.node_id, result.node_id),
-            result.reason,
-        )
-        for result in results
-    ]
-    terminal.print(rendering.plain_table("", columns, rows))
+    terminal.print(runs_table(results, status.metric_name, names, summary.interval))
+    attested = attested_table(results)
+    if attested is not None:
+        terminal.print()
+        terminal.print(attested)
+    for line in sandbox_lines(results):
+        terminal.print(Text(line))
     failed = next((result for result in reversed(results) if result.reason and result.log_tail), None)
     if failed is not None:
         terminal.print(Text("\nend of the log:"))
@@ -176,6 +193,32 @@ async def _ended(
     return tuple(summary for summary in listed if summary.state not in WITHOUT_RUN)[:limit], without_run
 
 
+async def _fallen(
+    reader: GrpcReader, hardware_class: HardwareClass
+) -> tuple[tuple[ExperimentSummary, ...], int]:
+    """The latest that were refuted or rejected, and how many there are."""
+    pages = [
+        await reader.experiments(
+            ExperimentQuery(
+                hardware_class=hardware_class,
+                state=state,
+                order=ExperimentOrder.NEWEST,
+                limit=FALLEN_SHOWN_MAX,
+            )
+        )
+        for state in FALLEN
+    ]
+    return tuple(summary for page in pages for summary in page.experiments), sum(page.total for page in pages)
+
+
+async def _history(reader: GrpcReader, hardware_class: HardwareClass) -> tuple[BestChange, ...]:
+    """The class's bests in order of time; a listing without them is still a listing."""
+    try:
+        return await reader.progress(hardware_class)
+    except SwarmError:
+        return ()
+
+
 def _save(path: Path, source: bytes) -> None:
     try:
         path.write_bytes(source)
@@ -221,38 +264,6 @@ async def _names(reader: GrpcReader) -> dict[str, str]:
     return {node.node_id: node.name for node in nodes if node.name}
 
 
-def _detail(summary: ExperimentSummary, metric: str, names: Mapping[str, str]) -> list[str]:
-    experiment = summary.experiment
-    digits = rendering.digits_for(summary.interval)
-    score, interval = (rendering.number(value, digits) for value in (summary.score, summary.interval))
-    delta = rendering.number(summary.delta, digits, signed=True)
-    runs = rendering.counted(summary.runs, "run")
-    node = rendering.clean(names.get(experiment.node_id, experiment.node_id))
-    owner, agent = rendering.clean(experiment.owner_id), rendering.clean(experiment.hypothesis.agent)
-    lines = [
-        rendering.clean(experiment.hypothesis.title),
-        f"  id        {experiment.experiment_id}",
-        f"  parent    {experiment.parent or 'none: this is the baseline'}",
-        f"  evidence  {rendering.evidence_of(summary)}",
-        f"  {metric:<9} {score} +- {interval} over {runs}, {delta} against its parent",
-        f"  node      {node} (owner {owner}), agent {agent or '-'}",
-        f"  class     {experiment.hardware_class}",
-        f"  at        {experiment.created_at:%Y-%m-%d %H:%M} UTC",
-    ]
-    if summary.reason:
-        lines.append(f"  reason    {rendering.clean(summary.reason)}")
-    lines += [f"  change    {rendering.clean(_change(change))}" for change in experiment.hypothesis.changes]
-    if experiment.hypothesis.rationale:
-        lines += ["", rendering.clean_lines(experiment.hypothesis.rationale)]
-    return lines
-
-
-def _change(change: Any) -> str:
-    if isinstance(change, ConstantChange):
-        return f"{change.name} {change.old} -> {change.new}"
-    return f"{change.op.value} {change.what}" + (f" in {change.where}" if change.where else "")
-
-
 def _headline(status: SwarmStatus) -> str:
     return (
         f"{rendering.clean(status.challenge_name)}: {status.metric_name}, {status.direction} is better; "
@@ -276,9 +287,19 @@ def _status_fields(status: SwarmStatus) -> dict[str, Any]:
     }
 
 
-def _class_fields(
-    row: ClassStatus, experiments: tuple[ExperimentSummary, ...], names: Mapping[str, str]
+async def _class_fields(
+    reader: GrpcReader, row: ClassStatus, names: Mapping[str, str], limit: int
 ) -> dict[str, Any]:
+    query = ExperimentQuery(hardware_class=row.hardware_class, limit=limit)
+    listed = (await reader.experiments(query)).experiments
+    fallen, total = await _fallen(reader, row.hardware_class)
+    owners = confirmers(await _history(reader, row.hardware_class))
+
+    def fields_of(summary: ExperimentSummary) -> dict[str, Any]:
+        fields = rendering.summary_fields(summary, names)
+        known = owners.get(summary.experiment.experiment_id, ())
+        return {**fields, "confirmed_by": fields["confirmed_by"] or list(known)}
+
     return {
         "hardware_class": row.hardware_class,
         "best": rendering.best_fields(row.best),
@@ -286,7 +307,10 @@ def _class_fields(
         "baseline_mean": row.baseline_mean,
         "baseline_runs": row.baseline_runs,
         "spread": row.spread,
-        "experiments": [rendering.summary_fields(summary, names) for summary in experiments],
+        "verifying": row.verifying,
+        "experiments": [fields_of(summary) for summary in listed],
+        "refuted_or_rejected": [fields_of(summary) for summary in fallen],
+        "refuted_or_rejected_total": total,
     }
 
 

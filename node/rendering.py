@@ -12,19 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from autoresearch.evidence import interval_half_width
 from autoresearch.model import ConstantChange, ExperimentSummary, Result, WorkingBest
-from rich.console import Console, JustifyMethod
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 DIGITS_DEFAULT = 4
 DIGITS_MAX = 6
 WIDTH_ELSEWHERE = 160
-NARROW_BELOW_CHARS = 90
-TITLE_SHOWN_MIN_CHARS = 8
-NODE_SHOWN_MAX_CHARS = 24
-COLUMN_GAP = 2
-LEFT_COLUMNS = frozenset({"evidence", "title", "node", "id"})
 ID_SHOWN = 8
 """The end of an id is its random part, and enough to name it to ``show`` and ``diff``."""
 
@@ -77,7 +73,7 @@ def plain_table(
     title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Text | str]]
 ) -> Table:
     """A table of text cells; ``columns`` are names with ``left`` or ``right``."""
-    table = _bare_table(title)
+    table = bare_table(title)
     for name, side in columns:
         is_right = side == "right"
         table.add_column(Text(name), justify="right" if is_right else "left", no_wrap=is_right)
@@ -86,58 +82,10 @@ def plain_table(
     return table
 
 
-def _bare_table(title: str) -> Table:
-    return Table(
-        title=Text(clean(title)), title_justify="left", box=None, pad_edge=False, header_style="bold"
-    )
-
-
-def leaderboard_table(
-    title: str,
-    metric: str,
-    experiments: Sequence[ExperimentSummary],
-    names: Mapping[str, str],
-    *,
-    width: int = WIDTH_ELSEWHERE,
-) -> Table:
-    """Experiments of one class, best first; a narrow table cuts titles, never an id or the evidence."""
-    is_narrow = width < NARROW_BELOW_CHARS
-    left_out = {"+-95%", "node"} if is_narrow else set()
-    headings = ("#", metric, "+-95%", "n", "delta", "evidence", "title", "node", "id")
-    columns: dict[str, list[Text]] = {name: [] for name in headings if name not in left_out}
-    for place, summary in enumerate(experiments, start=1):
-        for name, cell in zip(headings, _leaderboard_row(place, summary, names), strict=True):
-            if name in columns:
-                columns[name].append(cell)
-    widths = {name: max(len(name), *(cell.cell_len for cell in cells), 0) for name, cells in columns.items()}
-    if "node" in widths:
-        widths["node"] = min(widths["node"], NODE_SHOWN_MAX_CHARS)
-    others = sum(chars + COLUMN_GAP for name, chars in widths.items() if name != "title")
-    widths["title"] = max(TITLE_SHOWN_MIN_CHARS, min(widths["title"], width - others))
-    table = _bare_table(title)
-    for name, chars in widths.items():
-        side: JustifyMethod = "left" if name in LEFT_COLUMNS else "right"
-        table.add_column(Text(name), justify=side, no_wrap=True, overflow="ellipsis", width=chars)
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*row)
-    return table
-
-
-def _leaderboard_row(place: int, summary: ExperimentSummary, names: Mapping[str, str]) -> tuple[Text, ...]:
-    digits = digits_for(summary.interval)
-    evidence = evidence_of(summary)
-    experiment = summary.experiment
-    return (
-        Text(str(place)),
-        Text(number(summary.score, digits)),
-        Text(number(summary.interval, digits)),
-        Text(str(summary.runs)),
-        Text(number(summary.delta, digits, signed=True)),
-        Text(evidence, style=STYLES.get(evidence, "")),
-        Text(clean(experiment.hypothesis.title)),
-        Text(clean(names.get(experiment.node_id, experiment.node_id))),
-        Text(experiment.experiment_id[-ID_SHOWN:]),
-    )
+def bare_table(title: str = "") -> Table:
+    """A table without lines; its title is plain text, and is broken where the table ends."""
+    heading = Text(clean(title)) if title else None
+    return Table(title=heading, title_justify="left", box=None, pad_edge=False, header_style="bold")
 
 
 def evidence_of(summary: ExperimentSummary) -> str:
@@ -191,12 +139,16 @@ def result_fields(result: Result) -> dict[str, Any]:
         "hardware_class": result.hardware.hardware_class,
         "verification_id": result.verification_id,
         "is_late": result.is_late,
+        "code_hash": result.code_hash,
+        "harness_version": result.harness_version,
+        "attestation": result.attestation.to_fields() if result.attestation else None,
         "reason": result.reason,
         "crash_kind": result.crash_kind,
         "log_tail": result.log_tail,
         "curve": [list(point) for point in result.curve],
         "started_at": result.started_at.isoformat(),
         "finished_at": result.finished_at.isoformat(),
+        "published_at": result.published_at.isoformat() if result.published_at else None,
     }
 
 
@@ -210,6 +162,7 @@ def best_fields(best: WorkingBest | None) -> dict[str, Any] | None:
         "hardware_class": best.hardware_class,
         "level": best.level.value,
         "mean": best.mean,
+        "interval": interval_of(best),
         "runs": best.runs,
         "spread": best.spread,
         "source_hash": best.source_hash,
@@ -223,11 +176,18 @@ def best_line(best: WorkingBest | None) -> str:
     """A working best in a sentence."""
     if best is None:
         return "none yet"
-    digits = digits_for(1.96 * best.spread / math.sqrt(max(best.runs, 1)))
+    interval = interval_of(best)
+    digits = digits_for(interval)
+    by = f" by {clean(', '.join(best.confirmed_by))}" if best.confirmed_by else ""
     return (
-        f"{best.mean:.{digits}f}  {best.level.value}  {clean(best.title) or 'baseline'}  "
-        f"({counted(best.runs, 'run')}, {best.experiment_id[-ID_SHOWN:]})"
+        f"{best.mean:.{digits}f} +- {number(interval, digits)}  {best.level.value}{by}  "
+        f"{clean(best.title) or 'baseline'}  ({counted(best.runs, 'run')}, {best.experiment_id[-ID_SHOWN:]})"
     )
+
+
+def interval_of(best: WorkingBest) -> float | None:
+    """Half the 95 % interval of a best's mean; None without a run."""
+    return interval_half_width(best.spread, best.runs) if best.runs and best.spread > 0 else None
 
 
 def diff_text(lines: Iterable[str]) -> Text:

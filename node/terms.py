@@ -23,16 +23,15 @@ What leaves this machine, and becomes public:
   - this node's public name and key, and how long it trained.
 Paths, user and host names are taken out of texts before they are sent. Nothing else is read or sent."""
 
-NOT_ISOLATED = """\
-The trainer runs train.py files that strangers wrote. Each runs as a process of your user with an empty
-environment, limits on time and memory, and none of your keys, but it is NOT isolated beyond that: it could
-read files that you can read, and use the network."""
+ISOLATED = """\
+The trainer runs train.py files that strangers wrote. Each runs in a sandbox: it finds neither your files nor
+the network nor your programs, gets limits on time, memory and disk, and none of your keys. No sandbox is
+perfect: docs/sandbox.md says what this one does not cover, and `autoresearch-node doctor` what it is here."""
 
-NEEDS_SANDBOX_NONE = (
-    "{host} is another machine, so strangers' code would run here without a sandbox: as a process of your "
-    "user, with an empty environment, limits and no secrets, but able to read your files and use the "
-    "network. If you accept that, or this machine has nothing to lose, say so with --sandbox none"
-)
+NOT_ISOLATED = """\
+The trainer runs train.py files that strangers wrote. By your wish (--sandbox none) each runs as a process of
+your user with an empty environment, limits on time and memory, and none of your keys, but it is NOT isolated
+beyond that: it could read files that you can read, use the network, and stop your programs."""
 
 
 class ConsentMissing(Exception):
@@ -46,14 +45,16 @@ class Terms:
     coordinator: str
     licence: str
     operator_text: str
+    is_held: bool
 
     @classmethod
-    def of(cls, coordinator: str, challenge: Challenge, operator_text: str) -> Terms:
+    def of(cls, coordinator: str, challenge: Challenge, operator_text: str, *, is_held: bool) -> Terms:
         """The terms of a challenge at a coordinator, with what its operator adds."""
         return cls(
             coordinator=coordinator,
             licence=challenge.contribution_licence,
             operator_text=clean_lines(operator_text[:TERMS_LIMIT_CHARS]).strip(),
+            is_held=is_held,
         )
 
     @property
@@ -63,7 +64,7 @@ class Terms:
             f"Joining the swarm at {self.coordinator}.",
             f"Contributions are licensed under {clean_lines(self.licence)}.",
             SENT,
-            NOT_ISOLATED,
+            ISOLATED if self.is_held else NOT_ISOLATED,
         ]
         if self.operator_text:
             quoted = "\n".join(f"  | {line}" for line in self.operator_text.splitlines())

@@ -77,10 +77,12 @@ class Knob:
 
     def _integer_kind(self) -> KnobKind:
         whole = int(self.value)
+        is_power = whole > 0 and whole & (whole - 1) == 0
+        if is_power and _SIZE_NAME.search(self.name):  # HEAD_DIM is a size, HEADS a count
+            return KnobKind.POWER_OF_TWO
         if _COUNT_NAME.search(self.name):
             return KnobKind.COUNT
-        is_power = whole > 0 and whole & (whole - 1) == 0
-        if is_power and (whole >= POWER_OF_TWO_MIN or _SIZE_NAME.search(self.name)):
+        if is_power and whole >= POWER_OF_TWO_MIN:
             return KnobKind.POWER_OF_TWO
         return KnobKind.COUNT if abs(whole) < POWER_OF_TWO_MIN else KnobKind.INTEGER
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from autoresearch.attestation import Attestation, attestation_of
+from autoresearch.challenge import ContentHash
 from autoresearch.limits import clip_curve, clip_log_tail, clip_text
 from autoresearch.model import (
     METRICS_LIMIT,
     NAME_LIMIT_CHARS,
-    TITLE_LIMIT_CHARS,
     Outcome,
     SourceHash,
 )
@@ -28,7 +29,6 @@ SEED_LIMIT = 2**63
 REASON_LIMIT_CHARS = 500
 EXTRA_METRICS = ("peak_memory_mb", "steps", "tokens", "num_params", "mfu")
 TIMING_METRICS = ("setup_s", "train_s", "eval_s", "overhead_s", "wall_s")
-SANDBOX_LAYERS_LIMIT = 32
 
 
 class ReportError(ValueError):
@@ -48,17 +48,18 @@ class TrainingReport:
     log_tail: str = ""
     curve: tuple[tuple[float, float], ...] = ()
     harness_version: str = ""
-    attestation: Mapping[str, str] = field(default_factory=dict)
+    attestation: Attestation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What the report must agree with, since it was asked for."""
+    """What the report must agree with, since it was asked for; ``metrics`` are those of a completed run."""
 
     seed: int
     val_seed: int
     code_hash: SourceHash
-    metric_name: str
+    manifest_hash: ContentHash
+    metrics: tuple[str, ...]
 
 
 def read_report(raw: bytes, expected: Expected) -> TrainingReport:
@@ -88,7 +89,8 @@ def parse_report(document: object, expected: Expected) -> TrainingReport:
             raise ReportError(f"the report is about {key} {document[key]}, not {wanted}")
     if _text(document, "code_hash", NAME_LIMIT_CHARS) != expected.code_hash:
         raise ReportError("the report is about another train.py than the one that was handed over")
-    metrics = _metrics(document, outcome, expected.metric_name)
+    metrics = _metrics(document, outcome, expected.metrics)
+    harness_version = _text(document, "harness_version", NAME_LIMIT_CHARS)
     return TrainingReport(
         outcome=outcome,
         started_at=_time(document, "started_at"),
@@ -98,8 +100,8 @@ def parse_report(document: object, expected: Expected) -> TrainingReport:
         metrics=metrics,
         log_tail=clip_log_tail(_text(document, "log_tail", None)),
         curve=_curve(document.get("curve")),
-        harness_version=_text(document, "harness_version", NAME_LIMIT_CHARS),
-        attestation=_attestation(document),
+        harness_version=harness_version,
+        attestation=_attestation(document, outcome, expected, harness_version),
     )
 
 
@@ -141,7 +143,7 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _metrics(document: Mapping[str, Any], outcome: Outcome, metric_name: str) -> dict[str, float]:
+def _metrics(document: Mapping[str, Any], outcome: Outcome, expected: tuple[str, ...]) -> dict[str, float]:
     raw = document.get("metrics")
     if raw is None:
         raw = {}
@@ -152,8 +154,9 @@ def _metrics(document: Mapping[str, Any], outcome: Outcome, metric_name: str) ->
         number = _number(value)
         if number is not None and len(name) <= NAME_LIMIT_CHARS and len(metrics) < METRICS_LIMIT:
             metrics[name] = number
-    if outcome is Outcome.COMPLETED and metrics.get(metric_name) is None:
-        raise ReportError(f"the run completed without a finite {metric_name}")
+    lacking = next((name for name in expected if name not in metrics), None)
+    if outcome is Outcome.COMPLETED and lacking:
+        raise ReportError(f"the run completed without a finite {lacking}")
     timings = document.get("timings")
     extras = {name: document.get(name) for name in EXTRA_METRICS}
     if isinstance(timings, dict):
@@ -189,15 +192,23 @@ def _curve(raw: object) -> tuple[tuple[float, float], ...]:
     return clip_curve(points)
 
 
-def _attestation(document: Mapping[str, Any]) -> dict[str, str]:
-    """What others can check or hold against the run: the digest of the scored rows, the sandbox around it."""
-    found = {}
-    digest = _text(document, "rows_digest", TITLE_LIMIT_CHARS)
-    if digest:
-        found["rows_digest"] = digest
-    sandbox = document.get("sandbox")
-    layers = sandbox.get("layers") if isinstance(sandbox, dict) else None
-    if isinstance(layers, list):
-        names = [layer for layer in layers[:SANDBOX_LAYERS_LIMIT] if isinstance(layer, str)]
-        found["sandbox"] = ",".join(names)[:TITLE_LIMIT_CHARS]
-    return found
+def _attestation(
+    document: Mapping[str, Any], outcome: Outcome, expected: Expected, harness_version: str
+) -> Attestation:
+    """What the harness vouches for; it must be about the run that was asked for."""
+    try:
+        attestation = attestation_of(document.get("attestation"))
+    except ValueError as error:
+        raise ReportError(f"the report's attestation cannot be read: {error}") from error
+    for name, wanted in (
+        ("seed", expected.seed),
+        ("val_seed", expected.val_seed),
+        ("code_hash", expected.code_hash),
+        ("manifest_hash", expected.manifest_hash),
+        ("harness_version", harness_version),
+    ):
+        if getattr(attestation, name) != wanted:
+            raise ReportError(f"the report's attestation is about another {name} than the run")
+    if outcome is Outcome.COMPLETED and not (attestation.rows_digest and attestation.losses_digest):
+        raise ReportError("the run completed and its attestation names no losses")
+    return attestation

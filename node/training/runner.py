@@ -58,11 +58,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingJob:
-    """One run: the code, and the seeds that somebody else drew."""
+    """One run: the code, and the seeds that somebody else drew.
+
+    ``is_verification``: it is one of a verification pair, which the held-back text is scored in too.
+    """
 
     source: bytes
     seed: int
     val_seed: int
+    is_verification: bool = False
 
     @property
     def code_hash(self) -> SourceHash:
@@ -78,11 +82,12 @@ class TrainerCommand:
     challenge_dir: Path
     runs_dir: Path
     device: str = ""
+    sandbox: str = "auto"
 
     def run_argv(self, train: Path) -> list[str]:
         """The command line for one run; what is secret about the run goes by stdin."""
         argv = [*self.argv, "run", "--challenge", str(self.challenge_dir), "--train", str(train)]
-        argv += ["--seeds-from-stdin", "--out", "-"]
+        argv += ["--seeds-from-stdin", "--out", "-", "--sandbox", self.sandbox]
         if self.device:
             argv += ["--device", self.device]
         return argv
@@ -116,12 +121,19 @@ class SubprocessTrainer:
         train = folder / "train.py"
         await asyncio.to_thread(train.write_bytes, job.source)
         started_at = utc_now()
-        told = {"seed": job.seed, "val_seed": job.val_seed, "parent": os.getpid()}
+        wants_holdout = self._wants_holdout(job)
+        limit_s = wall_limit_s(self._challenge, holdout=wants_holdout)
+        told = {
+            "seed": job.seed,
+            "val_seed": job.val_seed,
+            "parent": os.getpid(),
+            "holdout": wants_holdout,
+        }
         ended = await run_group(
             self._command.run_argv(train),
             cwd=folder,
             env={**self._env, "TMPDIR": str(folder)},
-            timeout_s=wall_limit_s(self._challenge),
+            timeout_s=limit_s,
             polite=signal.SIGINT,  # the harness then ends its worker's whole family
             told=json.dumps(told).encode() + b"\n",
             answer_limit_bytes=REPORT_LIMIT_BYTES + 1,
@@ -130,7 +142,7 @@ class SubprocessTrainer:
             if not ended.is_timeout:
                 return self._scrubbed(self._accepted(ended, job))
             outcome, kind = Outcome.TIMED_OUT, "harness_timeout"
-            reason = f"the trainer was not done after {wall_limit_s(self._challenge):.0f} s and was ended"
+            reason = f"the trainer was not done after {limit_s:.0f} s and was ended"
         except ReportError as error:
             if NO_SPACE in ended.output:
                 raise OSError(errno.ENOSPC, "the trainer found no space on the disk") from error
@@ -155,13 +167,18 @@ class SubprocessTrainer:
             raise ReportError("the trainer was killed")
         if ended.returncode != 0:
             raise ReportError("the trainer wrote no report")
+        held_back = (self._challenge.holdout_metric,) if self._wants_holdout(job) else ()
         expected = Expected(
             seed=job.seed,
             val_seed=job.val_seed,
             code_hash=job.code_hash,
-            metric_name=self._challenge.metric_name,
+            manifest_hash=self._challenge.manifest_hash,
+            metrics=(self._challenge.metric_name, *held_back),
         )
         return read_report(ended.answer, expected)
+
+    def _wants_holdout(self, job: TrainingJob) -> bool:
+        return job.is_verification and bool(self._challenge.holdout_metric)
 
     def _scrubbed(self, report: TrainingReport) -> TrainingReport:
         return replace(
@@ -177,7 +194,8 @@ def minimal_environment(environ: Mapping[str, str], *names: str) -> dict[str, st
     return {"LANG": "C.UTF-8", **kept, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def wall_limit_s(challenge: Challenge) -> float:
+def wall_limit_s(challenge: Challenge, *, holdout: bool = False) -> float:
     """More than every stage may take together: past it the harness itself hangs."""
     limits = challenge.limits
-    return limits.launch_s + limits.setup_s + limits.train_wall_s + limits.eval_s + GRACE_S
+    eval_s = limits.eval_s * (2 if holdout else 1)
+    return limits.launch_s + limits.setup_s + limits.train_wall_s + eval_s + GRACE_S

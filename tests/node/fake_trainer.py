@@ -17,9 +17,18 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "protos"))
+
+from autoresearch.attestation import Attestation
+
+DIGEST = "sha256:" + "ab" * 32
+
 
 def main():
     if sys.argv[1] == "prepare":
+        return
+    if sys.argv[1] == "sandbox":
+        sys.stdout.write(json.dumps({"layers": ["own-session"], "notes": []}))
         return
     words = [word for word in sys.argv[2:] if word != "--seeds-from-stdin"]
     options = dict(zip(words[::2], words[1::2], strict=True))
@@ -34,6 +43,8 @@ def main():
     marks = Path(os.environ.get("HOME", "/nowhere"), "tmp")
     if marks.is_dir():
         (marks / f"began-{told['seed']}-{os.getpid()}").write_text(mode)
+    told.setdefault("holdout", False)
+    code_hash = "sha256:" + hashlib.sha256(raw).hexdigest()
     report = {
         "outcome": "completed",
         "reason": "",
@@ -41,7 +52,7 @@ def main():
         "metrics": {"val_bpb": score(source, value)},
         "seed": told["seed"],
         "val_seed": told["val_seed"],
-        "code_hash": "sha256:" + hashlib.sha256(raw).hexdigest(),
+        "code_hash": code_hash,
         "harness_version": "1",
         "timings": {"train_s": 0.1, "wall_s": 0.2},
         "steps": 3,
@@ -49,16 +60,32 @@ def main():
         "peak_memory_mb": 12.5,
         "curve": [[0.0, 3.0], [1.0, 2.0]],
         "log_tail": f"trained in {Path.cwd()}\n",
-        "rows_digest": "abc",
-        "sandbox": {"layers": ["own-session"]},
+        "attestation": attestation(options, told, code_hash).to_fields(),
         "started_at": started_at,
         "finished_at": datetime.now(UTC).isoformat(),
     }
+    if told["holdout"]:
+        report["metrics"]["holdout_bpb"] = report["metrics"]["val_bpb"] + 0.01
     misbehave(mode, value, report)
     sys.stdout.write(json.dumps(report))
     sys.stdout.flush()
     if mode == "forge":
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def attestation(options, told, code_hash):
+    manifest = Path(options["--challenge"], "challenge.toml").read_bytes()
+    return Attestation(
+        manifest_hash="sha256:" + hashlib.sha256(manifest).hexdigest(),
+        code_hash=code_hash,
+        seed=told["seed"],
+        val_seed=told["val_seed"],
+        harness_version="1",
+        rows_digest=DIGEST,
+        losses_digest=DIGEST,
+        sandbox=("own-session",),
+        timings_s={"train_s": 0.1},
+    )
 
 
 def die_with(parent):

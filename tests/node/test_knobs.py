@@ -87,6 +87,8 @@ def test_a_value_that_would_smuggle_code_is_refused(text):
         ("DEPTH = 4", KnobKind.COUNT),
         ("N_LAYERS = 16", KnobKind.COUNT),
         ("WIDTH = 64", KnobKind.POWER_OF_TWO),
+        ("HEAD_DIM = 32", KnobKind.POWER_OF_TWO),
+        ("NUM_HEADS = 4", KnobKind.COUNT),
         ("BATCH = 2**19", KnobKind.POWER_OF_TWO),
         ("HIDDEN = 768", KnobKind.INTEGER),
         ("MOMENTUM = 0.95", KnobKind.NEAR_ONE),

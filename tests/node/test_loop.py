@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from autoresearch.challenge import write_challenge
 from autoresearch.errors import LeaseLost, NodeBanned, Unavailable
 from autoresearch.model import (
     BaselineTask,
@@ -28,7 +29,7 @@ from autoresearch.model import (
     utc_now,
 )
 from fake_swarm import FakeLeases, FakeNotebook, FakeSwarm, duplicate, make_lease, near_match
-from node_builders import BASELINE, is_alive, make_challenge, make_hardware, make_summary
+from node_builders import BASELINE, MANIFEST, is_alive, make_challenge, make_hardware, make_summary
 
 from node.agent.base import AgentError, NoAgent, Proposal
 from node.agent.search import SearchAgent
@@ -90,6 +91,7 @@ class Node:
             node_id=NodeId("n"), owner_id=OwnerId("o"), hardware=make_hardware(), challenge=challenge
         )
         self.state_dir = tmp_path
+        write_challenge(challenge, tmp_path)
         (tmp_path / "tmp").mkdir()
         self.board = Board(path=tmp_path / "status.json", now=utc_now, facts={"name": "toy"})
         self.board.step(WorkEvent.SESSION_OPENED)
@@ -182,7 +184,9 @@ async def test_a_result_carries_what_the_coordinator_needs(tmp_path):
     result = publication.result
     assert (result.seed, result.purpose, result.metrics["val_bpb"]) == (1, Purpose.EXPLORE, 1.5)
     assert result.metrics["peak_memory_mb"] == 12.5
-    assert result.attestation == {"rows_digest": "abc", "sandbox": "own-session"}
+    assert (result.attestation.seed, result.attestation.sandbox) == (1, ("own-session",))
+    assert result.attestation.code_hash == result.code_hash
+    assert "holdout_bpb" not in result.metrics
     assert publication.experiment.parents == ("parent",)
     assert publication.experiment.source_hash == result.code_hash
     assert str(tmp_path) not in result.log_tail
@@ -402,6 +406,36 @@ async def test_a_replication_runs_both_sides_with_the_same_seeds_under_one_lease
         ("cand", Purpose.VERIFY_CANDIDATE, 7, "v", "c"),
         ("parent", Purpose.VERIFY_CONTROL, 7, "v", "c"),
     ]
+    assert not any("holdout_bpb" in p.result.metrics for p in swarm.published)
+
+
+HOLDOUT = """
+[identity.holdout]
+kind = "toy"
+metric = "holdout_bpb"
+"""
+
+
+async def test_the_held_back_text_is_scored_in_both_runs_of_a_verification_and_in_no_other(tmp_path):
+    task = ReplicateTask(
+        lease=make_lease(ClaimId("c")),
+        verification_id="v",
+        candidate_id=ExperimentId("cand"),
+        control_id=ExperimentId("parent"),
+        seed=7,
+        val_seed=8,
+    )
+    swarm = FakeSwarm(tasks=[task])
+    swarm.sources["cand"] = scored(1.9).encode()
+    challenge = make_challenge(manifest=MANIFEST.replace("[policy]", HOLDOUT + "[policy]"))
+    node = Node(tmp_path, swarm, ScriptedAgent(scored(1.5)), max_experiments=2, challenge=challenge)
+
+    await node.run()
+
+    candidate, control, explored = (p.result.metrics for p in swarm.published)
+    assert candidate["holdout_bpb"] == pytest.approx(candidate["val_bpb"] + 0.01)
+    assert control["holdout_bpb"] == pytest.approx(control["val_bpb"] + 0.01)
+    assert "holdout_bpb" not in explored
 
 
 async def test_a_replication_without_its_code_is_given_back(tmp_path):

@@ -47,19 +47,11 @@ def test_the_installed_command_answers_with_its_commands():
 @pytest.mark.parametrize("command", ["join", "solo"])
 def test_every_setting_of_a_life_has_its_flag_and_help(command):
     shown = " ".join(runner.invoke(app, [command, "--help"]).output.split())
-    only_joined = {"token_file", "sandbox", "yes", "insecure", "ca_file"}
+    only_joined = {"token_file", "yes", "insecure", "ca_file"}
     for setting in SETTINGS:
         if setting.name == "log_level" or (command == "solo" and setting.name in only_joined):
             continue
         assert setting.flag in shown
-
-
-def test_another_machine_needs_a_word_about_isolation(tmp_path):
-    result = runner.invoke(app, ["join", "swarm.example.org", "--yes", "--state-dir", str(tmp_path)])
-
-    assert result.exit_code == ExitCode.USAGE
-    assert "without a sandbox" in result.output
-    assert "--sandbox none" in result.output
 
 
 def test_an_unreachable_coordinator_is_said_with_exit_code_3(tmp_path):

@@ -3,8 +3,10 @@ import json
 from dataclasses import replace
 
 import pytest
+from autoresearch.attestation import Attestation, attestation_of
 from autoresearch.errors import InvalidArgument, NotFound, Unavailable
 from autoresearch.model import (
+    BestChange,
     ChallengeId,
     ClassStatus,
     ExperimentId,
@@ -27,6 +29,7 @@ from node_builders import NOW, make_best, make_hardware, make_summary
 from rich.console import Console
 
 from node import reading, rendering
+from node.listing import leaderboard_table
 
 CLASS = HardwareClass("cpu-toy/torch-2.13")
 
@@ -76,6 +79,7 @@ class FakeReader:
         self.classes = (make_class(best=best),) if classes is None else classes
         self.sources = sources or {}
         self.results = ()
+        self.changes = ()
 
     async def status(self):
         return make_status(*self.classes)
@@ -83,6 +87,9 @@ class FakeReader:
     async def experiments(self, query):
         fitting = tuple(s for s in self.summaries.values() if query.state in (None, s.state))
         return ExperimentPage(experiments=fitting[: query.limit], next_cursor="", total=len(fitting))
+
+    async def progress(self, hardware_class=None):
+        return self.changes
 
     async def experiment(self, experiment):
         for summary in self.summaries.values():
@@ -133,9 +140,9 @@ def test_a_narrow_leaderboard_cuts_titles_and_nothing_else():
         replace(scored("id-00000001", "Warm the learning rate up for much longer", 1.98765), level=level)
         for level in (Level.SELF_REPLICATED, Level.PROVISIONAL)
     ]
-    terminal = Console(width=60, file=io.StringIO())
+    terminal = Console(width=62, file=io.StringIO())
 
-    table = rendering.leaderboard_table("toy", "val_bpb", rows, {"n": "ada"}, width=terminal.width)
+    table = leaderboard_table("val_bpb", rows, {"n": "ada"}, width=terminal.width)
     terminal.print(table)
 
     shown = terminal.file.getvalue()
@@ -144,7 +151,121 @@ def test_a_narrow_leaderboard_cuts_titles_and_nothing_else():
     assert "1.988" in shown
     assert "\N{HORIZONTAL ELLIPSIS}" in shown
     assert "ada" not in shown
-    assert len(shown.splitlines()) == 4
+    assert len(shown.splitlines()) == 3
+
+
+def confirmed(experiment_id, title, *owners, level=Level.CONFIRMED, state=ExperimentState.BEST):
+    return replace(
+        scored(experiment_id, title, 1.9),
+        level=level,
+        state=state,
+        runs=6,
+        confirmed_by=tuple(map(OwnerId, owners)),
+        reason=f"{level.value}: 6 pairs gain 0.1 on average",
+    )
+
+
+def fallen(experiment_id, state, reason):
+    return replace(make_summary(experiment_id=experiment_id, state=state), reason=reason)
+
+
+def change(experiment_id, level, reason, *owners, previous=None):
+    best = replace(make_best(experiment_id), level=level, confirmed_by=tuple(map(OwnerId, owners)))
+    return BestChange(best=best, previous=previous, reason=reason, at=NOW)
+
+
+async def test_a_leaderboard_says_how_sure_we_are_and_who_confirmed(capsys):
+    reader = FakeReader(
+        confirmed("id-00000001", "Warmer", "ada", "grace"),
+        confirmed("id-00000002", "Wider", "ada", level=Level.ONE_OWNER, state=ExperimentState.CANDIDATE),
+        scored("id-00000003", "Deeper", 2.1),
+    )
+
+    await reading.leaderboard(reader, hardware_class="", limit=5, as_json=False)
+
+    lines = capsys.readouterr().out.splitlines()
+    heading = next(line for line in lines if "val_bpb" in line and "+-95%" in line)
+    first, second, third = (next(line for line in lines if line.endswith(f"0000000{n}")) for n in (1, 2, 3))
+    at = {name: heading.index(name) for name in ("state", "confirmed by", "title", "id")}
+    assert heading.split()[:5] == ["#", "val_bpb", "+-95%", "n", "delta"]
+    assert first.split()[:5] == ["1", "1.900", "0.012", "6", "-0.010"]
+    for line, state, owners in ((first, "confirmed", "ada, grace"), (second, "one-owner", "ada")):
+        assert line[at["state"] :].startswith(state)
+        assert line[at["confirmed by"] : at["title"]].strip() == owners
+    assert third[at["confirmed by"] : at["title"]].strip() == "-"
+    assert {line[at["id"] - 2 : at["id"]] for line in (first, second, third)} == {"  "}
+
+
+async def test_whoever_confirmed_a_code_that_was_superseded_is_known_from_the_history(capsys):
+    old = fallen("id-00000001", ExperimentState.SUPERSEDED, "id-00000002 is better")
+    reader = FakeReader(replace(old, score=1.95, runs=6))
+    reader.changes = (change("id-00000001", Level.CONFIRMED, "confirmed: 3 pairs", "ada", "grace"),)
+
+    await reading.leaderboard(reader, hardware_class="", limit=5, as_json=False)
+    await reading.leaderboard(reader, hardware_class="", limit=5, as_json=True)
+
+    shown = capsys.readouterr().out
+    table, document = shown[: shown.index("{")], json.loads(shown[shown.index("{") :])
+    assert "superseded  ada, grace" in table
+    assert document["classes"][0]["experiments"][0]["confirmed_by"] == ["ada", "grace"]
+
+
+async def test_refuted_and_rejected_ones_say_why(capsys):
+    reader = FakeReader(
+        scored("id-00000001", "Warmer", 1.9),
+        fallen("id-00000002", ExperimentState.REFUTED, "dropped after 5 pairs of other owners"),
+        fallen(
+            "id-00000003", ExperimentState.REJECTED, "the answers know of \x1b[2Jlater tokens " + "x" * 300
+        ),
+    )
+
+    await reading.leaderboard(reader, hardware_class="", limit=1, as_json=False)
+    shown = capsys.readouterr().out
+    await reading.leaderboard(reader, hardware_class="", limit=1, as_json=True)
+    (row,) = json.loads(capsys.readouterr().out)["classes"]
+
+    why = shown[shown.index("refuted or rejected") :].splitlines()
+    assert why[1].split() == ["state", "id", "why"]
+    assert why[2].rstrip().split(maxsplit=2) == [
+        "refuted",
+        "00000002",
+        "dropped after 5 pairs of other owners",
+    ]
+    assert why[3].split(maxsplit=2)[:2] == ["rejected", "00000003"]
+    assert why[2].index("dropped") == why[3].index("the answers") == why[1].index("why")
+    assert max(map(len, why)) <= rendering.WIDTH_ELSEWHERE
+    assert "\x1b" not in shown
+    reasons = {entry["state"]: entry["reason"] for entry in row["refuted_or_rejected"]}
+    assert reasons["refuted"] == "dropped after 5 pairs of other owners"
+    assert row["refuted_or_rejected_total"] == 2
+
+
+async def test_nothing_is_said_of_who_confirmed_or_fell_while_nobody_did(capsys):
+    reader = FakeReader(scored("id-00000001", "Warmer", 1.9))
+
+    await reading.leaderboard(reader, hardware_class="", limit=5, as_json=False)
+
+    shown = capsys.readouterr().out
+    assert "confirmed by" not in shown
+    assert "refuted" not in shown
+
+
+@pytest.mark.parametrize(("width", "gone"), [(160, ()), (80, ("node",)), (64, ("node", "delta"))])
+def test_a_leaderboard_keeps_scores_states_and_ids_whole_at_any_width(width, gone):
+    rows = [
+        confirmed("id-00000001", "A title that is rather long for any terminal, is it not", "ada", "grace"),
+        scored("id-00000002", "Short", 2.0),
+    ]
+    terminal = Console(width=width, file=io.StringIO())
+
+    terminal.print(leaderboard_table("val_bpb", rows, {"n": "node-of-ada"}, width=width))
+
+    heading, *lines = terminal.file.getvalue().splitlines()
+    names = ("val_bpb", "n", "delta", "state", "title", "node", "id")
+    assert [name for name in names if name not in heading.split()] == [name for name in names if name in gone]
+    assert all(len(line.rstrip()) <= width for line in lines)
+    assert all("1.900" in line or "2.000" in line for line in lines)
+    assert [line.rstrip()[-8:] for line in lines] == ["00000001", "00000002"]
 
 
 def without_run(experiment_id, state):
@@ -251,6 +372,98 @@ async def test_show_prints_reasoning_and_runs(capsys):
     assert "Traceback" in shown
     assert "\x1b" not in shown
     assert json.loads(shown[shown.index("{") :])["results"][0]["reason"] == "boom \x1b[31m"
+
+
+def make_result(purpose, metrics, **parts):
+    attested = Attestation(
+        manifest_hash="sha256:" + "12" * 32,
+        code_hash="sha256:" + "34" * 32,
+        seed=3,
+        val_seed=4,
+        harness_version="1",
+        rows_digest="sha256:" + "56" * 32,
+        losses_digest="sha256:" + "78" * 32,
+        device_name="Toy CPU",
+        torch_version="2.13.0",
+        sandbox=("landlock", "seccomp"),
+        timings_s={"train_s": 20.0, "wall_s": 26.5},
+    )
+    fields = {
+        "result_id": ResultId("r"),
+        "experiment_id": ExperimentId("id-00000001"),
+        "challenge_id": ChallengeId("c"),
+        "node_id": NodeId("n"),
+        "owner_id": OwnerId("grace"),
+        "outcome": Outcome.COMPLETED,
+        "purpose": purpose,
+        "metrics": metrics,
+        "seed": 3,
+        "hardware": make_hardware(),
+        "code_hash": SourceHash(attested.code_hash),
+        "harness_version": "1",
+        "started_at": NOW,
+        "finished_at": NOW,
+        "attestation": attested,
+    }
+    return Result(**{**fields, **parts})
+
+
+async def test_show_prints_evidence_history_held_back_score_and_attestation(capsys):
+    reader = FakeReader(confirmed("id-00000001", "Warmer", "ada", "grace"))
+    reader.results = (
+        make_result(Purpose.EXPLORE, {"val_bpb": 1.88}, owner_id=OwnerId("bob"), attestation=None),
+        make_result(Purpose.VERIFY_CANDIDATE, {"val_bpb": 1.90, "holdout_bpb": 1.92}),
+        make_result(Purpose.VERIFY_CANDIDATE, {"val_bpb": 1.92, "holdout_bpb": 1.96}),
+    )
+    reader.changes = (
+        change("id-00000001", Level.PROVISIONAL, "passed the screen", previous="parent"),
+        change("other", Level.PROVISIONAL, "of no concern"),
+        change("id-00000001", Level.CONFIRMED, "confirmed: 3 pairs", "ada", "grace", previous="parent"),
+        change("id-11111111", Level.PROVISIONAL, "passed the screen too", previous="id-00000001"),
+    )
+
+    await reading.show(reader, "00000001", as_json=False)
+    shown = capsys.readouterr().out
+    await reading.show(reader, "00000001", as_json=True)
+    document = json.loads(capsys.readouterr().out)
+
+    digest = reader.results[1].attestation.digest
+    labelled = dict(line.strip().split(maxsplit=1) for line in shown.splitlines() if line.startswith("  "))
+    assert labelled["state"] == "confirmed (best)"
+    assert labelled["confirmed"] == "by ada, grace"
+    assert labelled["why"] == "confirmed: 6 pairs gain 0.1 on average"
+    assert labelled["val_bpb"].startswith("1.900 +- 0.012 (95 %) over 6 runs")
+    assert labelled["holdout_bpb"] == "1.940 over 2 runs, +0.030 against val_bpb of these"
+    assert "of no concern" not in shown
+    assert "  confirmed: 3 pairs\n" in shown
+    assert "gave way to 11111111 (provisional): passed the screen too" in shown
+    assert shown.count(digest[7:19]) == 4
+    assert "sandbox of 2 runs: landlock, seccomp" in shown
+    assert document["holdout"] == {
+        "metric": "holdout_bpb",
+        "mean": pytest.approx(1.94),
+        "gap": pytest.approx(0.03),
+        "runs": 2,
+    }
+    assert [entry["level"] for entry in document["history"]] == ["provisional", "confirmed", "provisional"]
+    assert document["confirmed_by"] == ["ada", "grace"]
+    assert [result["attestation"] and result["attestation"]["digest"] for result in document["results"]] == [
+        None,
+        digest,
+        digest,
+    ]
+    assert attestation_of(document["results"][1]["attestation"]) == reader.results[1].attestation
+
+
+async def test_show_says_why_an_experiment_was_refuted(capsys):
+    refuted = fallen("id-00000001", ExperimentState.REFUTED, "dropped after 5 pairs of other owners")
+    reader = FakeReader(refuted)
+
+    await reading.show(reader, "00000001", as_json=False)
+
+    shown = capsys.readouterr().out
+    assert "  state        refuted\n  confirmed by nobody yet\n" in shown
+    assert "  why          dropped after 5 pairs of other owners\n" in shown
 
 
 async def test_diff_shows_what_changed_against_parent_best_or_another(capsys):

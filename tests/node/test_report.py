@@ -1,6 +1,8 @@
 import json
+from dataclasses import replace
 
 import pytest
+from autoresearch.attestation import Attestation
 from autoresearch.limits import check_result
 from autoresearch.model import (
     ChallengeId,
@@ -20,7 +22,18 @@ from node_builders import make_hardware
 
 from node.training.report import Expected, ReportError, TrainingReport, parse_report, read_report
 
-EXPECTED = Expected(seed=7, val_seed=8, code_hash="sha256:aa", metric_name="val_bpb")
+CODE, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+EXPECTED = Expected(seed=7, val_seed=8, code_hash=CODE, manifest_hash=OTHER, metrics=("val_bpb",))
+ATTESTATION = Attestation(
+    manifest_hash=OTHER,
+    code_hash=CODE,
+    seed=7,
+    val_seed=8,
+    harness_version="1",
+    rows_digest=OTHER,
+    losses_digest=OTHER,
+    sandbox=("own-session", "limits"),
+)
 
 
 def make_report(**changes):
@@ -31,14 +44,13 @@ def make_report(**changes):
         "metrics": {"val_bpb": 1.5},
         "seed": 7,
         "val_seed": 8,
-        "code_hash": "sha256:aa",
+        "code_hash": CODE,
         "harness_version": "1",
         "timings": {"train_s": 20.0},
         "steps": 3,
         "curve": [[0.0, 3.0], [1.0, 2.0]],
         "log_tail": "ok",
-        "rows_digest": "d",
-        "sandbox": {"layers": ["own-session", "limits"]},
+        "attestation": ATTESTATION.to_fields(),
         "started_at": "2026-01-01T00:00:00+00:00",
         "finished_at": "2026-01-01T00:00:30+00:00",
         **changes,
@@ -57,7 +69,7 @@ def make_result(report):
         metrics=report.metrics,
         seed=7,
         hardware=make_hardware(),
-        code_hash=SourceHash("sha256:" + "a" * 64),
+        code_hash=SourceHash(CODE),
         harness_version=report.harness_version,
         started_at=report.started_at,
         finished_at=report.finished_at,
@@ -74,7 +86,7 @@ def test_a_good_report_becomes_a_result():
 
     assert report.outcome is Outcome.COMPLETED
     assert report.metrics == {"val_bpb": 1.5, "steps": 3.0, "train_s": 20.0}
-    assert report.attestation == {"rows_digest": "d", "sandbox": "own-session,limits"}
+    assert report.attestation == ATTESTATION
 
 
 @pytest.mark.parametrize(
@@ -86,7 +98,15 @@ def test_a_good_report_becomes_a_result():
         {"seed": "7"},
         {"seed": True},
         {"val_seed": 9},
-        {"code_hash": "sha256:bb"},
+        {"code_hash": OTHER},
+        {"attestation": None},
+        {"attestation": {**ATTESTATION.to_fields(), "digest": OTHER}},
+        {"attestation": replace(ATTESTATION, seed=8).to_fields()},
+        {"attestation": replace(ATTESTATION, val_seed=7).to_fields()},
+        {"attestation": replace(ATTESTATION, code_hash=OTHER).to_fields()},
+        {"attestation": replace(ATTESTATION, manifest_hash=CODE).to_fields()},
+        {"attestation": replace(ATTESTATION, harness_version="2").to_fields()},
+        {"attestation": replace(ATTESTATION, losses_digest="").to_fields()},
         {"metrics": {}},
         {"metrics": {"val_bpb": "1.5"}},
         {"metrics": {"val_bpb": True}},

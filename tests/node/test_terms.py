@@ -4,16 +4,25 @@ from node_builders import make_challenge
 from node.terms import ConsentMissing, Terms, ask_consent
 
 
-def make_terms(operator="Be kind."):
-    return Terms.of("example.org:50051", make_challenge(), operator)
+def make_terms(operator="Be kind.", *, is_held=True):
+    return Terms.of("example.org:50051", make_challenge(), operator, is_held=is_held)
 
 
-def test_the_terms_name_the_licence_what_is_sent_and_the_lack_of_isolation(capsys, tmp_path):
+def test_the_terms_name_the_licence_what_is_sent_and_how_code_is_held(capsys, tmp_path):
     ask_consent(make_terms(), tmp_path, agreed=True)
 
     shown = capsys.readouterr().err
-    for part in ("MIT", "example.org:50051", "log", "NOT isolated", "| Be kind."):
+    for part in ("MIT", "example.org:50051", "log", "in a sandbox", "docs/sandbox.md", "| Be kind."):
         assert part in shown
+
+
+def test_to_give_up_the_sandbox_is_to_agree_to_other_terms(tmp_path):
+    ask_consent(make_terms(), tmp_path, agreed=True)
+    unheld = make_terms(is_held=False)
+
+    assert "NOT isolated" in unheld.text
+    with pytest.raises(ConsentMissing):
+        ask_consent(unheld, tmp_path, agreed=False)
 
 
 def test_without_a_terminal_and_without_yes_nobody_agreed(tmp_path):

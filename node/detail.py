@@ -1,0 +1,230 @@
+"""One experiment as ``show`` prints it: what it is, how sure that is and why, every run, what is attested."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from autoresearch.challenge import HOLDOUT_PREFIX
+from autoresearch.model import (
+    BestChange,
+    ConstantChange,
+    ExperimentId,
+    ExperimentState,
+    ExperimentSummary,
+    OwnerId,
+    Result,
+)
+from rich.table import Table
+
+from node.rendering import ID_SHOWN, clean, clean_lines, counted, digits_for, evidence_of, number, plain_table
+
+DIGEST_SHOWN_CHARS = 12
+LABEL_CHARS = 13
+LEFT, RIGHT = "left", "right"
+
+
+def confirmers(changes: Sequence[BestChange]) -> dict[ExperimentId, tuple[OwnerId, ...]]:
+    """Who confirmed each code that was ever built on, by the class's history: the last word counts."""
+    return {
+        change.best.experiment_id: change.best.confirmed_by for change in changes if change.best.confirmed_by
+    }
+
+
+def detail_lines(
+    summary: ExperimentSummary,
+    results: Sequence[Result],
+    metric: str,
+    names: Mapping[str, str],
+    history: Sequence[BestChange],
+) -> list[str]:
+    """Everything but the runs; ``history`` is the class's, of which the lines about this one are shown."""
+    experiment = summary.experiment
+    lines = [clean(experiment.hypothesis.title)]
+    for label, text in _facts(summary, results, metric, names, history):
+        lines.append(f"  {label:<{LABEL_CHARS}}{text}")
+    own = [change for change in history if _is_about(change, experiment.experiment_id)]
+    if own:
+        lines += ["", "history"]
+        lines += [f"  {_history_line(change, experiment.experiment_id)}" for change in own]
+    if experiment.hypothesis.rationale:
+        lines += ["", clean_lines(experiment.hypothesis.rationale)]
+    return lines
+
+
+def runs_table(
+    results: Sequence[Result], metric: str, names: Mapping[str, str], interval: float | None
+) -> Table:
+    """Every run; the held-back score has a column where a run has one."""
+    digits = digits_for(interval)
+    held_back = _holdout_metric(results)
+    columns = [("run", LEFT), ("outcome", LEFT), (metric, RIGHT)]
+    columns += [(held_back, RIGHT)] if held_back else []
+    columns += [("seed", RIGHT), ("node", LEFT), ("owner", LEFT), ("attested", LEFT), ("reason", LEFT)]
+    rows = []
+    for result in results:
+        scores = [number(result.metrics.get(metric), digits)]
+        scores += [number(result.metrics.get(held_back), digits)] if held_back else []
+        rows.append(
+            (
+                result.purpose.value + (" (late)" if result.is_late else ""),
+                result.outcome.value,
+                *scores,
+                str(result.seed),
+                names.get(result.node_id, result.node_id),
+                result.owner_id,
+                short_digest(result.attestation.digest) if result.attestation else "-",
+                result.reason,
+            )
+        )
+    return plain_table("", columns, rows)
+
+
+def attested_table(results: Sequence[Result]) -> Table | None:
+    """What the harness of each run vouches for; None where nothing is attested."""
+    columns = [(name, LEFT) for name in ("attested", "losses", "rows", "manifest", "harness")]
+    columns += [("val seed", RIGHT), ("train s", RIGHT), ("wall s", RIGHT), ("device", LEFT)]
+    rows = [
+        (
+            short_digest(attested.digest),
+            short_digest(attested.losses_digest),
+            short_digest(attested.rows_digest),
+            short_digest(attested.manifest_hash),
+            attested.harness_version,
+            str(attested.val_seed),
+            number(attested.timings_s.get("train_s"), 1),
+            number(attested.timings_s.get("wall_s"), 1),
+            f"{attested.device_name or '-'}, torch {attested.torch_version or '-'}",
+        )
+        for attested in (result.attestation for result in results)
+        if attested is not None
+    ]
+    return plain_table("", columns, rows) if rows else None
+
+
+def sandbox_lines(results: Sequence[Result]) -> list[str]:
+    """The layers that held the runs: a line for each set of them, with how many runs it held."""
+    held = Counter(result.attestation.sandbox for result in results if result.attestation)
+    return [
+        f"sandbox of {counted(runs, 'run')}: {', '.join(layers) or 'none'}" for layers, runs in held.items()
+    ]
+
+
+def history_fields(history: Sequence[BestChange], experiment_id: ExperimentId) -> list[dict[str, Any]]:
+    """The history of one experiment for JSON."""
+    return [
+        {
+            "at": change.at.isoformat(),
+            "experiment_id": change.best.experiment_id,
+            "level": change.best.level.value,
+            "previous": change.previous,
+            "confirmed_by": list(change.best.confirmed_by),
+            "reason": change.reason,
+        }
+        for change in history
+        if _is_about(change, experiment_id)
+    ]
+
+
+def holdout_fields(results: Sequence[Result], metric: str) -> dict[str, Any] | None:
+    """The held-back score for JSON; None where no run has one."""
+    held_back = _holdout(results, metric)
+    if held_back is None:
+        return None
+    name, mean, gap, runs = held_back
+    return {"metric": name, "mean": mean, "gap": gap, "runs": runs}
+
+
+def short_digest(digest: str) -> str:
+    """The beginning of a digest, enough to tell it from others on a page."""
+    return digest.removeprefix("sha256:")[:DIGEST_SHOWN_CHARS] or "-"
+
+
+def _facts(
+    summary: ExperimentSummary,
+    results: Sequence[Result],
+    metric: str,
+    names: Mapping[str, str],
+    history: Sequence[BestChange],
+) -> Iterator[tuple[str, str]]:
+    """Label and text of each line, in order."""
+    experiment = summary.experiment
+    digits = digits_for(summary.interval)
+    owners = summary.confirmed_by or confirmers(history).get(experiment.experiment_id, ())
+    node = clean(names.get(experiment.node_id, experiment.node_id))
+    owner, agent = clean(experiment.owner_id), clean(experiment.hypothesis.agent)
+    yield "id", experiment.experiment_id
+    yield "parent", experiment.parent or "none: this is the baseline"
+    yield "state", _state(summary)
+    yield "confirmed by", clean(", ".join(owners)) or "nobody yet"
+    if summary.reason:
+        yield "why", clean(summary.reason)
+    score, interval = number(summary.score, digits), number(summary.interval, digits)
+    delta = number(summary.delta, digits, signed=True)
+    yield (
+        metric,
+        f"{score} +- {interval} (95 %) over {counted(summary.runs, 'run')}, {delta} against its parent",
+    )
+    held_back = _holdout(results, metric)
+    if held_back is not None:
+        name, mean, gap, runs = held_back
+        yield (
+            name,
+            f"{mean:.{digits}f} over {counted(runs, 'run')}, {gap:+.{digits}f} against {metric} of these",
+        )
+    yield "node", f"{node} (owner {owner}), agent {agent or '-'}"
+    yield "class", experiment.hardware_class
+    yield "code", experiment.source_hash
+    yield "at", f"{experiment.created_at:%Y-%m-%d %H:%M} UTC"
+    for flag in experiment.flags:
+        yield "flag", clean(flag)
+    for change in experiment.hypothesis.changes:
+        yield "change", clean(_change(change))
+
+
+def _state(summary: ExperimentSummary) -> str:
+    evidence = evidence_of(summary)
+    is_both = summary.level is not None and summary.state is not ExperimentState.COMPLETED
+    return f"{evidence} ({summary.state.value})" if is_both else evidence
+
+
+def _is_about(change: BestChange, experiment_id: ExperimentId) -> bool:
+    return experiment_id in (change.best.experiment_id, change.previous)
+
+
+def _history_line(change: BestChange, experiment_id: ExperimentId) -> str:
+    """A line of the class's history; its reason may begin with the level, which is told once."""
+    best = change.best
+    what = best.level.value
+    if best.experiment_id != experiment_id:
+        what = f"gave way to {best.experiment_id[-ID_SHOWN:]} ({best.level.value})"
+    reason = clean(change.reason).removeprefix(f"{best.level.value}: ")
+    return f"{change.at:%Y-%m-%d %H:%M}  {what}: {reason}"
+
+
+def _holdout_metric(results: Sequence[Result]) -> str:
+    found = (name for result in results for name in result.metrics if name.startswith(HOLDOUT_PREFIX))
+    return next(found, "")
+
+
+def _holdout(results: Sequence[Result], metric: str) -> tuple[str, float, float, int] | None:
+    """Name, mean and gap to the public score of the same runs, and how many these are."""
+    name = _holdout_metric(results)
+    pairs = [
+        (result.metrics[name], result.metrics[metric])
+        for result in results
+        if name in result.metrics and metric in result.metrics
+    ]
+    if not name or not pairs:
+        return None
+    mean = math.fsum(held_back for held_back, _ in pairs) / len(pairs)
+    gap = math.fsum(held_back - public for held_back, public in pairs) / len(pairs)
+    return name, mean, gap, len(pairs)
+
+
+def _change(change: Any) -> str:
+    if isinstance(change, ConstantChange):
+        return f"{change.name} {change.old} -> {change.new}"
+    return f"{change.op.value} {change.what}" + (f" in {change.where}" if change.where else "")
