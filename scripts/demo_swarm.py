@@ -1,8 +1,8 @@
 """Run a small swarm on this machine: one coordinator, two owners with a node each, the CPU challenge.
 
 Everything lives in ``.quickstart/``; a second run goes on where the first stopped (``--fresh`` starts over).
-Ends by itself once both nodes have tried several edits and one has built on the other's, or after
-``--seconds``. ``--keep`` leaves coordinator and nodes running and prints how to stop them.
+Ends by itself once both nodes have tried several edits and one has built on the other's win, or when
+its time is up. ``--keep`` leaves coordinator and nodes running and prints how to stop them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ STATE = ROOT / ".quickstart"
 OWNERS = ("ada", "grace")
 POLL_S = 1.0
 LISTED = 500
-TRIED_BY_EACH = 3
+WATCHED_UNTIL_S = 310.0
+WATCHED_AT_LEAST_S = 150.0
+"""The rest of six minutes is for preparing the challenge, and for the nodes to finish what they train."""
+ADOPTIONS_TOLD = 3
+TRIED_BY_EACH = 2
 """Edits that each node has tried before the demonstration may end."""
 
 
@@ -37,13 +41,17 @@ def main() -> None:
     )
     parser.add_argument("--keep", action="store_true", help="leave coordinator and nodes running")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
-    parser.add_argument("--seconds", type=float, default=210, help="longest time to watch (default 210)")
+    parser.add_argument(
+        "--seconds", type=float, help="longest time to watch (default: what is left of 6 min)"
+    )
+    parser.add_argument("--spent", type=float, default=0.0, help="seconds that installing took")
     options = parser.parse_args()
+    left_s = max(WATCHED_AT_LEAST_S, WATCHED_UNTIL_S - options.spent)
     if options.fresh:
         shutil.rmtree(STATE, ignore_errors=True)
     STATE.mkdir(exist_ok=True)
     try:
-        run(seconds=options.seconds, is_kept=options.keep)
+        run(seconds=left_s if options.seconds is None else options.seconds, is_kept=options.keep)
     except SwarmFailed as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
@@ -107,7 +115,7 @@ async def watch(swarm: LocalSwarm, seconds: float) -> None:
     told: set[tuple[str, int]] = set()
     started_at = time.monotonic()
     known = (await reader.experiments(ExperimentQuery(limit=LISTED))).total
-    told_changes = 0
+    told_changes, told_adoptions = 0, 0
     try:
         while time.monotonic() < started_at + seconds:
             swarm.check()
@@ -122,6 +130,10 @@ async def watch(swarm: LocalSwarm, seconds: float) -> None:
             for change in changes[told_changes:]:
                 say(f"{'':15}now best: {change.best.mean:.4f} ({change.best.level}): {change.reason}")
             told_changes = len(changes)
+            adopted = adoptions(page.experiments, changes)
+            for adoption in adopted[told_adoptions:ADOPTIONS_TOLD]:
+                say(f"{'':15}{sentence_of(*adoption, names)}")
+            told_adoptions = len(adopted)
             if page.total > known and is_shown(page.experiments, changes):
                 return
             await asyncio.sleep(POLL_S)
@@ -145,25 +157,33 @@ def is_shown(experiments: Sequence[ExperimentSummary], changes: Sequence[BestCha
         if summary.experiment.parents and summary.runs:
             tried[summary.experiment.node_id] = tried.get(summary.experiment.node_id, 0) + 1
     is_enough = len(tried) >= len(OWNERS) and min(tried.values()) >= TRIED_BY_EACH
-    return is_enough and bool(adoptions(experiments, changes))
+    return is_enough and any(summary.runs for summary, _ in adoptions(experiments, changes))
 
 
 def adoptions(
     experiments: Sequence[ExperimentSummary], changes: Sequence[BestChange]
 ) -> list[tuple[ExperimentSummary, BestChange]]:
-    """Finished edits whose parent is a win of another node, with that win."""
+    """Edits, oldest first, whose parent is a win of another node, with that win."""
     wins = {change.best.experiment_id: change for change in changes if change.previous}
-    return [
+    found = [
         (summary, win)
         for summary in experiments
-        if summary.runs and summary.experiment.parent
+        if summary.experiment.parent
         for win in [wins.get(summary.experiment.parent)]
         if win and win.best.node_id != summary.experiment.node_id
     ]
+    return sorted(found, key=lambda one: one[0].experiment.experiment_id)
+
+
+def sentence_of(summary: ExperimentSummary, win: BestChange, names: dict[str, str]) -> str:
+    """Who builds on whom."""
+    builder, winner = names[summary.experiment.node_id], names.get(win.best.node_id, "another")
+    title = summary.experiment.hypothesis.title
+    return f"{builder} builds on {winner}'s {win.best.title!r} ({win.best.level}): {title}"
 
 
 async def report_adoptions(swarm: LocalSwarm) -> None:
-    """Print who built on whom."""
+    """Print who built on whom, finished edits only."""
     reader = swarm.reader()
     try:
         page = await reader.experiments(ExperimentQuery(limit=LISTED))
@@ -171,13 +191,11 @@ async def report_adoptions(swarm: LocalSwarm) -> None:
         names = {node.node_id: node.name for node in await reader.nodes()}
     finally:
         await reader.close()
-    adopted = adoptions(page.experiments, changes)
-    for summary, win in adopted[:3]:
-        builder, winner = names[summary.experiment.node_id], names.get(win.best.node_id, "another")
-        title = summary.experiment.hypothesis.title
-        print(f"{builder} built on {winner}'s {win.best.title!r} ({win.best.level}): {title}")
+    adopted = [one for one in adoptions(page.experiments, changes) if one[0].runs]
+    for adoption in adopted[:ADOPTIONS_TOLD]:
+        print(sentence_of(*adoption, names))
     if not adopted:
-        print("No win has been adopted by the other node yet: run again to go on, longer with --seconds.")
+        print("No edit of the other node's win is finished yet: run again to go on, longer with --seconds.")
 
 
 def say(text: str) -> None:

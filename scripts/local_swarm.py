@@ -19,7 +19,7 @@ from node.swarm.grpc_client import GrpcReader
 DEFAULT_PORT = 50051
 START_LIMIT_S = 60.0
 LEAVE_LIMIT_S = 90.0
-ANSWER_LIMIT_S = 20.0
+ANSWER_LIMIT_S = 60.0
 LOG_LINES = 12
 COORDINATOR = "coordinator"
 
