@@ -53,7 +53,6 @@ def _attacks(runner: Runner, given: argparse.Namespace) -> bool:
         verdicts = list(pool.map(lambda attack: _judge(runner, attack), chosen))
     left = runner.left_behind()
     left += [line for verdict in verdicts for line in (*verdict.defended.survivors, *verdict.defended.litter)]
-    runner.clean_up()
     if given.as_json:
         sys.stdout.write(json.dumps([_fields(verdict) for verdict in verdicts], indent=1) + "\n")
         return not left and not any(verdict.problems for verdict in verdicts)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +35,31 @@ _ARENAS = {
     "paced": 'kind = "cpu"\nseconds = 1\npace = "reference-step/1"',
 }
 SECRET = "the SECRET of the user\n"
-LEFT_BY_AN_ATTACK = "left-by-an-attack"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Tells what one attack left behind from what others leave at the same time."""
+
+    attack: str
+
+    @property
+    def name(self) -> str:
+        return f"left-by-an-attack-{os.getpid()}-{re.sub('[^a-z]+', '-', self.attack.lower())}"
+
+    @property
+    def segment_key(self) -> int:
+        return zlib.crc32(self.name.encode()) & 0x7FFF_FFFF
+
+    def files_in(self, *folders: Path) -> list[Path]:
+        """Files with this mark."""
+        names = (self.name, f"{self.name}.*")
+        return [path for folder in folders for name in names for path in folder.glob(name)]
+
+    def segments(self) -> list[str]:
+        """Ids of System V segments with this mark."""
+        lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+        return [line.split()[1] for line in lines if int(line.split()[0]) == self.segment_key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +72,10 @@ class Grounds:
     folders: dict[str, Path]
     names: dict[str, str]
 
-    def fill_in(self, source: str) -> bytes:
+    def fill_in(self, source: str, mark: Mark) -> bytes:
         """A source with its names replaced."""
-        for name, value in self.names.items():
+        names = self.names | {"MARK": mark.name, "SEGMENT": str(mark.segment_key)}
+        for name, value in names.items():
             source = source.replace(f"@{name}@", value)
         return source.encode()
 

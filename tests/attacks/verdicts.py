@@ -6,8 +6,9 @@ import os
 import re
 from dataclasses import dataclass
 
+from arenas import Mark
 from attack import SUCCESS, Attack, Caught, Cheat, Control, Escape
-from attack_runs import SECRET_VAL_SEED, SEED, Ran, Runner, segments
+from attack_runs import SECRET_VAL_SEED, SEED, Ran, Runner
 from cheats_texts import KNOWN_VAL_SEED
 
 FAT_MB = 500
@@ -53,8 +54,8 @@ def judge_control(runner: Runner, control: Control, seed: int = SEED) -> tuple[R
 
 def _defended(runner: Runner, attack: Attack) -> tuple[Ran, str, list[str]]:
     if isinstance(attack, Cheat) and attack.forerunner:
-        runner.run(attack.forerunner, attack.arena)
-    ran = runner.run(attack.source, attack.arena)
+        runner.run(attack.forerunner, attack.arena, mark=Mark(attack=attack.name))
+    ran = runner.run(attack.source, attack.arena, mark=Mark(attack=attack.name))
     problems = _left_by(ran)
     gain = _gain(runner, attack, ran, SECRET_VAL_SEED)
     if gain is not None:
@@ -75,11 +76,12 @@ def _defended(runner: Runner, attack: Attack) -> tuple[Ran, str, list[str]]:
 
 def _undefended(runner: Runner, attack: Attack) -> tuple[Ran, str, list[str]]:
     val_seed = KNOWN_VAL_SEED if "secret-seed" in attack.without else SECRET_VAL_SEED
+    mark = Mark(attack=attack.name)
     if isinstance(attack, Cheat) and attack.forerunner:
-        runner.run(attack.forerunner, attack.arena, without=attack.without)
-    ran = runner.run(attack.source, attack.arena, without=attack.without, val_seed=val_seed)
+        runner.run(attack.forerunner, attack.arena, mark=mark, without=attack.without)
+    ran = runner.run(attack.source, attack.arena, mark=mark, without=attack.without, val_seed=val_seed)
     gain = _gain(runner, attack, ran, val_seed)
-    runner.clean_up()
+    runner.clean_up(mark)
     if gain is None:
         return (
             ran,
@@ -106,14 +108,15 @@ def _gain(runner: Runner, attack: Attack, ran: Ran, val_seed: int) -> str | None
 
 def _witnessed(runner: Runner, attack: Escape, ran: Ran) -> str | None:
     """What can be seen of an escape from outside."""
+    mark = Mark(attack=attack.name)
     seen = {
         "": (False, ""),
-        "left-file": (bool(runner.left_behind()), "leaves a file"),
+        "left-file": (bool(runner.files_left(mark)), "leaves a file"),
         "no-report": (ran.report is None, "the harness is gone"),
         "survivor": (bool(ran.survivors), "goes on running"),
         "escape-codes": ("\x1b" in ran.log_tail, "reaches the terminal"),
         "fat-harness": (ran.peak_mb > FAT_MB, f"the harness takes {ran.peak_mb:.0f} MB"),
-        "segment": (bool(segments()), "outlives the run"),
+        "segment": (bool(mark.segments()), "outlives the run"),
     }
     has_happened, words = seen[attack.witness]
     return words if has_happened else None
