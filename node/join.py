@@ -20,7 +20,16 @@ from pathlib import Path
 import structlog
 from autoresearch.challenge import Challenge, ChallengeError, find_challenge, load_challenge
 from autoresearch.errors import ProtocolMismatch, SwarmError, Unavailable, UnknownChallenge
-from autoresearch.model import PROTOCOL_MAX, PROTOCOL_MIN, Hardware, ServerInfo, Session, new_id, utc_now
+from autoresearch.model import (
+    PROTOCOL_MAX,
+    PROTOCOL_MIN,
+    ExperimentId,
+    Hardware,
+    ServerInfo,
+    Session,
+    new_id,
+    utc_now,
+)
 from autoresearch.signing import KeyFileError, SigningKey
 
 from node import places
@@ -199,11 +208,14 @@ async def _work(crew: Crew, swarm: Swarm, session: Session, challenge_dir: Path)
         hardware=crew.hardware,
         challenge=crew.challenge,
     )
-    news = asyncio.Event()
+
+    def on_best(best: ExperimentId) -> None:
+        loop.hear_of_best(best)
+
     heartbeat = Heartbeat(
         swarm.heartbeat,
         interval_s=session.heartbeat_interval_s,
-        on_best=lambda _: news.set(),
+        on_best=on_best,
         activity=lambda: crew.board.state.label,
     )
     preparer = Preparer(
@@ -212,7 +224,6 @@ async def _work(crew: Crew, swarm: Swarm, session: Session, challenge_dir: Path)
         leases=heartbeat,
         facts=facts,
         now=utc_now,
-        news=news,
         on_note=lambda note: crew.board.learn(note=note),
     )
     loop = NodeLoop(

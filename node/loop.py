@@ -1,8 +1,8 @@
 """The life of a node: take what is ready, prepare the next, train, publish, reflect.
 
 The accelerator never waits for ideas: while one piece of work trains, the next one is proposed, claimed,
-coded and started. A next one that is ready is kept even if the working best changes meanwhile: it is good
-work, and the new best counts from the proposal after it.
+coded and started. If the working best changes meanwhile, an idea that cost nothing is given back for one on
+the new best; what an agent has thought about for long is kept, and the next idea is for the new best.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Protocol
 
 import structlog
-from autoresearch.model import Outcome, Purpose, Result
+from autoresearch.model import ExperimentId, Outcome, Purpose, Result
 
 from node.agent.base import Agent, AgentError, Failure
 from node.assignment import Assignment, Leases, Run
@@ -121,12 +121,31 @@ class NodeLoop:
             self._board.leave()
         return Ending.ABORTED if self._stop.is_aborted else Ending.DRAINED
 
+    def hear_of_best(self, best: ExperimentId) -> None:
+        """Tell the loop of the class's working best."""
+        self._preparer.tell_news()
+        ahead = self._ahead
+        if ahead is None or not self._agent.thinks_for_free or not _has_result(ahead):
+            return
+        prepared = ahead.result()
+        if prepared.context is not None and prepared.context.parent.experiment_id != best:
+            self._ahead = asyncio.create_task(self._prepare_anew(prepared))
+            self._ahead.add_done_callback(self._show_prepared)
+
+    async def _prepare_anew(self, outdated: Assignment) -> Assignment:
+        _log.info("there is a new best: preparing another next one", title=outdated.title)
+        await asyncio.shield(self._preparer.give_back(outdated, "there is a new best"))
+        return await self._preparer.next_assignment()
+
     async def _next(self) -> Assignment:
         """Work that is ready and still ours. Raises Aborted when a stop comes first."""
         while True:
             if self._ahead is None:
                 self._ahead = asyncio.create_task(self._preparer.next_assignment())
-            assignment = await self._stop.or_stopped(self._ahead)
+            ahead = self._ahead
+            assignment = await self._stop.or_stopped(ahead)
+            if ahead is not self._ahead:
+                continue  # given back for one on a new best
             self._ahead = None
             if not self._leases.is_lost(assignment.lease.claim_id):
                 return assignment
@@ -248,7 +267,7 @@ class NodeLoop:
             self._ahead.cancel()
 
     def _show_prepared(self, ahead: asyncio.Task[Assignment]) -> None:
-        if not ahead.cancelled() and ahead.exception() is None:
+        if _has_result(ahead):
             self._board.show_prepared(ahead.result().title)
 
     async def _leave(self, beside: list[asyncio.Task[None]]) -> None:
@@ -259,5 +278,9 @@ class NodeLoop:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
-        if ahead is not None and not ahead.cancelled() and ahead.exception() is None:
+        if ahead is not None and _has_result(ahead):
             await self._preparer.give_back(ahead.result(), "the node leaves")
+
+
+def _has_result(task: asyncio.Task[Assignment]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None

@@ -78,7 +78,6 @@ class Preparer:
         now: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: random.Random | None = None,
-        news: asyncio.Event | None = None,
         on_note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._swarm = swarm
@@ -90,7 +89,7 @@ class Preparer:
         self._leases = leases
         self._library = Library(swarm=swarm, hardware_class=facts.hardware.hardware_class)
         self._claimer = Claimer(swarm=swarm, agent=agent, leases=leases, facts=facts, now=now)
-        self._news = news or asyncio.Event()
+        self._news = asyncio.Event()
         self._on_note = on_note
         self._is_hopeless = False
         self._told_of: ExperimentId | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -91,16 +92,22 @@ class LocalSwarm:
                     f"{name} stopped with exit code {process.returncode}:\n{self.log_tail(name)}"
                 )
 
-    def stop(self, *names: str, sig: signal.Signals = signal.SIGINT) -> dict[str, int]:
-        """Asks processes to finish and leave, kills what has not left in time, returns exit codes."""
+    def stop(
+        self, *names: str, sig: signal.Signals = signal.SIGINT, patience_s: float = LEAVE_LIMIT_S
+    ) -> dict[str, int]:
+        """Asks processes to finish and leave; returns exit codes.
+
+        What has not left after ``patience_s`` is asked again, which ends a node's run in hand, and killed
+        where that does not help either.
+        """
         processes = {name: self.processes.pop(name) for name in names if name in self.processes}
+        for limit_s in (patience_s, LEAVE_LIMIT_S):
+            staying = [process for process in processes.values() if process.poll() is None]
+            for process in staying:
+                process.send_signal(sig)
+            _wait(staying, limit_s)
         for process in processes.values():
-            process.send_signal(sig)
-        deadline = time.monotonic() + LEAVE_LIMIT_S
-        for process in processes.values():
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         return {name: process.returncode for name, process in processes.items()}
@@ -143,6 +150,13 @@ class LocalSwarm:
             timeout=ANSWER_LIMIT_S,
             env={**os.environ, **self.environment},
         )
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]], limit_s: float) -> None:
+    deadline = time.monotonic() + limit_s
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.1, deadline - time.monotonic()))
 
 
 def program(name: str) -> str:

@@ -78,6 +78,10 @@ class Agent(Protocol):
     def can_propose(self) -> bool:
         """False for an agent that has no ideas of its own: the node then runs queued work only."""
 
+    @property
+    def thinks_for_free(self) -> bool:
+        """True where an idea costs neither money nor time: one that waits is dropped for a new best."""
+
     async def propose(self, context: AgentContext) -> Proposal:
         """A new idea that nothing in the context rules out. Raises AgentError."""
 
@@ -96,6 +100,7 @@ class NoAgent:
 
     name = "none"
     can_propose = False
+    thinks_for_free = True
 
     async def propose(self, context: AgentContext) -> Proposal:
         raise AgentError(f"agent 'none' proposes nothing for {context.challenge.name}; use --agent search")

@@ -70,6 +70,7 @@ class CommandAgent:
 
     name = "command"
     can_propose = True
+    thinks_for_free = False
 
     def __init__(self, *, command: AgentCommand, environ: Mapping[str, str]) -> None:
         self._command = command

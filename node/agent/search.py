@@ -56,6 +56,7 @@ class SearchAgent:
 
     name = "search"
     can_propose = True
+    thinks_for_free = True
 
     def __init__(self, *, node_id: str) -> None:
         self._node_id = node_id

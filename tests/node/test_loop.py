@@ -29,7 +29,7 @@ from autoresearch.model import (
     utc_now,
 )
 from fake_swarm import FakeLeases, FakeNotebook, FakeSwarm, duplicate, make_lease, near_match
-from node_builders import BASELINE, MANIFEST, is_alive, make_challenge, make_hardware, make_summary
+from node_builders import BASELINE, MANIFEST, is_alive, make_best, make_challenge, make_hardware, make_summary
 
 from node.agent.base import AgentError, NoAgent, Proposal
 from node.agent.search import SearchAgent
@@ -51,6 +51,7 @@ class ScriptedAgent:
 
     name = "scripted"
     can_propose = True
+    thinks_for_free = False
 
     def __init__(self, *sources, repairs=()):
         self.sources = list(sources)
@@ -550,6 +551,31 @@ async def test_an_idle_wait_ends_when_a_result_is_out(tmp_path):
     node.preparer.tell_news()
 
     assert await running is Ending.DONE
+
+
+@pytest.mark.parametrize("is_free", [True, False])
+async def test_a_free_idea_that_waits_gives_way_to_one_on_a_new_best(tmp_path, is_free):
+    gate = tmp_path / "gate"
+    swarm = FakeSwarm()
+    swarm.sources[ExperimentId("new")] = BASELINE.encode()
+    agent = ScriptedAgent(f"# fake: wait {gate}\n", scored(1.9, "old"), scored(1.8, "new"))
+    agent.thinks_for_free = is_free
+    node = Node(tmp_path, swarm, agent, max_experiments=2)
+    running = asyncio.create_task(node.run())
+    await until(lambda: "idea 2" in str(read_status(tmp_path)))
+    swarm.working_best = make_best("new")
+
+    node.loop.hear_of_best(ExperimentId("new"))
+    node.loop.hear_of_best(ExperimentId("new"))
+
+    if is_free:
+        await until(lambda: len(swarm.started) == 3)
+    gate.touch()
+    assert await running is Ending.DONE
+    assert [parent for _, parent in swarm.claims] == ["parent", "parent", "new"][: 2 + is_free]
+    assert [reason for _, reason in swarm.released] == ["there is a new best"][: int(is_free)]
+    assert node.scores[-1] == (1.8 if is_free else 1.9)
+    assert node.leases.held == set()
 
 
 async def test_an_unreachable_swarm_is_asked_again_and_a_ban_is_final(tmp_path):
