@@ -19,7 +19,17 @@ from autoresearch.model import (
 )
 from rich.table import Table
 
-from node.rendering import ID_SHOWN, clean, clean_lines, counted, digits_for, evidence_of, number, plain_table
+from node.rendering import (
+    ID_SHOWN,
+    clean,
+    clean_lines,
+    counted,
+    digits_for,
+    evidence_of,
+    number,
+    plain_table,
+    sealed,
+)
 
 DIGEST_SHOWN_CHARS = 12
 LABEL_CHARS = 13
@@ -167,6 +177,8 @@ def _facts(
         metric,
         f"{score} +- {interval} (95 %) over {counted(summary.runs, 'run')}, {delta} against its parent",
     )
+    if summary.sealed_runs:
+        yield "verification", sealed(summary)
     held_back = _holdout(results, metric)
     if held_back is not None:
         name, mean, gap, runs = held_back

@@ -107,6 +107,10 @@ async def _print_class(
     if without_run:
         verbs = "was given back or is running" if without_run == 1 else "were given back or are running"
         terminal.print(Text(f"{without_run} more {verbs}"))
+    for summary in ended:
+        if summary.sealed_runs:
+            shown_id = summary.experiment.experiment_id[-rendering.ID_SHOWN :]
+            terminal.print(Text(f"{shown_id}: {rendering.sealed(summary)}"))
     fallen, total = await _fallen(reader, row.hardware_class)
     if fallen:
         more = f" (the latest {len(fallen)} of {total})" if total > len(fallen) else ""

@@ -69,6 +69,12 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def sealed(summary: ExperimentSummary) -> str:
+    """What is in and not shown yet, in words; empty where nothing is."""
+    runs = summary.sealed_runs
+    return f"{counted(runs, 'verification run')} in, sealed until decided" if runs else ""
+
+
 def plain_table(
     title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Text | str]]
 ) -> Table:
@@ -104,6 +110,7 @@ def summary_fields(summary: ExperimentSummary, names: Mapping[str, str]) -> dict
         "score": summary.score,
         "interval": summary.interval,
         "runs": summary.runs,
+        "sealed_runs": summary.sealed_runs,
         "delta": summary.delta,
         "parents": list(experiment.parents),
         "changes": [

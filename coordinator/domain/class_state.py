@@ -133,7 +133,7 @@ class Standing:
     ``control_runs`` those as a control or as the baseline: only these inform the class's spread.
     ``failures`` are the verification ids of its failed runs. The passed rules are kept, because a
     decision that was taken at a look stays taken when the spread is estimated anew. ``left_out`` are owners
-    whose votes contradict the others'.
+    whose votes contradict the others'. ``is_revealed``: its pairs may be shown although it is not confirmed.
     """
 
     candidate: Candidate
@@ -149,6 +149,12 @@ class Standing:
     has_passed_votes: bool = False
     confirmed_by: tuple[OwnerId, ...] = ()
     left_out: tuple[OwnerId, ...] = ()
+    is_revealed: bool = False
+
+    @property
+    def is_sealed(self) -> bool:
+        """True while nobody may be shown what its pairs say: another verifier could copy it."""
+        return not self.is_revealed and self.level not in (Level.BASELINE, Level.CONFIRMED)
 
     @property
     def experiment_id(self) -> ExperimentId:
@@ -274,15 +280,15 @@ def check_score(score: float) -> None:
 
 
 def working_best(standing: Standing, state: ClassState, rules: Rules) -> WorkingBest:
-    """A standing as nodes and readers see it."""
-    candidate = standing.candidate
+    """A standing as nodes and readers see it: a sealed one by its screening run."""
+    candidate, is_sealed = standing.candidate, standing.is_sealed
     return WorkingBest(
         experiment_id=candidate.experiment_id,
         hardware_class=state.hardware_class,
         source_hash=candidate.source_hash,
         level=standing.level,
-        mean=standing.mean,
-        runs=max(1, len(standing.runs)),
+        mean=candidate.screen_score if is_sealed else standing.mean,
+        runs=1 if is_sealed else max(1, len(standing.runs)),
         spread=state.spread(rules),
         since=standing.since,
         confirmed_by=standing.confirmed_by,
@@ -379,4 +385,5 @@ def _standing(document: dict[str, Any]) -> Standing:
         has_passed_votes=document["has_passed_votes"],
         confirmed_by=tuple(document["confirmed_by"]),
         left_out=tuple(document.get("left_out", ())),
+        is_revealed=document.get("is_revealed", False),
     )

@@ -72,6 +72,17 @@ def is_settled(standing: Standing, context: Context) -> bool:
     return has_votes or context.now - standing.evidence_at > SETTLE_PATIENCE
 
 
+def is_final(standing: Standing, context: Context) -> bool:
+    """True when no further pair is expected to change its level, so that its pairs may be shown."""
+    if standing.level in (Level.BASELINE, Level.CONFIRMED):
+        return True
+    if not standing.has_passed:
+        return False
+    others = context.voters - {standing.candidate.owner_id}
+    is_alone = len(others) < OWNERS_TO_CONFIRM and is_settled(standing, context)
+    return is_alone or context.now - standing.evidence_at > SETTLE_PATIENCE
+
+
 def proven_best(state: ClassState, context: Context) -> Standing | None:
     """The best whose evidence is in: what new runs are screened against, so that one lucky or invented
     run keeps nobody out. Ahead of it there may be one that is still being verified.
@@ -253,13 +264,18 @@ class Draft:
     def advance(self) -> None:
         """Once the working best is settled, the waiting candidate with the largest gain takes its place."""
         working = self.state.working
-        if working is None or not self.state.is_open(self._rules) or not is_settled(working, self._context):
+        if working is None or not self.state.is_open(self._rules):
+            return
+        if is_final(working, self._context):
+            self._reveal(working)
+        if not is_settled(working, self._context):
             return
         if self.state.waiting:
             self.rescreen(refuted=None)
         if not self.state.waiting:
             return
         candidate, *rest = self.state.waiting
+        self._reveal(working)
         now = self._context.now
         standing = Standing(
             candidate=candidate,
@@ -279,6 +295,24 @@ class Draft:
         reason = f"passed the screen: {screened(candidate, working, gain)}"
         self.mark(standing.experiment_id, ExperimentState.CANDIDATE, f"{reason}; is being verified")
         self.note_change(working.experiment_id, reason)
+
+    def _reveal(self, standing: Standing) -> None:
+        """Shows the pairs of a code that will get no more of them for now, and tells who builds on it."""
+        if not standing.is_sealed:
+            return
+        standing = replace(standing, is_revealed=True)
+        self.put(standing)
+        reason = self._shown(standing)
+        self.mark(standing.experiment_id, ExperimentState.CANDIDATE, reason)
+        self.note_change(standing.control_id, reason)
+
+    def _shown(self, standing: Standing) -> str:
+        """What its pairs have shown, in words that keep to the seal."""
+        pairs = f"{standing.level}: {len(standing.pairs)} pairs"
+        if standing.is_sealed:
+            return f"{pairs} pass; their scores are sealed until it is decided"
+        gains = self._gains(standing.pairs)
+        return f"{pairs} gain {math.fsum(gains) / len(gains):.6g} on average"
 
     def _gains(self, pairs: Sequence[Pair]) -> list[float]:
         return [self._rules.gain(pair.candidate_score, pair.control_score) for pair in pairs]

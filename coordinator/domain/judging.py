@@ -11,7 +11,7 @@ from autoresearch.model import ExperimentId, ExperimentState, Level, OwnerId
 
 from coordinator.domain.bundles import remembered
 from coordinator.domain.class_state import Decided, Pair, SmallGain, Standing, latest
-from coordinator.domain.draft import OWNERS_TO_CONFIRM
+from coordinator.domain.draft import OWNERS_TO_CONFIRM, is_final
 from coordinator.domain.refutation import RefutingDraft
 from coordinator.domain.series import kept_votes, replications_of, required_test, votes_of
 from coordinator.domain.trust import (
@@ -198,14 +198,10 @@ class JudgingDraft(RefutingDraft):
     def _raise_level(self, standing: Standing) -> None:
         before = self.state.standings[standing.experiment_id]
         owners = self._passing_owners(standing) if standing.has_passed_votes else ()
-        level = standing.level
-        if len(owners) >= OWNERS_TO_CONFIRM and self._is_vouched_for(standing, owners):
-            level = Level.CONFIRMED
-        elif owners:
-            level = Level.ONE_OWNER
-        elif standing.has_passed:
-            level = Level.SELF_REPLICATED
+        level = self._level(standing, owners)
         standing = replace(standing, level=level, confirmed_by=owners)
+        if is_final(standing, self._context):
+            standing = replace(standing, is_revealed=True)
         if standing != before:
             self.put(standing)
         if level is before.level:
@@ -214,9 +210,7 @@ class JudgingDraft(RefutingDraft):
             self._confirm(standing)
         elif not before.has_passed and standing.control_id is not None:
             self._supersede(standing.control_id, standing.experiment_id)
-        gains = self._gains(standing.pairs)
-        mean_gain = math.fsum(gains) / len(gains)
-        reason = f"{level}: {len(gains)} pairs gain {mean_gain:.6g} on average"
+        reason = self._shown(standing)
         if owners:
             reason += f"; confirmed by {', '.join(owners)}"
         state = ExperimentState.BEST if level is Level.CONFIRMED else ExperimentState.CANDIDATE
@@ -224,6 +218,13 @@ class JudgingDraft(RefutingDraft):
         if standing.experiment_id == self.state.working_id:
             gap = self._holdout_gap(standing) if level is Level.CONFIRMED else None
             self.note_change(standing.control_id, reason, holdout_gap=gap)
+
+    def _level(self, standing: Standing, owners: Sequence[OwnerId]) -> Level:
+        if len(owners) >= OWNERS_TO_CONFIRM and self._is_vouched_for(standing, owners):
+            return Level.CONFIRMED
+        if owners:
+            return Level.ONE_OWNER
+        return Level.SELF_REPLICATED if standing.has_passed else standing.level
 
     def _holdout_gap(self, standing: Standing) -> float | None:
         """The mean over the verification runs that measured it."""

@@ -19,11 +19,20 @@ _OUT_OF_RACE = frozenset({ExperimentState.REJECTED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One completed run; ``at`` is when the coordinator took it in."""
+    """One completed run; ``at`` is when the coordinator took it in.
+
+    ``verification_id`` names the pair that it is half of, empty where it is of none.
+    """
 
     score: float
-    is_explore: bool
+    purpose: Purpose
     at: datetime
+    verification_id: str = ""
+
+    @property
+    def is_explore(self) -> bool:
+        """True for a run that its own node chose to publish."""
+        return self.purpose is Purpose.EXPLORE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +50,7 @@ def run_of(result: Result, metric_name: str) -> Run | None:
     if result.outcome is not Outcome.COMPLETED or score is None or not math.isfinite(score):
         return None
     at = result.published_at or result.finished_at
-    return Run(score=score, is_explore=result.purpose is Purpose.EXPLORE, at=at)
+    return Run(score=score, purpose=result.purpose, at=at, verification_id=result.verification_id)
 
 
 def score_of(runs: Sequence[Run], spread: float, *, until: datetime | None = None) -> Score | None:

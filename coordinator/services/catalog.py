@@ -29,6 +29,7 @@ from autoresearch.model import (
 
 from coordinator.domain.class_state import ClassState, Rules, Standing
 from coordinator.domain.ranking import Run, Score, best_first, run_of, score_of
+from coordinator.services.sealing import NOTHING_SEALED, SealedClass, sealed_of
 from coordinator.storage.base import ExperimentRecord
 
 REFERENCE_CHARS_MIN = 6
@@ -56,7 +57,7 @@ class Entry:
 
 
 class Catalog:
-    """The read index of one challenge."""
+    """The read index of one challenge. What it tells of scores leaves out the runs that are sealed."""
 
     def __init__(self, rules: Rules, metric_name: str) -> None:
         self._rules = rules
@@ -69,6 +70,7 @@ class Catalog:
         self._standings: dict[ExperimentId, Standing] = {}
         self._per_class: Counter[HardwareClass] = Counter()
         self._spreads: dict[HardwareClass, float] = {}
+        self._sealed: dict[HardwareClass, SealedClass] = {}
         self._deltas: dict[ExperimentId, float | None] = {}
         self._own_writes: OrderedDict[Position, None] = OrderedDict()
 
@@ -146,6 +148,7 @@ class Catalog:
         self._classes[state.hardware_class] = state
         self._spreads[state.hardware_class] = state.spread(self._rules)
         self._standings.update(state.standings)
+        self._seal(state.hardware_class, sealed_of(state))
 
     def classes(self) -> tuple[ClassState, ...]:
         """Every class that is known."""
@@ -165,9 +168,18 @@ class Catalog:
         return entry.state if entry else None
 
     def score_of(self, experiment_id: ExperimentId) -> Score | None:
-        """An experiment's score."""
+        """An experiment's score as readers see it."""
         entry = self._entries.get(experiment_id)
         return self._score(entry) if entry else None
+
+    def judged_score_of(self, experiment_id: ExperimentId) -> Score | None:
+        """An experiment's score with the runs that are sealed: for the coordinator's own decisions."""
+        entry = self._entries.get(experiment_id)
+        return score_of(entry.runs, self._spread(entry.experiment.hardware_class)) if entry else None
+
+    def sealed_in(self, hardware_class: HardwareClass) -> SealedClass:
+        """What is sealed in a class."""
+        return self._sealed.get(hardware_class, NOTHING_SEALED)
 
     def delta_of(self, experiment_id: ExperimentId) -> float | None:
         """Its score minus its parent's at the time it came in; None without either."""
@@ -193,6 +205,7 @@ class Catalog:
             level=standing.level if standing else None,
             confirmed_by=standing.confirmed_by if standing else (),
             reason=entry.reason,
+            sealed_runs=len(entry.runs) - len(self._shown(entry)),
         )
 
     def resolve(self, reference: str) -> ExperimentId:
@@ -281,8 +294,26 @@ class Catalog:
         self._best_key[key] = place
         insort(self._best, place)
 
+    def _seal(self, hardware_class: HardwareClass, sealed: SealedClass) -> None:
+        """Places anew what a change of the seal moves: what was sealed, and what is."""
+        before = self.sealed_in(hardware_class)
+        if before == sealed:
+            return
+        self._sealed[hardware_class] = sealed
+        self._deltas.clear()
+        for experiment_id in before.touched | sealed.touched:
+            self._rank(experiment_id)
+
+    def _shown(self, entry: Entry) -> tuple[Run, ...]:
+        """The runs that readers may see."""
+        sealed = self.sealed_in(entry.experiment.hardware_class)
+        key = entry.experiment.experiment_id
+        if key not in sealed.touched:
+            return entry.runs
+        return tuple(run for run in entry.runs if not sealed.hides(key, run.purpose, run.verification_id))
+
     def _score(self, entry: Entry) -> Score | None:
-        return score_of(entry.runs, self._spread(entry.experiment.hardware_class))
+        return score_of(self._shown(entry), self._spread(entry.experiment.hardware_class))
 
     def _spread(self, hardware_class: HardwareClass) -> float:
         return self._spreads.get(hardware_class, self._rules.prior_sd)
@@ -293,7 +324,7 @@ class Catalog:
             return None
         at = min(run.at for run in entry.runs)
         spread = self._spread(entry.experiment.hardware_class)
-        before = score_of(parent.runs, spread, until=at)
+        before = score_of(self._shown(parent), spread, until=at)
         return score.mean - before.mean if before else None
 
     @staticmethod

@@ -84,6 +84,8 @@ class Leaderboard:
     async def get_experiment(self, reference: str) -> tuple[ExperimentSummary, tuple[Result, ...]]:
         """One experiment with its runs, by id or by a start or end of 6 characters that only one id has.
 
+        Runs that are sealed are counted and left out.
+
         Raises:
             NotFound: no id has it.
             InvalidArgument: it is too short, or several ids have it.
@@ -93,7 +95,16 @@ class Leaderboard:
         if record is None:
             raise NotFound(f"there is no experiment {reference[:80]!r}; list them to find its id")
         self._c.catalog.put_record(record)
-        return self._c.catalog.summary(experiment_id), record.results
+        # Another replica may have taken a run in whose pair this one has not heard of.
+        await self._c.classes.refresh(record.experiment.hardware_class)
+        sealed = self._c.catalog.sealed_in(record.experiment.hardware_class)
+        shown = tuple(
+            result
+            for result in record.results
+            if not sealed.hides(experiment_id, result.purpose, result.verification_id)
+        )
+        summary = self._c.catalog.summary(experiment_id)
+        return replace(summary, sealed_runs=len(record.results) - len(shown)), shown
 
     async def get_source(self, *, reference: str = "", source_hash: str = "") -> tuple[SourceHash, bytes]:
         """The bytes of a train.py by experiment or by hash.

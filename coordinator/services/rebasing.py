@@ -51,13 +51,13 @@ def with_retries(context: ChallengeContext, decision: Decision) -> Decision:
 
 def _wronged(context: ChallengeContext, parent_id: ExperimentId, decision: Decision) -> list[Candidate]:
     """Completed edits of a refuted code that gain enough on its mean, the largest gains first."""
-    truth = context.catalog.score_of(parent_id)
+    truth = context.catalog.judged_score_of(parent_id)
     if truth is None:
         return []
     spread, gains = decision.state.spread(context.rules), {}
     for entry in context.catalog.children(parent_id):
         experiment_id = entry.experiment.experiment_id
-        score = context.catalog.score_of(experiment_id)
+        score = context.catalog.judged_score_of(experiment_id)
         if score is None or experiment_id in decision.marks or not _is_plain(entry):
             continue
         gain = context.rules.gain(score.mean, truth.mean)

@@ -276,6 +276,7 @@ class ExperimentSummary:
     ``score`` is the mean over its ``runs`` completed runs in its class, None without one;
     ``interval`` is the half-width of its 95 % interval in the metric's unit (from the class's spread).
     ``delta`` is score minus its parent's mean at the time (negative is better where lower is better).
+    ``sealed_runs`` are verification runs that are in and not shown before the code is decided.
     """
 
     experiment: Experiment
@@ -287,6 +288,7 @@ class ExperimentSummary:
     level: Level | None
     confirmed_by: tuple[OwnerId, ...] = ()
     reason: str = ""
+    sealed_runs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -387,7 +389,7 @@ StartVerdict = Started | StartRefused
 class WorkingBest:
     """What the nodes of a class build on.
 
-    ``mean`` and ``runs`` come from verification runs once there are any, before that from the
+    ``mean`` and ``runs`` come from verification runs once these are shown, before that from the
     screening run; ``spread`` is the class's standard deviation of a rerun.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from autoresearch.model import (
     Granted,
     Level,
     Purpose,
+    ReplicateTask,
     Started,
     new_id,
 )
@@ -173,6 +175,44 @@ async def test_readers_need_no_key_and_see_what_happened(
     assert [node.node_id for node in nodes.nodes] == [ada.key.node_id]
     assert progress.changes[0].best.experiment_id == baseline.experiment_id
     assert not ideas.ideas
+
+
+async def test_readers_learn_how_many_verifications_are_in_and_no_score_of_them(
+    coordinator: RunningCoordinator, operator: TestNode, new_node: NewNode, challenge: Challenge
+) -> None:
+    ada, grace = new_node(coordinator), new_node(coordinator)
+    await ada.join()
+    session = await grace.join(await operator.create_token("grace"))
+    parent_id = (await open_class(ada, challenge)).parent.experiment_id
+    granted = codec.claim_verdict_from_message(await ada.claim(ada.claim_message("0.016", parent_id)))
+    assert isinstance(granted, Granted)
+    source, experiment_id = edit(challenge, "0.016"), ExperimentId(new_id())
+    started = await ada.start(granted.lease, experiment_id, source)
+    result = ada.result(experiment_id, source, 1.2, seed=started.started.seed)
+    await ada.publish(result, granted.lease)
+    task = await grace.next_task(can_propose=False)
+    assert isinstance(task, ReplicateTask), task
+    half = grace.result(experiment_id, source, 1.3125, seed=task.seed, purpose=Purpose.VERIFY_CANDIDATE)
+    await grace.publish(replace(half, verification_id=task.verification_id), task.lease)
+
+    async def read(name: str, request: Any, reply: Any) -> Any:
+        return reply.FromString(await ada.send(LEADERBOARD_SERVICE + name, request.SerializeToString()))
+
+    board = leaderboard_pb2
+    detail = await read(
+        "GetExperiment", board.GetExperimentRequest(experiment_id=experiment_id), board.GetExperimentReply
+    )
+    page = await read("ListExperiments", board.ListExperimentsRequest(), board.ListExperimentsReply)
+    status = await read("GetStatus", board.GetStatusRequest(), board.GetStatusReply)
+    operator.challenge_id = grace.challenge_id
+    feed = watch(operator, swarm_pb2.WATCH_SCOPE_FEED, codec.position_to_message(session.position))
+    events = [await feed.read()]
+    while events[-1].kind != types_pb2.EVENT_KIND_PUBLISHED or events[-1].node_id != grace.key.node_id:
+        events.append(await feed.read())
+    feed.cancel()
+
+    assert (len(detail.results), detail.summary.sealed_runs, detail.summary.score) == (1, 1, 1.2)
+    assert "1.3125" not in f"{detail}{page}{status}{events}"
 
 
 async def test_the_operator_makes_lists_and_revokes_tokens(

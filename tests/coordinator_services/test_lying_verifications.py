@@ -70,9 +70,11 @@ async def test_a_second_half_under_another_id_is_kept_and_decides_nothing(rig: R
     await rig.publish(ann, flipped, lease=task.lease)
 
     assert await state_of(rig) == before
-    summary, results = await rig.one.leaderboard.get_experiment(experiment_id)
-    assert summary.score == 0.93
-    assert flipped.result_id in {one.result_id for one in results}
+    record = await rig.one.store.get_experiment(experiment_id)
+    judged = rig.one.context.catalog.judged_score_of(experiment_id)
+    assert judged is not None
+    assert judged.mean == 0.93
+    assert flipped.result_id in {one.result_id for one in record.results}
 
 
 async def test_a_flip_after_the_pair_is_whole_decides_nothing(rig: Rig) -> None:

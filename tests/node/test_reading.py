@@ -455,6 +455,23 @@ async def test_show_prints_evidence_history_held_back_score_and_attestation(caps
     assert attestation_of(document["results"][1]["attestation"]) == reader.results[1].attestation
 
 
+async def test_what_is_sealed_is_counted_and_named(capsys):
+    verified = replace(scored("id-00000001", "Warmer", 1.9), sealed_runs=2)
+    reader = FakeReader(verified, scored("id-00000002", "Colder", 1.95))
+
+    await reading.show(reader, "00000001", as_json=False)
+    shown = capsys.readouterr().out
+    await reading.leaderboard(reader, hardware_class="", limit=10, as_json=False)
+    listed = capsys.readouterr().out
+    await reading.show(reader, "00000001", as_json=True)
+    document = json.loads(capsys.readouterr().out)
+
+    assert "2 verification runs in, sealed until decided" in shown
+    assert listed.count("sealed") == 1
+    assert "00000001: 2 verification runs in, sealed until decided" in listed
+    assert document["sealed_runs"] == 2
+
+
 async def test_show_says_why_an_experiment_was_refuted(capsys):
     refuted = fallen("id-00000001", ExperimentState.REFUTED, "dropped after 5 pairs of other owners")
     reader = FakeReader(refuted)

@@ -257,6 +257,7 @@ def experiment_summary_to_message(value: ExperimentSummary) -> pb.ExperimentSumm
         level=LEVELS.to_wire(value.level),
         confirmed_by=value.confirmed_by,
         reason=value.reason,
+        sealed_runs=value.sealed_runs,
     )
 
 
@@ -272,6 +273,7 @@ def experiment_summary_from_message(message: pb.ExperimentSummary) -> Experiment
         level=LEVELS.read_optional(message, "level"),
         confirmed_by=tuple(map(OwnerId, message.confirmed_by)),
         reason=message.reason,
+        sealed_runs=message.sealed_runs,
     )
 
 

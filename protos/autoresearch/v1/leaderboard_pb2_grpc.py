@@ -89,7 +89,8 @@ class LeaderboardServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetExperiment(self, request, context):
-        """One experiment with its runs and its parent's id. NOT_FOUND.
+        """One experiment with its runs and its parent's id, without verification runs that are still sealed
+        (summary.sealed_runs counts them). NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

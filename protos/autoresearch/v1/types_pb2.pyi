@@ -477,7 +477,7 @@ class Challenge(_message.Message):
     def __init__(self, challenge_id: _Optional[str] = ..., name: _Optional[str] = ..., manifest_toml: _Optional[str] = ..., baseline_source: _Optional[str] = ..., program_md: _Optional[str] = ...) -> None: ...
 
 class ExperimentSummary(_message.Message):
-    __slots__ = ("experiment", "state", "score", "interval", "runs", "delta", "level", "confirmed_by", "reason")
+    __slots__ = ("experiment", "state", "score", "interval", "runs", "delta", "level", "confirmed_by", "reason", "sealed_runs")
     EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
@@ -487,6 +487,7 @@ class ExperimentSummary(_message.Message):
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     CONFIRMED_BY_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    SEALED_RUNS_FIELD_NUMBER: _ClassVar[int]
     experiment: Experiment
     state: ExperimentState
     score: float
@@ -496,4 +497,5 @@ class ExperimentSummary(_message.Message):
     level: Level
     confirmed_by: _containers.RepeatedScalarFieldContainer[str]
     reason: str
-    def __init__(self, experiment: _Optional[_Union[Experiment, _Mapping]] = ..., state: _Optional[_Union[ExperimentState, str]] = ..., score: _Optional[float] = ..., interval: _Optional[float] = ..., runs: _Optional[int] = ..., delta: _Optional[float] = ..., level: _Optional[_Union[Level, str]] = ..., confirmed_by: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+    sealed_runs: int
+    def __init__(self, experiment: _Optional[_Union[Experiment, _Mapping]] = ..., state: _Optional[_Union[ExperimentState, str]] = ..., score: _Optional[float] = ..., interval: _Optional[float] = ..., runs: _Optional[int] = ..., delta: _Optional[float] = ..., level: _Optional[_Union[Level, str]] = ..., confirmed_by: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., sealed_runs: _Optional[int] = ...) -> None: ...
