@@ -23,7 +23,12 @@ class Caught:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harmless:
-    """The run may go on to a score, and the attack must have gained nothing by it."""
+    """The run may go on to a score, and the attack must have gained nothing by it.
+
+    ``or_rejected``: where timing decides if the attack spoils its own answers, a rejection is as good.
+    """
+
+    or_rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

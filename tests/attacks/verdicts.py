@@ -68,7 +68,7 @@ def _defended(runner: Runner, attack: Attack) -> tuple[Ran, str, list[str]]:
             )
         told = f"{ran.outcome}: {ran.reason}"
     else:
-        if ran.outcome != "completed":
+        if ran.outcome != "completed" and not (attack.expected.or_rejected and ran.outcome == "rejected"):
             problems.append(f"should go on to a score, and was {ran.outcome}: {ran.reason}")
         told = "no effect" if ran.outcome == "completed" else f"{ran.outcome}: {ran.reason}"
     return ran, told, problems

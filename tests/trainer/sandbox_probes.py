@@ -157,7 +157,7 @@ def train(ctx):
     OUT["no new privileges"] = libc.prctl(39, 0, 0, 0, 0)
     OUT["capabilities"] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("CapEff")]
     OUT["filtered"] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("Seccomp:")]
-    OUT["links"] = [os.readlink(place) for place in ("/tmp", "/dev/shm") if os.path.islink(place)]
+    OUT["links"] = {place: os.readlink(place) for place in ("/tmp", "/dev/shm") if os.path.islink(place)}
     print("PROBES " + json.dumps(OUT))
     raise ValueError("probed")
 """

@@ -14,7 +14,7 @@ import pytest
 from proc import family, is_running, named, wait_for
 
 from trainer import processes
-from trainer.sandbox import claimed_core
+from trainer.sandbox import claimed_core, cores
 
 SEEDS = {"seed": 7, "val_seed": 9}
 
@@ -139,15 +139,12 @@ def test_a_run_leaves_nothing_but_its_report(
 def test_trainers_with_a_tmpdir_of_their_own_share_the_cores(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    claimed = []
+    monkeypatch.setattr(cores, "LOCKS_ROOT", tmp_path)
 
     with claimed_core() as core:
-        claimed.append(core)
-        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "own"))
         with claimed_core() as other:
-            claimed.append(other)
-
-    assert claimed[1] is None or claimed[0] != claimed[1]
+            assert core is None or core != other
 
 
 @pytest.mark.skipif(not processes.IS_SUPPORTED or os.getuid() == 0, reason="root may look into any process")

@@ -29,7 +29,7 @@ BASE = frozenset(
         Layer.SCRATCH_DIRECTORY,
     }
 )
-"""What every worker gets, ``--sandbox none`` or not. Cores are pinned where one is free."""
+"""What every worker gets, ``--sandbox none`` or not. Cores are pinned where there are several."""
 
 
 class SandboxUnavailable(Exception):
