@@ -32,8 +32,13 @@ IS_SUPPORTED = sys.platform == "linux"
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent ends, so that none slips away from the count."""
+    """Become the parent of descendants whose own parent ends, so that none slips away from the count.
+
+    Call it from the main thread. What is started from now on waits for its children, even where this process
+    was started by one that ignores them: only then does the kernel tell what they spent.
+    """
     if IS_SUPPORTED:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 

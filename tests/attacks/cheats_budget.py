@@ -124,6 +124,37 @@ CHEATS = (
         control="learner",
     ),
     Cheat(
+        name="trains in children that nobody waits for",
+        tries="ignores the end of children, each of which ends before the harness looks again",
+        defence="seccomp: the end of children cannot be ignored, so the kernel tells what they spent",
+        source=learner(
+            """
+    import signal
+    with contextlib.suppress(OSError):
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    tokens = text(ctx.start()[0])
+    model.share_memory()
+    number, until = 0, time.monotonic() + 60
+    while ctx.running() and time.monotonic() < until:
+        number += 1
+        child = os.fork()
+        if child == 0:
+            torch.manual_seed(number)
+            learn(model, tokens, 0.025)
+            os._exit(0)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child, 0)
+    return model
+""",
+            prelude="import contextlib",
+        ),
+        expected=Harmless(),
+        arena="cpu",
+        control="learner",
+        gain_min=CPU_GAIN_MIN,
+        is_probe=True,  # forking a process of this size costs as much as it hides
+    ),
+    Cheat(
         name="learns in its first answer",
         tries="goes on training when it is first asked",
         defence="calls that cost more than others",

@@ -122,6 +122,17 @@ def test_limits_of_other_processes_are_out_of_reach() -> None:
     assert ask(held, "prlimit64", 1) == ERRNO | errno.EPERM
 
 
+@pytest.mark.parametrize("arch", ARCHES)
+def test_children_cannot_be_ignored_but_one_may_ask_what_becomes_of_them(arch: Arch) -> None:
+    held, sigchld, sigusr1 = rules(arch), 17, 10
+
+    assert ask(held, "rt_sigaction", sigchld, 0) == ALLOW
+    assert ask(held, "rt_sigaction", sigchld, 0x7000_0000_1000) == ERRNO | errno.EPERM
+    assert ask(held, "rt_sigaction", sigchld, 0x7000_0000_0000) == ERRNO | errno.EPERM
+    assert ask(held, "rt_sigaction", 1 << 32 | sigchld, 0x1000) == ERRNO | errno.EPERM
+    assert ask(held, "rt_sigaction", sigusr1, 0x1000) == ALLOW
+
+
 def test_signals_are_free_within_a_pid_namespace() -> None:
     assert ask(rules(signals_confined=False), "kill", 1, 9) == ALLOW
 

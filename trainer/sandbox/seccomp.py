@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 import struct
 from dataclasses import dataclass
 from typing import Literal
@@ -85,8 +86,8 @@ class Rules:
 class Refusal:
     """A call that is refused: always, or where an argument fits.
 
-    ``where`` compares the low half of argument ``argument`` with ``value``; every argument judged here is
-    32 bits wide.
+    ``where`` compares the low half of argument ``argument`` with ``value``; every argument judged by it is
+    32 bits wide. ``unless_null`` is a pointer: the call is refused only if it leads somewhere.
     """
 
     call: str
@@ -94,6 +95,13 @@ class Refusal:
     where: Literal["always", "equal", "not equal", "any bit"] = "always"
     argument: int = 0
     value: int = 0
+    unless_null: int | None = None
+
+
+_CHILDREN_NOBODY_WAITS_FOR = Refusal(
+    call="rt_sigaction", where="equal", value=int(signal.SIGCHLD), unless_null=1
+)
+"""The kernel forgets the CPU time of a child that ends while its parent ignores SIGCHLD: none may."""
 
 
 def refusals(rules: Rules) -> list[Refusal]:
@@ -101,7 +109,7 @@ def refusals(rules: Rules) -> list[Refusal]:
     names = [*_SOCKETS, *_OTHER_PROCESSES, *_NAMESPACES, *_MACHINE, *_KERNEL_SURFACE, *_UNCOUNTED_MEMORY]
     found = [Refusal(call="clone", where="any bit", value=_NEW_NAMESPACES)]
     found += [Refusal(call="ioctl", where="equal", argument=1, value=value) for value in _TERMINAL_INPUT]
-    found += [Refusal(call="prlimit64", where="not equal", value=0)]
+    found += [Refusal(call="prlimit64", where="not equal", value=0), _CHILDREN_NOBODY_WAITS_FOR]
     if rules.is_pinned:
         names.append("sched_setaffinity")
     if rules.on_cpu:  # drivers of accelerators share memory so
@@ -176,6 +184,8 @@ def _refuse(refusal: Refusal, number: int) -> list[bytes]:
     if refusal.where == "always":
         return [_op(_JEQ, number, no=1), answer]
     load = _op(_LD, _AT_ARGUMENTS + 8 * refusal.argument)
+    if refusal.unless_null is not None:
+        return _refuse_unless_null(refusal, number, answer)
     match refusal.where:
         case "equal":
             test = _op(_JEQ, refusal.value, no=1)
@@ -184,6 +194,23 @@ def _refuse(refusal: Refusal, number: int) -> list[bytes]:
         case "any bit":
             test = _op(_JSET, refusal.value, no=1)
     return [_op(_JEQ, number, no=4), load, test, answer, _op(_LD, _AT_NUMBER)]
+
+
+def _refuse_unless_null(refusal: Refusal, number: int, answer: bytes) -> list[bytes]:
+    assert refusal.where == "equal"  # noqa: S101 - no other is needed
+    assert refusal.unless_null is not None  # noqa: S101 - the caller looked
+    pointer = _AT_ARGUMENTS + 8 * refusal.unless_null
+    return [
+        _op(_JEQ, number, no=8),
+        _op(_LD, _AT_ARGUMENTS + 8 * refusal.argument),
+        _op(_JEQ, refusal.value, no=5),
+        _op(_LD, pointer),
+        _op(_JEQ, 0, no=2),
+        _op(_LD, pointer + 4),
+        _op(_JEQ, 0, yes=1),
+        answer,
+        _op(_LD, _AT_NUMBER),
+    ]
 
 
 def _answer_if(jump: int, value: int, error: int) -> list[bytes]:
