@@ -12,7 +12,7 @@ import pytest
 from autoresearch.challenge import Budget
 from proc import wait_for
 
-from trainer.budget import PAGE_BYTES, BudgetClock, BudgetPage, BudgetView, Phase
+from trainer.budget import PAGE_BYTES, STANDSTILL_S, BudgetClock, BudgetPage, BudgetView, Phase
 from trainer.pace import REFERENCE_STEP, Pace
 from trainer.processes import ProcessTree
 from trainer.sandbox import claimed_core
@@ -181,10 +181,17 @@ while True:
 
 
 class SlowMeter:
-    """Takes its time, and finds a slow core."""
+    """Takes its time, as long as a wakeful worker needs for its turn, and finds a slow core."""
+
+    def __init__(self, tree: ProcessTree, *, wakes: bool) -> None:
+        self._tree = tree
+        self._wakes = wakes
 
     def measure(self) -> Pace:
+        before_s = self._tree.settled_cpu_s()
         time.sleep(0.1)
+        if self._wakes:
+            assert wait_for(lambda: self._tree.settled_cpu_s() - before_s > STANDSTILL_S)
         return Pace(0.25)
 
 
@@ -193,7 +200,8 @@ def test_a_worker_that_wakes_itself_does_not_slow_its_clock(*, wakes: bool, pace
     with child(WAKEFUL.format(wakes=wakes)) as process:
         process.stdout.readline()
         budget = Budget(kind="cpu", amount=10, pace=REFERENCE_STEP)
-        clock = BudgetClock(budget, ProcessTree(process.pid), meter=SlowMeter())
+        tree = ProcessTree(process.pid)
+        clock = BudgetClock(budget, tree, meter=SlowMeter(tree, wakes=wakes))
 
         clock.start()
 
