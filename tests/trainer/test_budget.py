@@ -35,8 +35,10 @@ def child(program: str, *arguments: str):
     with subprocess.Popen(
         [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, start_new_session=True
     ) as process:
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_wall_budget_follows_the_clock_and_ends_at_one() -> None:
