@@ -168,7 +168,8 @@ def _facts(
     yield "id", experiment.experiment_id
     yield "parent", experiment.parent or "none: this is the baseline"
     yield "state", _state(summary)
-    yield "confirmed by", clean(", ".join(owners)) or "nobody yet"
+    is_open = summary.state in {ExperimentState.CANDIDATE, ExperimentState.BEST}
+    yield "confirmed by", clean(", ".join(owners)) or ("nobody yet" if is_open else "nobody")
     if summary.reason:
         yield "why", clean(summary.reason)
     score, interval = number(summary.score, digits), number(summary.interval, digits)

@@ -479,7 +479,7 @@ async def test_show_says_why_an_experiment_was_refuted(capsys):
     await reading.show(reader, "00000001", as_json=False)
 
     shown = capsys.readouterr().out
-    assert "  state        refuted\n  confirmed by nobody yet\n" in shown
+    assert "  state        refuted\n  confirmed by nobody\n" in shown
     assert "  why          dropped after 5 pairs of other owners\n" in shown
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from autoresearch.challenge import Budget, ChallengeError, load_challenge
+from proc import wait_for
 from tiny_challenge import GOOD, tiny_folder
 
 from trainer.budget import BudgetClock
@@ -36,12 +37,19 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def stop(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    assert wait_for(lambda: state_of(pid) == "T")
+
+
 @pytest.fixture
 def spinner():
     with subprocess.Popen([sys.executable, "-c", SPINNING], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def spend(tree: ProcessTree, seconds: float) -> None:
@@ -76,7 +84,7 @@ def test_a_slow_core_is_given_more_cpu_seconds(spinner) -> None:
 
     clock.start()
     spend(tree, 0.4)
-    os.kill(spinner.pid, signal.SIGSTOP)
+    stop(spinner.pid)
 
     assert clock.used_s == pytest.approx(0.5 * clock.cpu_s)
     assert clock.pace == pytest.approx(0.5)
@@ -92,7 +100,7 @@ def test_each_stretch_counts_at_the_pace_that_was_measured_before_it(spinner) ->
     clock.follow_pace()
     first_s = clock.cpu_s
     spend(tree, 0.3)
-    os.kill(spinner.pid, signal.SIGSTOP)
+    stop(spinner.pid)
     second_s = clock.cpu_s - first_s
 
     assert clock.used_s == pytest.approx(first_s + 0.25 * second_s, abs=0.05)
