@@ -155,6 +155,23 @@ def test_a_core_is_free_again_when_its_trainer_ends(tmp_path: Path) -> None:
         assert again == first
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder of another user's")
+def test_a_folder_of_locks_that_somebody_else_made_is_not_used(tmp_path: Path) -> None:
+    target, locks = tmp_path / "precious", tmp_path / "locks"
+    target.write_text("kept")
+    locks.mkdir()
+    for core in os.sched_getaffinity(0):
+        (locks / f"core-{core}.lock").symlink_to(target)
+    with claimed_core(locks):
+        assert target.read_text() == "kept"
+    os.chown(locks, 65_534, 65_534)
+
+    with claimed_core(locks) as core:
+        assert core in {None, *os.sched_getaffinity(0)}
+
+    assert target.read_text() == "kept"
+
+
 def test_cpu_seconds_of_a_long_set_up_count_but_for_the_first() -> None:
     with child(SPIN + "print(flush=True)\nsys.stdin.read()\n", "2.5") as process:
         tree = ProcessTree(process.pid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,9 +31,20 @@ def claimed_core(locks: Path | None = None) -> Iterator[int | None]:
 def _first_free(cores: list[int], folder: Path, stack: contextlib.ExitStack) -> int:
     with contextlib.suppress(OSError):  # no place for locks: as if all were claimed
         folder.mkdir(mode=0o700, exist_ok=True)
-        for core in cores:
-            lock = stack.enter_context((folder / f"core-{core}.lock").open("wb"))
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return core
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        stack.callback(os.close, place)
+        if _is_ours_alone(place):
+            for core in cores:
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+                lock = os.open(f"core-{core}.lock", flags, 0o600, dir_fd=place)
+                stack.callback(os.close, lock)
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return core
     return cores[os.getpid() % len(cores)]
+
+
+def _is_ours_alone(folder: int) -> bool:
+    """Whether nobody else could have put links into a folder whose name anybody may take first."""
+    status = os.fstat(folder)
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
