@@ -294,6 +294,7 @@ class _Run:
             clock=self.worker_clock,
             spent=self.spent,
             trained_s=self.trained_s,
+            pace=self.clock.pace,
             say=self.say,
         ).run(texts)
 

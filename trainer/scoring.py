@@ -60,6 +60,7 @@ class Scoring:
         clock: what the worker spends.
         spent: counts since the end of training.
         trained_s: what training took by that clock.
+        pace: what its CPU seconds were worth while it trained.
         say: tells a person.
     """
 
@@ -71,6 +72,7 @@ class Scoring:
         clock: WorkerClock,
         spent: ScoringTime,
         trained_s: float,
+        pace: float,
         say: Progress,
     ) -> None:
         self._link = link
@@ -80,6 +82,7 @@ class Scoring:
         self._clock = clock
         self._spent = spent
         self._trained_s = trained_s
+        self._pace = pace
         self._say = say
 
     def run(self, texts: Texts) -> None:
@@ -126,6 +129,14 @@ class Scoring:
             raise crashed("nan", str(error)) from error
 
     def _refuse_learning(self, spent: ScoringTime) -> None:
+        cap_s = self._challenge.limits.eval_cpu_s
+        total_s = spent.total_s * self._pace if self._clock.is_cpu_time else 0.0
+        if cap_s and total_s > cap_s:
+            raise RunEnded(
+                "rejected",
+                f"scoring took {total_s:.1f} CPU seconds ({cap_s} are allowed); nothing may be learned while "
+                "the model is asked, and a model must be quick to ask",
+            )
         excess_s = spent.excess_s()
         allowed_s = lazy_allowance_s(self._trained_s, is_cpu_time=self._clock.is_cpu_time)
         if excess_s > allowed_s:

@@ -1,9 +1,11 @@
 """Time spent while scoring that cannot have gone into answers: training after the budget.
 
-A model that goes on learning inside its first answer would have a larger budget than others. It cannot learn
-little by little, for then its answers change (``trainer.evaluate`` calls that impure), so what it takes shows
-as calls that cost more than the others. Honest first calls cost a little more too: memory is touched for the
-first time, kernels are chosen, and on an accelerator they may be compiled.
+A model that goes on learning inside its first answer would have a larger budget than others: that shows as
+calls that cost more than the others. One that learns a little in every call, and repeats its first answers
+where they are asked for again so that they do not change, costs the same in all of them: all calls together
+have a cap of their own (``eval_cpu_s`` of the manifest), near what an honest model needs. Honest first calls
+cost a little more too: memory is touched for the first time, kernels are chosen, and on an accelerator they
+may be compiled.
 """
 
 from __future__ import annotations
@@ -63,6 +65,11 @@ class ScoringTime:
         now_s = self._now()
         self._calls_s.append(now_s - self._last_s)
         self._last_s = now_s
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of all calls together."""
+        return sum(self._calls_s)
 
     def excess_s(self) -> float:
         """Seconds by which dear calls lie over ``CALL_FACTOR`` times the median, all together."""

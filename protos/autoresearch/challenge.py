@@ -77,9 +77,11 @@ class Budget:
 class Limits:
     """Caps on everything that the budget does not cover.
 
-    ``train_wall_s`` ends a run that sleeps instead of spending its budget, ``memory_mb`` counts resident
-    memory of the worker and its children, ``scratch_mb`` caps what they write in all, ``overrun_ms`` is
-    how long a run may go on after its budget.
+    ``train_wall_s`` ends a run that sleeps instead of spending its budget. ``eval_cpu_s`` caps what a worker
+    on a CPU spends on one text while it is scored, in CPU seconds at the pace of the budget; 0 stands for no
+    cap but ``eval_s``, which is elapsed time. ``memory_mb`` counts resident memory of the worker and its
+    children, ``scratch_mb`` caps what they write in all, ``overrun_ms`` is how long a run may go on after its
+    budget.
     """
 
     source_bytes: int = SOURCE_LIMIT_BYTES
@@ -87,6 +89,7 @@ class Limits:
     setup_s: int = 60
     train_wall_s: int = 900
     eval_s: int = 120
+    eval_cpu_s: int = 0
     memory_mb: int = 8192
     scratch_mb: int = 4096
     log_bytes: int = 8192
@@ -419,6 +422,7 @@ def _limits(table: _Table) -> Limits:
         source_bytes=table.whole(
             "source_bytes", low=1, high=SOURCE_LIMIT_BYTES, default=default.source_bytes
         ),
+        eval_cpu_s=table.whole("eval_cpu_s", low=0, high=86_400, default=default.eval_cpu_s),
         log_bytes=table.whole("log_bytes", low=256, high=1 << 20, default=default.log_bytes),
         overrun_ms=table.whole("overrun_ms", low=50, high=10_000, default=default.overrun_ms),
         **seconds,

@@ -90,6 +90,9 @@ def prepared_grounds(root: Path) -> Iterator[Grounds]:
     (other / "notes.txt").write_text(SECRET)
     folders = {name: _folder(root / name, cache, budget) for name, budget in _ARENAS.items()}
     folders["hasty"] = _folder(root / "in-haste", cache, _ARENAS["cpu"], ("eval_s = 60", "eval_s = 3"))
+    folders["brief"] = _folder(
+        root / "briefly", cache, _ARENAS["cpu"], ("eval_s = 60", "eval_s = 60\neval_cpu_s = 1")
+    )
     folders["shards"] = _shards_folder(root / "shards", cache)
     big_table = _big_table()
     with contextlib.ExitStack() as stack:

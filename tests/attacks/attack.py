@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["completed", "crashed", "timed_out", "rejected"]
-Arena = Literal["steps", "cpu", "hasty", "paced", "shards"]
-"""Which tiny challenge: twenty steps; a CPU second; that and little time to score; a pace; a fixed text."""
+Arena = Literal["steps", "cpu", "hasty", "paced", "shards", "brief"]
+"""Which tiny challenge: twenty steps; a CPU second; that and little time to score; a pace; a fixed text;
+a CPU second and little CPU time to score."""
 
 SUCCESS = "ESCAPED"
 """What an escape prints (or leaves as a reason) when it got what it wanted."""

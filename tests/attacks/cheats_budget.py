@@ -269,9 +269,33 @@ CHEATS = (
         control="learner",
     ),
     Cheat(
+        name="learns a little in every answer",
+        tries="goes on training in each call alike, and repeats its first answer where a prefix comes back",
+        defence="all calls together have a cap of CPU seconds",
+        source=learner(
+            f"""
+    tokens, answered = text(ctx.start()[0]), dict()
+{_AFTER}
+    def answer(ids):
+        learn(model, tokens, 0.3)
+        out = model(ids).clone()
+        for row, words in enumerate(ids.tolist()):
+            for at in range(len(words)):
+                out[row, at] = answered.setdefault(tuple(words[: at + 1]), out[row, at].clone())
+        return out
+    return answer
+"""
+        ),
+        expected=Caught(outcome="rejected", reason="scoring took .* CPU seconds"),
+        without=("scoring-cpu-cap",),
+        arena="brief",
+        control="learner",
+        gain_min=CPU_GAIN_MIN,
+    ),
+    Cheat(
         name="wakes itself while the pace is measured",
         tries="a timer sends it SIGCONT, and it spoils the caches while the harness measures its core",
-        defence="a pace at which the worker ran is not believed",
+        defence="seccomp: no timers; a pace at which the worker ran is not believed",
         source=learner(
             f"""
     import ctypes, signal
@@ -280,9 +304,10 @@ CHEATS = (
     every = (ctypes.c_long * 4)(0, 4_000_000, 0, 4_000_000)
     junk = torch.zeros(1 << 22)
     signal.signal(signal.SIGCONT, lambda *_: junk.add_(1.0))
-    assert libc.timer_create(1, event, ctypes.byref(timer)) == 0
+    has_timer = libc.timer_create(1, event, ctypes.byref(timer)) == 0
     tokens = text(ctx.start()[0])
-    assert libc.timer_settime(timer, 0, every, None) == 0
+    if has_timer:
+        libc.timer_settime(timer, 0, every, None)
 {_AFTER}
     return model
 """

@@ -187,6 +187,7 @@ SWITCHES: dict[str, Callable[[], None]] = {
     "source-cap": source_cap,
     "overrun-cap": functools.partial(with_limits, overrun_ms=NEVER_S * 1000),
     "scoring-cap": functools.partial(with_limits, eval_s=NEVER_S),
+    "scoring-cpu-cap": functools.partial(with_limits, eval_cpu_s=0),
     "memory-cap": memory_cap,
     "clean-log": clean_log,
     "scratch-watchdog": scratch_watchdog,

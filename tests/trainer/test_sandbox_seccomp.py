@@ -133,6 +133,12 @@ def test_children_cannot_be_ignored_but_one_may_ask_what_becomes_of_them(arch: A
     assert ask(held, "rt_sigaction", sigusr1, 0x1000) == ALLOW
 
 
+def test_a_worker_on_a_cpu_has_no_timers() -> None:
+    for name in ("timer_create", "timerfd_create", "setitimer", "alarm"):
+        assert ask(rules(), name, 0) == ERRNO | errno.EPERM
+        assert ask(rules(on_cpu=False), name, 0) == ALLOW
+
+
 def test_signals_are_free_within_a_pid_namespace() -> None:
     assert ask(rules(signals_confined=False), "kill", 1, 9) == ALLOW
 

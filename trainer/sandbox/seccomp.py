@@ -53,6 +53,9 @@ _CHANGES_OF_OTHERS_FILES = (
 _PRIORITY_OF_OTHERS = ("setpriority", "ioprio_set", "sched_setscheduler", "sched_setattr", "sched_setparam")
 _SIGNALS = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
 
+_TIMERS = ("timer_create", "timerfd_create", "setitimer", "alarm")
+"""Thousands of them that run out while the worker is stopped are charged to whoever measures its core."""
+
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: put words into the terminal's mouth
 
@@ -113,7 +116,7 @@ def refusals(rules: Rules) -> list[Refusal]:
     if rules.is_pinned:
         names.append("sched_setaffinity")
     if rules.on_cpu:  # drivers of accelerators share memory so
-        names.append("memfd_create")
+        names += ["memfd_create", *_TIMERS]
     if not rules.has_own_files:
         names += _CHANGES_OF_OTHERS_FILES
     if not rules.has_own_pids:
