@@ -357,7 +357,13 @@ def _token(config: Config) -> str:
         raise Failed(
             f"cannot read the token file {config.token_file} ({error.strerror})", ExitCode.USAGE
         ) from error
-    return raw.decode("utf-8", errors="replace").strip()
+    token = raw.decode("utf-8", errors="replace").strip()
+    if not token:
+        raise Failed(
+            f"the token file {config.token_file} is empty; put the operator's token into it, or leave it out",
+            ExitCode.USAGE,
+        )
+    return token
 
 
 def _public_name(config: Config, key: SigningKey) -> str:

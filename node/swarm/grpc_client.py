@@ -173,7 +173,9 @@ class GrpcReader:
 class GrpcSwarm:
     """``Swarm`` over gRPC, signed by the node's key.
 
-    A key that the coordinator does not know is enrolled at the first ``connect``.
+    The first ``connect`` enrols with the token where one was given: a key that was enrolled openly gets its
+    owner and vote, and a token that is no good is told. Without a token a key that the coordinator does not
+    know is enrolled.
     """
 
     def __init__(
@@ -190,6 +192,7 @@ class GrpcSwarm:
         self._key = key
         self._terms = terms
         self._node_version = node_version
+        self._has_shown_token = False
         self._session: Session | None = None
         self._known_best: BestSource | None = None
 
@@ -211,13 +214,14 @@ class GrpcSwarm:
             swarm_pb2.EnrolReply,
             codec.enrolment_from_message,
         )
+        self._has_shown_token = bool(self._terms.token)
         _log.info(
             "enrolled", node_id=enrolment.node_id, owner_id=enrolment.owner_id, has_vote=enrolment.has_vote
         )
         return enrolment
 
     async def connect(self, hardware: Hardware, challenge: str = "") -> Session:
-        """Opens a session, after enrolling if this key is unknown there."""
+        """Opens a session, after enrolling with a token not shown yet, or if this key is unknown there."""
         call = ConnectCall(
             protocol_min=PROTOCOL_MIN,
             protocol_max=PROTOCOL_MAX,
@@ -225,6 +229,8 @@ class GrpcSwarm:
             hardware=hardware,
             node_version=self._node_version,
         )
+        if self._terms.token and not self._has_shown_token:
+            await self.enrol()
         try:
             session = await self._connect(call)
         except ClockSkew:

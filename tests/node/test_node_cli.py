@@ -94,6 +94,7 @@ def test_wrong_usage_is_exit_code_2(tmp_path, monkeypatch, arguments):
     [
         (["--agent", "command", "--agent-command", "helper 'unclosed"], "check its quotes"),
         (["--token-file", "/no/such/token"], "cannot read the token file"),
+        (["--token-file", os.devnull], "is empty"),
     ],
 )
 def test_wrong_settings_are_told_before_anybody_is_asked(tmp_path, options, complaint):

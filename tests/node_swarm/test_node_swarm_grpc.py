@@ -1,5 +1,6 @@
 import pytest
 import stamina
+import structlog
 from autoresearch import codec, errors, model
 from autoresearch.model import new_id
 from autoresearch.signing import SigningKey
@@ -66,36 +67,71 @@ async def test_connect_opens_a_signed_session(server):
     await node.close()
 
 
-async def test_unknown_key_is_enrolled_once_with_the_agreed_terms(server):
-    seen = []
-
+def enrolling(server, key, seen, *, owner_id="lab", has_vote=True):
     def enrol(body):
         call = codec.enrol_call_from_message(swarm_pb2.EnrolRequest.FromString(body))
         seen.append(call)
-        key_id = model.NodeId("n_x")
         server.known_keys[key.node_id] = call.public_key
-        return codec.enrolment_to_message(model.Enrolment(node_id=key_id, owner_id="lab", has_vote=True))
+        return codec.enrolment_to_message(
+            model.Enrolment(node_id=key.node_id, owner_id=owner_id, has_vote=has_vote)
+        )
 
-    key = SigningKey.generate()
-    server.answers["Enrol"] = enrol
-    terms = JoinTerms(token="secret", name="bee", has_consented=True)
-    node = node_of(server, key=key, enrolled=False, terms=terms)
+    return enrol
+
+
+async def test_unknown_key_without_a_token_is_enrolled_once_with_the_agreed_terms(server):
+    seen, key = [], SigningKey.generate()
+    server.answers["Enrol"] = enrolling(server, key, seen, has_vote=False)
+    node = node_of(server, key=key, enrolled=False, terms=JoinTerms(name="bee", has_consented=True))
 
     await node.connect(hardware())
+    await node.connect(hardware())
 
-    assert server.asked == ["Connect", "Enrol", "Connect"]
-    assert (seen[0].token, seen[0].name, seen[0].consent) == ("secret", "bee", True)
+    assert server.asked == ["Connect", "Enrol", "Connect", "Connect"]
+    assert (seen[0].token, seen[0].name, seen[0].consent) == ("", "bee", True)
     await node.close()
 
 
-async def test_refused_token_ends_the_connection_with_its_reason(server):
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_token_is_shown_once_whether_the_key_is_known_or_not(server, is_known):
+    seen, key = [], SigningKey.generate()
+    server.answers["Enrol"] = enrolling(server, key, seen)
+    terms = JoinTerms(token="secret", name="bee", has_consented=True)
+    node = node_of(server, key=key, enrolled=is_known, terms=terms)
+
+    with structlog.testing.capture_logs() as logs:
+        await node.connect(hardware())
+        await node.connect(hardware())
+
+    assert server.asked == ["Enrol", "Connect", "Connect"]
+    assert [call.token for call in seen] == ["secret"]
+    assert [(line["owner_id"], line["has_vote"]) for line in logs] == [("lab", True)]
+    await node.close()
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_refused_token_ends_the_connection_with_its_reason(server, is_known):
     def refuse(_):
         raise errors.TokenRefused("the token is spent; ask the operator")
 
     server.answers["Enrol"] = refuse
+    node = node_of(server, enrolled=is_known, terms=JoinTerms(token="wrong", has_consented=True))
+
+    for _ in range(2):
+        with pytest.raises(errors.TokenRefused, match="spent"):
+            await node.connect(hardware())
+    assert server.asked == ["Enrol"] * 2
+    await node.close()
+
+
+async def test_coordinator_that_wants_a_token_is_told_by_the_refusal(server):
+    def refuse(_):
+        raise errors.TokenRefused("this coordinator enrols by token only; ask its operator for one")
+
+    server.answers["Enrol"] = refuse
     node = node_of(server, enrolled=False)
 
-    with pytest.raises(errors.TokenRefused, match="spent"):
+    with pytest.raises(errors.TokenRefused, match="by token only"):
         await node.connect(hardware())
     await node.close()
 
