@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from coordinator.config import DEFAULT_ADDRESS, HELP, ConfigError, load_config
+from coordinator.config import DEFAULT_ADDRESS, SETTINGS, ConfigError, load_config
 from coordinator.exit_codes import ExitCode, exit_code_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,11 @@ T = TypeVar("T")
 
 
 def _option(setting: str, *names: str) -> Any:
-    return typer.Option(*names, help=HELP[setting], show_default=False)
+    told = next(one for one in SETTINGS if one.name == setting)
+    facts = [f"one of {', '.join(told.choices)}"] if told.choices else []
+    facts += [f"default {told.default}"] if told.default not in {"", "False"} else []
+    shown = f" ({'; '.join(facts)})" if facts else ""
+    return typer.Option(*names, help=told.help + shown, show_default=False)
 
 
 Address = Annotated[str, typer.Option("--address", help="host:port of the coordinator.")]
@@ -120,6 +124,8 @@ def status(
     insecure: Plain = False,
 ) -> None:
     """Show a challenge at a glance."""
+    if ":" in challenge and not challenge.startswith("ch_"):
+        _fail(f"{challenge!r} is an address, not a challenge; say --address {challenge}", ExitCode.USAGE)
     found = _ask(address, lambda remote: remote.get_status(challenge), ca=ca, insecure=insecure)
     from coordinator import rendering  # noqa: PLC0415
 

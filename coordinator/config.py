@@ -104,6 +104,14 @@ class Setting:
     environment: str
     default: str
     help: str
+    choices: tuple[str, ...] = ()
+
+
+_CHOICES = {
+    name: typing.get_args(kind)
+    for name, kind in typing.get_type_hints(Config).items()
+    if typing.get_origin(kind) is Literal
+}
 
 
 def _describe(spec: dataclasses.Field[Any]) -> Setting:
@@ -118,6 +126,7 @@ def _describe(spec: dataclasses.Field[Any]) -> Setting:
         environment=ENV_PREFIX + spec.name.upper(),
         default="" if shown is None else str(shown),
         help=spec.metadata["help"],
+        choices=_CHOICES.get(spec.name, ()),
     )
 
 

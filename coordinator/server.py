@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -267,19 +268,28 @@ def _add_reflection(rpc: grpc.aio.Server) -> None:
 
 
 def _bind(rpc: grpc.aio.Server, config: Config) -> str:
-    host = split_address(config.listen)[0]
+    host, wanted_port = split_address(config.listen)
     try:
+        _look_whether_free(host, wanted_port)
         if config.tls_cert is not None and config.tls_key is not None:
             pair = (_read(config.tls_key), _read(config.tls_cert))
             port = rpc.add_secure_port(config.listen, grpc.ssl_server_credentials([pair]))
         else:
             port = rpc.add_insecure_port(config.listen)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise AddressTaken(
             f"cannot listen on {config.listen}: another program does, or the address is not this machine's; "
             "choose another with --listen"
         ) from error
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _look_whether_free(host: str, port: int) -> None:
+    """Raise OSError where an address is taken: gRPC would tell of it in words of its own on stderr."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
 
 
 def _read(path: Path) -> bytes:

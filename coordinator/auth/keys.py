@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from autoresearch.codec import enrol_call_from_message
-from autoresearch.errors import NodeBanned, PermissionDenied, Unauthenticated
+from autoresearch.errors import InvalidArgument, NodeBanned, PermissionDenied, Unauthenticated
 from autoresearch.model import Node, NodeId
 from autoresearch.signing import (
     CallSignature,
@@ -43,8 +43,14 @@ def load_operator_key(data_dir: Path) -> SigningKey:
 
     Raises:
         KeyFileError: it is there and cannot be trusted.
+        InvalidArgument: the folder cannot be made or read.
     """
-    return load_or_create_key(data_dir / OPERATOR_KEY_FILE)
+    try:
+        return load_or_create_key(data_dir / OPERATOR_KEY_FILE)
+    except OSError as error:
+        raise InvalidArgument(
+            f"cannot keep anything in {data_dir} ({error.strerror}); give another folder with --data-dir"
+        ) from error
 
 
 class KeyAuthenticator:

@@ -8,13 +8,15 @@ checked.
 
 A check compares the owner's mean gain with the others': agreement counts, a difference of more than
 ``CONFLICT_ERRORS`` standard errors is a strike, after which twice as many agreements are needed. That catches
-who invents. It does not catch who copies: a node that does not run can report the screening run's score,
-which anybody can read. But that score was picked for being good, so whoever copies it reports too large a
-gain, again and again. ``candour`` adds up the log likelihood ratio of "ran it" against "copied the screen"
-(Wald's sequential test); an owner is trusted once it has reached ``CANDOUR_MIN``.
+who invents. It does not catch who copies. The runs of a code that is being verified are sealed, so what a
+node that does not run can report is the screening run's score. But that score was picked for being good, so
+whoever copies it reports too large a gain, again and again. ``candour`` adds up the log likelihood ratio of
+"ran it" against "copied the screen" (Wald's sequential test) at every decision; an owner is trusted once it
+has reached ``CANDOUR_MIN``. Audits, of codes whose score anybody can read, find liars and earn nobody trust.
 
-What it does not catch is a copier who reads the results that others have published of the very candidate: it
-reports what is true, from others. In ``scripts/bench/liars.py`` such an owner may end up trusted.
+What it does not catch is an owner who runs nothing and guesses well, taking a part of the screening run's
+gain for true: in ``scripts/bench/liars.py`` such an owner may end up trusted. It hardly moves a mean, and a
+confirmation has to stand without any one owner.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from dataclasses import replace
 
 from autoresearch.model import OwnerId
 
-from coordinator.domain.class_state import ClassState, Decided, Pair, Rules, Trust
+from coordinator.domain.class_state import ClassState, Decided, Pair, Rules, Standing, Trust
 
 AGREEMENTS_TO_TRUST = 3
 STRIKES_LIMIT = 6
@@ -56,7 +58,7 @@ AUDIT_SHARE_MAX = 0.1
 """Of the verification runs of the class, so of all its runs less."""
 
 AUDIT_RUNS_FREE = 12
-"""So many audit runs may come before the share counts, so that a young class gets its first trusted owner."""
+"""So many audit runs may come before the share counts, so that a young class is not without them."""
 
 RUNS_PER_PAIR = 2
 
@@ -72,6 +74,12 @@ def is_trusted(state: ClassState, owner_id: OwnerId, voters: Collection[OwnerId]
     needed = AGREEMENTS_TO_TRUST << min(record.strikes, STRIKES_LIMIT)
     is_candid = record.candour >= CANDOUR_MIN or len(voters) < COPIES_SHOW_FROM_VOTERS
     return record.agreed >= needed and is_candid
+
+
+def can_spare_any(state: ClassState, standing: Standing, voters: Collection[OwnerId]) -> bool:
+    """True if so many trusted owners could verify a code that no one of them has to be needed for it."""
+    others = [one for one in voters if one != standing.candidate.owner_id]
+    return sum(is_trusted(state, one, voters) for one in others) >= TRUSTED_MAJORITY
 
 
 def may_audit(state: ClassState, audits_live: int) -> bool:
@@ -139,6 +147,7 @@ def checked(
     copied_gain: float | None,
     *,
     only: OwnerId | None = None,
+    informed: OwnerId | None = None,
 ) -> ClassState:
     """The state after every owner of these gains (or one) was checked against the others.
 
@@ -149,6 +158,7 @@ def checked(
         left_out: Owners that contradict the others: nobody is measured by them.
         copied_gain: What a node would report that copied the screening run; None to leave candour as it is.
         only: The owner whose further pair this is.
+        informed: An owner who could read what the others had measured: agreeing earns it nothing.
     """
     for owner in gains if only is None else (only,):
         others = {key: own for key, own in gains.items() if key not in left_out or key == owner}
@@ -159,8 +169,9 @@ def checked(
             if owner in left_out:
                 record = replace(record, agreed=0, strikes=record.strikes + 1, candour=0.0)
         else:
-            pairs_agreed = 1 if only is not None else len(gains[owner])
-            record = replace(record, agreed=record.agreed + pairs_agreed)
+            if owner != informed:
+                pairs_agreed = 1 if only is not None else len(gains[owner])
+                record = replace(record, agreed=record.agreed + pairs_agreed)
             if copied_gain is not None:
                 step = _candour(others, owner, spread, copied_gain)
                 record = replace(record, candour=min(CANDOUR_LIMIT, record.candour + step))
@@ -175,7 +186,7 @@ def audited(state: ClassState, spread: float, decided: Decided, owner_id: OwnerI
         if owner != owner_id:
             gains.setdefault(owner, []).append(known)
     left_out = {owner_id} if abs(_errors(gains, owner_id, spread)) > CONFLICT_ERRORS else set[OwnerId]()
-    state = checked(state, spread, gains, left_out, None, only=owner_id)
+    state = checked(state, spread, gains, left_out, None, only=owner_id, informed=owner_id)
     kept = replace(
         decided,
         audited=(*decided.audited, owner_id),

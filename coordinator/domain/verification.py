@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from autoresearch.evidence import next_look
@@ -14,8 +14,12 @@ from coordinator.domain.draft import OWNERS_TO_CONFIRM
 from coordinator.domain.series import kept_votes, replications_of, required_test, votes_of
 from coordinator.domain.trust import TRUTH_PAIRS, is_trusted, may_audit
 
-UPGRADE_PAIRS_PER_OWNER = 3
+UPGRADE_PAIRS_PER_OWNER = 4
 """Once the votes have passed, a further owner gets this many pairs to agree."""
+
+CONFIRM_LOOKS = 3
+"""A code that has passed may take this many times the pairs of the last look, by trusted owners, to be
+confirmed."""
 
 OWNERS_PER_LOOK = 3
 """With so many voting owners at hand no one of them brings more than a third of a look, rounded up."""
@@ -85,26 +89,50 @@ def _vote(
         return None
     done = kept_votes(standing, anchor_id)
     running = [one for one in _running(standing.experiment_id, anchor_id, live) if one.slot.is_vote]
+    test = required_test(standing.candidate, state.standings.get(anchor_id))
+    if standing.has_passed_votes:
+        trusted = {owner for owner in voters if is_trusted(state, owner, voters)}
+        # Where anybody is trusted, only the trusted are asked: their pairs have to pass alone.
+        spent = sum(pair.owner_id in trusted for pair in done) + len(running)
+        asked = trusted if spent < CONFIRM_LOOKS * test.looks[-1].pairs else set[OwnerId]()
+        is_wanted = _upgrades(standing, node, asked if trusted else voters, done, running)
+    else:
+        target = next_look(len(done), test)
+        owners = len(voters - set(standing.left_out))
+        is_wanted = target is not None and _fills_look(node, owners, done, running, target)
+    if not is_wanted:
+        return None
+    return _free(standing.experiment_id, anchor_id, votes_of(standing, anchor_id), running, is_vote=True)
+
+
+def _upgrades(
+    standing: Standing,
+    node: Worker,
+    asked: Collection[OwnerId],
+    done: Sequence[Pair],
+    running: Sequence[LiveSlot],
+) -> bool:
+    """True if a further pair of a code whose votes have passed may bring what a confirmation still lacks.
+
+    That is a second owner, or one whose trust is earned: once there are two, only owners in ``asked`` are.
+    """
+    is_enough = len(standing.confirmed_by) >= OWNERS_TO_CONFIRM
+    own_done = sum(pair.owner_id == node.owner_id for pair in done)
+    is_running = any(one.owner_id == node.owner_id for one in running)
+    if is_running or own_done >= UPGRADE_PAIRS_PER_OWNER + is_enough:
+        return False
+    if not is_enough:
+        return node.owner_id not in standing.confirmed_by
+    return node.owner_id in asked
+
+
+def _fills_look(
+    node: Worker, owners: int, done: Sequence[Pair], running: Sequence[LiveSlot], target: int
+) -> bool:
+    """True if the next look still lacks a pair, and not of others than this owner."""
     own_done = sum(pair.owner_id == node.owner_id for pair in done)
     own_running = sum(one.owner_id == node.owner_id for one in running)
-    if standing.has_passed_votes:
-        # A second owner may be missing, or one whose trust is earned; a further pair may bring either.
-        is_enough = len(standing.confirmed_by) >= OWNERS_TO_CONFIRM
-        limit = UPGRADE_PAIRS_PER_OWNER + is_enough
-        if own_running or own_done >= limit or (node.owner_id in standing.confirmed_by and not is_enough):
-            return None
-        # Where anybody is trusted, only the trusted are asked: their pairs have to pass alone.
-        trusted = {owner for owner in voters if is_trusted(state, owner, voters)}
-        if is_enough and trusted and node.owner_id not in trusted:
-            return None
-    else:
-        test = required_test(standing.candidate, state.standings.get(anchor_id))
-        target = next_look(len(done), test)
-        if target is None or len(done) + len(running) >= target:
-            return None
-        if own_done + own_running >= _share_of_look(target, len(voters - set(standing.left_out))):
-            return None
-    return _free(standing.experiment_id, anchor_id, votes_of(standing, anchor_id), running, is_vote=True)
+    return len(done) + len(running) < target and own_done + own_running < _share_of_look(target, owners)
 
 
 def _share_of_look(target: int, owners: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from autoresearch.errors import InvalidArgument, ReadOnly
+from autoresearch.errors import InvalidArgument, ReadOnly, Unavailable
 
 from coordinator.storage.base import StoreServer
 from coordinator.storage.binaries import find_server_program
@@ -89,6 +89,11 @@ async def open_store_server(
     server = RedisStoreServer(url, description=place, events_kept=events_kept)
     try:
         await server.check_safe(allow_unsafe=allow_unsafe)
+    except Unavailable as error:
+        await server.close()
+        raise Unavailable(
+            f"{error.message} ({place}); start that server, or leave --store out for an own one"
+        ) from error
     except BaseException:
         await server.close()
         raise

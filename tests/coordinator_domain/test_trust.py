@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from autoresearch.evidence import LOOKS
 from autoresearch.model import ExperimentId, ExperimentState, Level, NodeId, OwnerId, Purpose
 from class_builders import CLASS, RULES, candidate, context, explore, open_class, pair
 
@@ -20,7 +21,7 @@ from coordinator.domain.trust import (
     trust_of,
     with_trust,
 )
-from coordinator.domain.verification import LiveSlot, Worker, audit_slot, wanted_slot
+from coordinator.domain.verification import CONFIRM_LOOKS, LiveSlot, Worker, audit_slot, wanted_slot
 
 VOTERS = ("ann", "bob", "cid")
 MANY = ("ann", "bob", "cid", "dan", "eve")
@@ -119,6 +120,35 @@ def test_in_a_small_swarm_trust_comes_from_agreeing() -> None:
 
     assert is_trusted(state, OwnerId("ann"), VOTERS)
     assert state.confirmed_id == "x"
+
+
+LUCKY = [("ann", 0.045), ("bob", 0.008), ("cid", 0.016)]
+"""Votes that pass together and not without the first."""
+
+
+def test_where_three_are_trusted_a_gain_stands_without_any_one_of_them() -> None:
+    carried = voted(verifying("ann", "bob", "cid"), LUCKY)
+    few = voted(verifying("ann", "bob"), [("ann", 0.045), ("bob", 0.008), ("bob", 0.016)])
+    shared = voted(verifying("ann", "bob", "cid"), [("ann", 0.03), ("bob", 0.03), ("cid", 0.03)])
+
+    assert carried.working is not None
+    assert carried.working.level is Level.ONE_OWNER
+    assert few.confirmed_id == "x"
+    assert shared.confirmed_id == "x"
+
+
+def test_more_pairs_of_trusted_owners_are_asked_for_up_to_a_limit() -> None:
+    state = voted(verifying(*MANY), LUCKY)
+    nodes = [worker(owner) for owner in MANY]
+    asked = 0
+    while node := next((one for one in nodes if wanted_slot(state, one, nodes, ())), None):
+        control = 1.01 if asked % 2 else 0.99
+        state = pair(state, "x", control - 0.005, control, owner=str(node.owner_id), voters=MANY).state
+        asked += 1
+
+    assert len(LUCKY) + asked == CONFIRM_LOOKS * LOOKS[-1].pairs
+    assert state.working is not None
+    assert state.working.level is Level.ONE_OWNER
 
 
 def test_two_owners_are_enough_to_go_on_and_later_ones_confirm() -> None:
@@ -242,7 +272,7 @@ def test_who_copies_the_screening_run_is_found_out() -> None:
     assert trust_of(state, OwnerId("copier")).candour < CANDOUR_MIN
 
 
-def test_an_audit_checks_its_owner_and_moves_no_best() -> None:
+def test_an_audit_finds_liars_earns_nobody_trust_and_moves_no_best() -> None:
     state = voted(verifying("bob"), [("ann", 0.05), ("bob", 0.05), ("cid", 0.05)])
     slot = audit_slot(state, worker("eve"), ())
     assert slot is not None
@@ -251,7 +281,8 @@ def test_an_audit_checks_its_owner_and_moves_no_best() -> None:
     agreed = audit(state, slot, "eve", 0.95, 1.0)
     struck = audit(state, slot, "eve", 1.3, 1.0)
 
-    assert trust_of(agreed, OwnerId("eve")).agreed == 1
+    # What a decided code scores anybody can read.
+    assert trust_of(agreed, OwnerId("eve")) == Trust(owner_id=OwnerId("eve"))
     assert trust_of(struck, OwnerId("eve")).strikes == 1
     for state in (agreed, struck):
         assert state.standings == before.standings
