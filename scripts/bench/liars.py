@@ -18,7 +18,8 @@ the owners lies, each by one strategy; with few liars the strategies take turns 
   about everything else. Colluders whose fellows verify are a swarm's colluding verifiers.
 
 ``confirmed_by_forged_results`` counts confirmed codes without a true gain over the best before (a null edit
-counts) one of whose confirmers had forged a verification of it, whatever that did to the decision;
+counts) one of whose confirmers had forged a verification of it, whatever that did to the decision
+(``false_bests_with_any_forged_vote``: anybody had, asked or relied on or left out);
 ``false_by_chance_on_honest_votes`` are the others, which a swarm without liars has too.
 
 Colluders cannot be told from honest owners before they lie, so what protects is who is drawn. A forged
@@ -96,6 +97,7 @@ async def _figures(swarm: Swarm) -> dict[str, Any]:
         "of_these_with_a_forged_screen": sum(
             one["is_forged"] and not one["has_forged_votes"] for one in false_bests
         ),
+        "false_bests_with_any_forged_vote": sum(bool(one["owners_who_forged"]) for one in false_bests),
         "false_bests": false_bests,
         "confirmed_forged_experiments": sum(one["is_forged"] for one in confirmed),
         "large_gains": _large_gains(swarm, history),
@@ -124,6 +126,7 @@ def _confirmed(swarm: Swarm, history: Sequence[BestChange]) -> list[dict[str, An
                 "true_gain": round((swarm.codes[anchor].true_mean - code.true_mean) / SPREAD, 2),
                 "has_forged_votes": bool(set(best.confirmed_by) & code.forged_votes),
                 "confirmers_who_forged": sorted(set(best.confirmed_by) & code.forged_votes),
+                "owners_who_forged": sorted(code.forged_votes),
                 "is_forged": code.is_forged,
                 "proposer": code.owner,
                 "relied_on": code.relied_on,
@@ -249,6 +252,7 @@ def summed(swarms: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "experiments": total("experiments"),
         "confirmed": total("confirmed"),
         "confirmed_by_forged_results": total("confirmed_by_forged_results"),
+        "false_bests_with_any_forged_vote": total("false_bests_with_any_forged_vote"),
         "false_by_chance_on_honest_votes": total("false_by_chance_on_honest_votes"),
         "of_these_with_a_forged_screen": total("of_these_with_a_forged_screen"),
         "by_strategy": {key: dict(value) for key, value in sorted(by_strategy.items())},

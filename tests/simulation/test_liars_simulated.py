@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
+import argparse
 import math
-from collections.abc import Iterator
 
 import liars
 import pytest
-
-from coordinator.dedup.code import CodeReader
+from simulated_swarm import ReaderHere
 
 PUBLISHES = 400
 
 
 @pytest.fixture(scope="module")
-def reader() -> Iterator[CodeReader]:
-    reader = CodeReader(limit_s=30.0)
-    yield reader
-    asyncio.run(reader.close())
+def reader() -> ReaderHere:
+    return ReaderHere()
 
 
-async def test_liars_on_their_own_confirm_nothing_and_honest_owners_go_on(reader: CodeReader) -> None:
+async def test_liars_on_their_own_confirm_nothing_and_honest_owners_go_on(reader: ReaderHere) -> None:
     figures = await liars.simulate(reader, lying=6, colluding=False, publishes=PUBLISHES, seed=5)
 
     assert figures["confirmed_by_forged_results"] == 0
@@ -30,18 +26,41 @@ async def test_liars_on_their_own_confirm_nothing_and_honest_owners_go_on(reader
     assert figures["true_gain_in_spreads"] > 0
 
 
-async def test_a_swarm_of_three_confirms_although_nobody_is_trusted_at_first(reader: CodeReader) -> None:
+async def test_a_swarm_of_three_confirms_although_nobody_is_trusted_at_first(reader: ReaderHere) -> None:
     figures = await liars.simulate(reader, lying=0, colluding=False, publishes=250, seed=6, owners=3)
 
     assert figures["confirmed"] > 0
     assert figures["confirmed_by_forged_results"] == 0
 
 
-async def test_a_swarm_of_two_goes_on_without_confirming(reader: CodeReader) -> None:
+async def test_a_swarm_of_two_goes_on_without_confirming(reader: ReaderHere) -> None:
     figures = await liars.simulate(reader, lying=0, colluding=False, publishes=150, seed=7, owners=2)
 
     assert figures["confirmed"] == 0
     assert figures["true_gain_of_working_in_spreads"] > 0
+
+
+async def test_every_strategy_lies_and_is_reported_by_its_name(reader: ReaderHere) -> None:
+    lying = len(liars.INDEPENDENT)
+
+    figures = await liars.simulate(reader, lying=lying, colluding=False, publishes=PUBLISHES, seed=0)
+
+    assert set(figures["by_strategy"]) == set(liars.INDEPENDENT)
+    assert figures["forged_experiments"] > 0
+    assert figures["confirmed_by_forged_results"] == 0
+
+
+async def test_the_report_sums_the_swarms_of_each_share_and_kind_of_liars() -> None:
+    asked = argparse.Namespace(shares=[0.0, 0.3], seeds=[1, 2], kind=None, publishes=60)
+
+    shares = (await liars.report(asked))["shares"]
+
+    assert [(one["share"], one["colluding"]) for one in shares] == [(0.0, False), (0.3, False), (0.3, True)]
+    assert all(one["swarms"] == 2 for one in shares)
+    assert all(
+        one["publishes"] == sum(swarm["publishes"] for swarm in one["of_each_swarm"]) for one in shares
+    )
+    assert shares[2]["colluders"]["bound_per_verified_forged"] == round(liars.bound(liars.OWNERS, 6), 5)
 
 
 def test_the_bound_grows_with_the_group_and_two_colluders_reach_nothing() -> None:
