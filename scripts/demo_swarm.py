@@ -52,10 +52,11 @@ def main() -> None:
     parser.add_argument("--spent", type=float, default=0.0, help="seconds that installing took")
     options = parser.parse_args()
     began_at = time.monotonic() - options.spent
-    if options.fresh:
-        shutil.rmtree(STATE, ignore_errors=True)
-    STATE.mkdir(exist_ok=True)
     try:
+        refuse_second()
+        if options.fresh:
+            shutil.rmtree(STATE, ignore_errors=True)
+        STATE.mkdir(exist_ok=True)
         run(began_at, seconds=options.seconds, is_kept=options.keep)
     except SwarmFailed as error:
         sys.exit(f"error: {error}")
@@ -67,7 +68,6 @@ def main() -> None:
 def run(began_at: float, *, seconds: float | None, is_kept: bool) -> None:
     """The demonstration from preparing the challenge to the leaderboard; ``seconds`` limits the watching."""
     started_at = time.monotonic()
-    refuse_second()
     say("==> preparing the challenge 'pocket'")
     # Prepared text stays beside the rest, unless this person keeps it elsewhere anyway.
     cache = {"AUTORESEARCH_CACHE_DIR": os.environ.get("AUTORESEARCH_CACHE_DIR", str(STATE / "cache"))}

@@ -74,8 +74,10 @@ class LocalSwarm:
             made = self._coordinator("token", "create", owner, "--json", *place)
             if made.returncode:
                 raise SwarmFailed(f"no token for {owner}: {made.stderr.strip()}")
-            path.touch(mode=0o600)
-            path.write_text(json.loads(made.stdout)["token"])
+            draft = path.with_suffix(".new")
+            draft.touch(mode=0o600)
+            draft.write_text(json.loads(made.stdout)["token"])
+            draft.replace(path)
         return path
 
     def start_node(self, name: str, *options: str) -> None:

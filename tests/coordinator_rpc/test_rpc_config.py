@@ -22,7 +22,12 @@ def test_every_setting_has_a_flag_and_its_help() -> None:
 
     flags = {parameter.opts[0]: parameter.help for parameter in serve.params if parameter.name != "help"}
 
-    assert flags == {setting.flag: setting.help for setting in SETTINGS}
+    assert flags.keys() == {setting.flag for setting in SETTINGS}
+    for setting in SETTINGS:
+        told = flags[setting.flag]
+        assert told.startswith(setting.help)
+        assert all(choice in told for choice in setting.choices)
+        assert f"default {setting.default}" in told or setting.default in {"", "False"}
 
 
 def test_every_field_is_in_the_table_of_settings() -> None:
