@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from autoresearch.evidence import interval_half_width
 from autoresearch.model import ExperimentId, ExperimentState, Outcome, Purpose, Result
@@ -19,14 +18,10 @@ _OUT_OF_RACE = frozenset({ExperimentState.REJECTED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One completed run; ``at`` is when the coordinator took it in.
-
-    ``verification_id`` names the pair that it is half of, empty where it is of none.
-    """
+    """One completed run; ``verification_id`` names the pair that it is half of, empty where it is of none."""
 
     score: float
     purpose: Purpose
-    at: datetime
     verification_id: str = ""
 
     @property
@@ -49,19 +44,17 @@ def run_of(result: Result, metric_name: str) -> Run | None:
     score = result.metrics.get(metric_name)
     if result.outcome is not Outcome.COMPLETED or score is None or not math.isfinite(score):
         return None
-    at = result.published_at or result.finished_at
-    return Run(score=score, purpose=result.purpose, at=at, verification_id=result.verification_id)
+    return Run(score=score, purpose=result.purpose, verification_id=result.verification_id)
 
 
-def score_of(runs: Sequence[Run], spread: float, *, until: datetime | None = None) -> Score | None:
-    """The score over the runs taken in up to a time; None without a run.
+def score_of(runs: Sequence[Run], spread: float) -> Score | None:
+    """The score over some runs of one experiment; None without a run.
 
     Once there are runs that nobody picked (verification, control, baseline), they alone count: the run
     that made a code a candidate was picked for being good.
     """
-    known = [run for run in runs if until is None or run.at <= until]
-    unpicked = [run.score for run in known if not run.is_explore]
-    scores = unpicked or [run.score for run in known]
+    unpicked = [run.score for run in runs if not run.is_explore]
+    scores = unpicked or [run.score for run in runs]
     if not scores:
         return None
     return Score(

@@ -7,7 +7,7 @@ the others'.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -72,6 +72,7 @@ class Catalog:
         self._spreads: dict[HardwareClass, float] = {}
         self._sealed: dict[HardwareClass, SealedClass] = {}
         self._deltas: dict[ExperimentId, float | None] = {}
+        self._children: defaultdict[ExperimentId, list[ExperimentId]] = defaultdict(list)
         self._own_writes: OrderedDict[Position, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -182,7 +183,7 @@ class Catalog:
         return self._sealed.get(hardware_class, NOTHING_SEALED)
 
     def delta_of(self, experiment_id: ExperimentId) -> float | None:
-        """Its score minus its parent's at the time it came in; None without either."""
+        """Its score minus its parent's, as both are known now; None without either."""
         if experiment_id not in self._deltas:
             entry = self._entries.get(experiment_id)
             self._deltas[experiment_id] = self._delta(entry, self._score(entry)) if entry else None
@@ -262,8 +263,8 @@ class Catalog:
         )
 
     def children(self, parent_id: ExperimentId) -> tuple[Entry, ...]:
-        """Experiments that start from one; looks at them all."""
-        return tuple(one for one in self._entries.values() if one.experiment.parent == parent_id)
+        """Experiments that start from one."""
+        return tuple(self._entries[key] for key in self._children.get(parent_id, ()))
 
     def _ordered(self, order: ExperimentOrder) -> Iterator[ExperimentId]:
         if order is ExperimentOrder.NEWEST:
@@ -278,9 +279,12 @@ class Catalog:
         if key not in self._entries:
             insort(self._oldest, key)
             self._per_class[experiment.hardware_class] += 1
+            if experiment.parent is not None:
+                self._children[experiment.parent].append(key)
         self._entries[key] = entry
         self._rank(key)
-        self._deltas.pop(key, None)
+        for changed in (key, *self._children.get(key, ())):
+            self._deltas.pop(changed, None)
 
     def _rank(self, key: ExperimentId) -> None:
         entry = self._entries.get(key)
@@ -322,9 +326,7 @@ class Catalog:
         parent = self._entries.get(entry.experiment.parent) if entry.experiment.parent else None
         if score is None or parent is None or not entry.runs:
             return None
-        at = min(run.at for run in entry.runs)
-        spread = self._spread(entry.experiment.hardware_class)
-        before = score_of(self._shown(parent), spread, until=at)
+        before = self._score(parent)
         return score.mean - before.mean if before else None
 
     @staticmethod

@@ -275,7 +275,7 @@ class ExperimentSummary:
 
     ``score`` is the mean over its ``runs`` completed runs in its class, None without one;
     ``interval`` is the half-width of its 95 % interval in the metric's unit (from the class's spread).
-    ``delta`` is score minus its parent's mean at the time (negative is better where lower is better).
+    ``delta`` is score minus its parent's mean, as it is known now (negative is better where lower is better).
     ``sealed_runs`` are verification runs that are in and not shown before the code is decided.
     """
 

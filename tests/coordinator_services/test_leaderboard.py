@@ -225,3 +225,20 @@ async def test_a_node_that_said_it_left_is_not_live_until_it_beats_again(rig: Ri
         return (await rig.one.leaderboard.get_status()).nodes_live
 
     assert [await live_after(activity) for activity in ("training", "stopped", "exploring")] == [1, 0, 1]
+
+
+async def test_what_was_built_on_a_lie_is_compared_with_what_that_turned_out_to_be(rig: Rig) -> None:
+    liar, child = await rig.join("l", owner="l"), await rig.join("c", owner="c")
+    await rig.open_class(child)
+    lie, _ = await rig.explore(liar, 0.3, LR="0.05")
+    built, _ = await rig.explore(child, 1.1, lie, LR="0.05", DEPTH="9")
+    before, _ = await rig.one.leaderboard.get_experiment(built)
+
+    for name in ("v", "w", "x"):
+        verifier = await rig.join(name, owner=name)
+        await rig.verify(verifier, await rig.next_pair(verifier), 1.5, 1.0)
+
+    after, _ = await rig.one.leaderboard.get_experiment(built)
+    refuted, _ = await rig.one.leaderboard.get_experiment(lie)
+    assert refuted.state is ExperimentState.REFUTED
+    assert (before.delta, after.delta) == (pytest.approx(0.8), pytest.approx(-0.4))
