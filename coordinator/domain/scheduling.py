@@ -22,7 +22,8 @@ BASELINE_ATTEMPTS_PER_NODE = 2
 """A node on which the baseline failed this often is not asked for it again."""
 
 VERIFYING_SHARE = 0.5
-"""At most this share of the active nodes verify, and at most this share run queued ideas before that.
+"""At most this share of the active nodes verify, and at most this share run queued ideas before that; a node
+that has nothing else to do verifies all the same.
 
 A node that can propose verifies in no more than this share of its tasks: its agent is not kept waiting, and
 the class's new best is built on by those who verify it too."""
@@ -126,8 +127,10 @@ def choose(
         if baseline is not None:
             return (baseline, *_explore(state, capabilities))
         is_verifying = coin < VERIFYING_SHARE or not capabilities.can_propose
-        verify = _verify(state, node, swarm, coin, lot) if is_verifying else ()
         queued = _queued(state, capabilities, swarm)
+        may_explore = capabilities.can_propose or bool(queued)
+        has_room = not may_explore or _verifiers_wanted(node, swarm, coin)
+        verify = _verify(state, node, swarm, lot) if is_verifying and has_room else ()
         is_crowded = len(swarm.under_way.ideas) >= _share(len(swarm.workers), coin)
         first, second = (verify, queued) if is_crowded else (queued, verify)
         choices.extend((*first, *second))
@@ -147,10 +150,12 @@ def _has_broken_baseline(state: ClassState, node_id: NodeId) -> bool:
     return state.baseline_failures.count(node_id) >= BASELINE_ATTEMPTS_PER_NODE
 
 
-def _verify(state: ClassState, node: Worker, swarm: Swarm, coin: float, lot: float) -> tuple[Verify, ...]:
+def _verifiers_wanted(node: Worker, swarm: Swarm, coin: float) -> bool:
     others = {one.node_id for one in swarm.under_way.pairs} - {node.node_id}
-    if len(others) >= _share(len(swarm.workers), coin):
-        return ()
+    return len(others) < _share(len(swarm.workers), coin)
+
+
+def _verify(state: ClassState, node: Worker, swarm: Swarm, lot: float) -> tuple[Verify, ...]:
     voters = frozenset(one.owner_id for one in (*swarm.workers, node) if one.has_vote)
     chance = AUDIT_CHANCE if is_trusted(state, node.owner_id, voters) else AUDIT_CHANCE_UNTRUSTED
     slot = audit_slot(state, node, swarm.under_way.pairs) if lot < chance else None

@@ -105,6 +105,20 @@ def test_a_verifier_without_an_agent_always_verifies() -> None:
     assert isinstance(choices[0], Verify)
 
 
+def test_a_verifier_without_an_agent_never_waits_while_pairs_are_wanted() -> None:
+    nodes = (worker("v", has_vote=True), worker("w", has_vote=True))
+    (first,) = choose(verifying(), RULES, nodes[0], RUNNER, swarm(*nodes), coin=0.1)[:1]
+    assert isinstance(first, Verify)
+    live = LiveSlot(slot=first.slot, node_id=nodes[0].node_id, owner_id=nodes[0].owner_id)
+
+    second = choose(
+        verifying(), RULES, nodes[1], RUNNER, swarm(*nodes, under_way=UnderWay(pairs=(live,))), coin=0.9
+    )
+
+    assert isinstance(second[0], Verify)
+    assert second[0].slot != first.slot
+
+
 def test_no_more_pairs_run_than_the_next_look_needs() -> None:
     state, nodes = verifying(), [worker(name) for name in "abcde"]
     live: list[LiveSlot] = []
