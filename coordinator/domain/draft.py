@@ -102,11 +102,12 @@ def is_worth_verifying(candidate: Candidate, best: Standing, rules: Rules, sprea
 
 
 def screened(candidate: Candidate, best: Standing, gain: float) -> str:
-    """What one run has shown, in words."""
+    """What one run has shown, in words; no number from which the mean of sealed pairs could be reckoned."""
     if required_test(candidate, best) is BETTER:
-        return f"one run beats the mean of the best before it by {gain:.6g}"
+        return "one run beats the mean of the best before it" + ("" if best.is_sealed else f" by {gain:.6g}")
+    told = "is near" if best.is_sealed else f"gains {gain:.6g} on"
     saved = best.candidate.size - candidate.size
-    return f"shorter by {saved} syntax nodes, and one run gains {gain:.6g} on the mean of the best before it"
+    return f"shorter by {saved} syntax nodes, and one run {told} the mean of the best before it"
 
 
 class Draft:
@@ -225,6 +226,7 @@ class Draft:
         spread, kept = self.state.spread(self._rules), []
         for candidate in self.state.waiting:
             gain = self._rules.gain(candidate.screen_score, working.mean)
+            told = "its gain" if working.is_sealed else f"its gain of {gain:.6g}"
             if is_worth_verifying(candidate, working, self._rules, spread):
                 kept.append(candidate)
                 self.mark(
@@ -244,14 +246,14 @@ class Draft:
                 self.mark(
                     candidate.experiment_id,
                     ExperimentState.COMPLETED,
-                    f"gains {gain:.6g} over the present working best and more over its parent; queued to be "
-                    f"tried on the present best",
+                    f"{told} over the present working best is too small, and larger over its parent; queued to "
+                    f"be tried on the present best",
                 )
             else:
                 self.mark(
                     candidate.experiment_id,
                     ExperimentState.COMPLETED,
-                    f"gains {gain:.6g} over the present working best, not enough to verify",
+                    f"{told} over the present working best is not enough to verify",
                 )
         self.state = replace(self.state, waiting=tuple(kept))
 
@@ -276,6 +278,7 @@ class Draft:
             return
         candidate, *rest = self.state.waiting
         self._reveal(working)
+        working = self.state.standings[working.experiment_id]
         now = self._context.now
         standing = Standing(
             candidate=candidate,

@@ -9,7 +9,7 @@ from autoresearch.evidence import margin
 from autoresearch.model import ExperimentId, ExperimentState, Level
 
 from coordinator.domain.class_state import Standing
-from coordinator.domain.draft import Draft
+from coordinator.domain.draft import Draft, is_worth_verifying
 from coordinator.domain.series import required_test
 
 REVIEW_RUNS = 8
@@ -54,14 +54,25 @@ class RefutingDraft(Draft):
         if was_working in gone:
             self._restore(refuted_id, reason)
         for one in demoted:
-            self.mark(
-                one.experiment_id,
-                ExperimentState.CANDIDATE,
-                f"was built on {refuted_id}, which was refuted; waits to be verified on the best before it",
-            )
-            self.wait(replace(one.candidate, screen_score=one.mean))
+            self._send_back(one, refuted_id)
         if was_working in gone:
             self.rescreen(refuted=refuted_id)
+
+    def _send_back(self, standing: Standing, refuted_id: ExperimentId) -> None:
+        """To be verified anew if all its runs so far say that it may be worth it, else to be tried anew.
+
+        It waits by its screening run: an order by its other runs would tell of what is sealed.
+        """
+        by_its_runs = replace(standing.candidate, screen_score=standing.mean)
+        working, spread = self.state.working, self.state.spread(self._rules)
+        if working is None or is_worth_verifying(by_its_runs, working, self._rules, spread):
+            state, what_next = ExperimentState.CANDIDATE, "waits to be verified on the best before it"
+            self.wait(standing.candidate)
+        else:
+            state, what_next = ExperimentState.COMPLETED, "queued to be tried on the present best"
+            self._requeued.append(standing.candidate)
+        reason = f"was built on {refuted_id}, which was refuted; {what_next}"
+        self.mark(standing.experiment_id, state, reason)
 
     def _restore(self, refuted_id: ExperimentId, reason: str) -> None:
         """Builds on what survives."""

@@ -7,8 +7,11 @@ be told. They are shown from the moment on that the decision about the code is s
 refuted, or nobody is left whose pairs could change its level. The screening run, which its proposer brought,
 is open.
 
+A code that waits to be verified, anew perhaps because what it was built on fell, is sealed too.
+
 What the class builds on is told by ``class_state.working_best``, which keeps to the same seal; this is about
-single runs.
+single runs. A mean of a code that serves as a control is told with its n, from which a control run can be
+reckoned: it says nothing of the candidate.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from coordinator.domain.class_state import ClassState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedClass:
-    """Of one class: the codes that are being verified, and the pairs of theirs that are in, whole or half."""
+    """Of one class: the codes that are or will be verified, and the pairs of theirs, whole or half."""
 
     codes: frozenset[ExperimentId] = frozenset()
     verification_ids: frozenset[str] = frozenset()
@@ -44,9 +47,9 @@ NOTHING_SEALED = SealedClass()
 def sealed_of(state: ClassState) -> SealedClass:
     """What a class's state seals."""
     sealed = [one for one in state.standings.values() if one.is_sealed]
-    if not sealed:
+    codes = frozenset(one.experiment_id for one in sealed) | {one.experiment_id for one in state.waiting}
+    if not codes:
         return NOTHING_SEALED
-    codes = frozenset(one.experiment_id for one in sealed)
     slots = {pair.verification_id: pair.slot for one in sealed for pair in one.pairs}
     slots |= {half.verification_id: half.slot for half in state.halves if half.slot.candidate_id in codes}
     controls = frozenset(slot.control_id for slot in slots.values())

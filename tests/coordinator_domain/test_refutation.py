@@ -67,6 +67,20 @@ def test_a_descendant_that_does_not_beat_the_survivor_is_queued_to_be_tried_on_i
     assert [one.experiment_id for one in decision.requeued] == ["y"]
 
 
+def test_a_demoted_code_waits_by_its_screening_run_and_not_by_its_sealed_pairs() -> None:
+    state = stacked()
+    y = state.standings[ExperimentId("y")]
+    seen = replace(y, own_runs=(0.92345,))
+    state = replace(state, standings={**state.standings, y.experiment_id: seen})
+
+    decision = refute_x(state)
+
+    assert decision.state.standings[y.experiment_id].candidate == y.candidate
+    assert not any(
+        "0.92345"[:5] in reason or "0.07655"[:6] in reason for _, reason in decision.marks.values()
+    )
+
+
 def test_what_does_not_descend_from_it_stays() -> None:
     state = stacked()
     y = state.standings[ExperimentId("y")]
