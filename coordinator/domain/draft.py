@@ -246,8 +246,8 @@ class Draft:
                 self.mark(
                     candidate.experiment_id,
                     ExperimentState.COMPLETED,
-                    f"{told} over the present working best is too small, and larger over its parent; queued to "
-                    f"be tried on the present best",
+                    f"{told} over the present working best is too small, and larger over its parent; queued "
+                    f"to be tried on the present best",
                 )
             else:
                 self.mark(
