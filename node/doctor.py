@@ -15,12 +15,14 @@ from autoresearch.errors import SwarmError
 from autoresearch.model import PROTOCOL_MAX, PROTOCOL_MIN, ChallengeText, ServerInfo, utc_now
 from autoresearch.signing import WINDOW_S
 
+from node import places
 from node.config import Config
 from node.hardware import HardwareError, detect_hardware, installed_torch
 from node.isolation import ask_isolation
 from node.loop import FREE_DISK_MIN_BYTES
 from node.materialise import TRAINER_ARGV, PrepareError, find_hosted, materialise, prepare
 from node.reading import Place, reading
+from node.swarm.database import StateFileError, check_database
 
 PYTHON_MIN = (3, 11)
 GIT_MIN = (2, 20)
@@ -45,7 +47,7 @@ async def examine(config: Config, host: str, environ: dict[str, str]) -> list[Fi
     """All findings, the local ones first; a later check that needs an earlier one is left out."""
     state_dir = _state_dir(config.node_dir)
     findings = [_python(), _git(), _torch(), _trainer(), _sandbox(config.sandbox, environ)]
-    findings += [_disk(config.node_dir), state_dir]
+    findings += [_disk(config.node_dir), state_dir, *_state_files(config.node_dir)]
     info, reached = await _coordinator(config, host)
     findings.append(reached)
     if info is None:
@@ -147,6 +149,22 @@ def _state_dir(folder: Path) -> Finding:
             fix="mend its permissions, or give --state-dir",
         )
     return Finding(name="state dir", seen=str(folder))
+
+
+def _state_files(folder: Path) -> list[Finding]:
+    """What waits for a coordinator, and what was learned alone, as far as they are there."""
+    findings = []
+    for name, paths in (("outbox", [places.outbox_path(folder)]), ("solo", places.solo_paths(folder))):
+        findings += [_state_file(name, path) for path in paths if path.exists()]
+    return findings
+
+
+def _state_file(name: str, path: Path) -> Finding:
+    try:
+        check_database(path)
+    except StateFileError as error:
+        return Finding(name=name, seen=error.seen, fix=error.fix)
+    return Finding(name=name, seen=f"{path} is whole")
 
 
 async def _coordinator(config: Config, host: str) -> tuple[ServerInfo | None, Finding]:

@@ -151,6 +151,8 @@ async def _choose_challenge(config: Config, host: str, address: Address) -> Chal
 
 async def _live_joined(crew: Crew, address: Address) -> ExitCode:
     config, key, challenge = crew.config, crew.key, crew.challenge
+    solo = SoloSwarm(places.solo_path(config.node_dir, challenge.challenge_id), challenge, key.node_id)
+    outbox = Outbox(places.outbox_path(config.node_dir), now=utc_now)
     channel = open_channel(address, ca_file=config.ca_file, insecure=config.insecure)
     online = GrpcSwarm(
         channel,
@@ -159,8 +161,6 @@ async def _live_joined(crew: Crew, address: Address) -> ExitCode:
         JoinTerms(token=crew.token, name=_public_name(config, key), has_consented=True),
         node_version=version("autoresearch-swarm"),
     )
-    solo = SoloSwarm(places.solo_path(config.node_dir, challenge.challenge_id), challenge, key.node_id)
-    outbox = Outbox(places.outbox_path(config.node_dir), now=utc_now)
 
     def on_change(is_online: bool, why: str) -> None:  # noqa: FBT001 - the link's callback protocol
         del why  # the link has logged it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -77,16 +76,11 @@ def _outbox(node_dir: Path) -> OutboxStatus | None:
     path = outbox_path(node_dir)
     if not path.exists():
         return None
+    outbox = Outbox(path, now=utc_now)
     try:
-        outbox = Outbox(path, now=utc_now)
-        try:
-            return outbox.status()
-        finally:
-            outbox.close()
-    except sqlite3.Error as error:
-        raise Failed(
-            f"the outbox {path} cannot be read ({error}); look at its disk and permissions"
-        ) from error
+        return outbox.status()
+    finally:
+        outbox.close()
 
 
 def _lines(picture: Mapping[str, Any], outbox: OutboxStatus | None) -> list[str]:

@@ -20,6 +20,11 @@ def solo_path(node_dir: Path, challenge_id: str) -> Path:
     return node_dir / "solo" / f"{challenge_id}.sqlite"
 
 
+def solo_paths(node_dir: Path) -> list[Path]:
+    """Those of all challenges that this node has worked on."""
+    return sorted((node_dir / "solo").glob("*.sqlite"))
+
+
 def runs_dir(node_dir: Path) -> Path:
     """Folders of trainings under way."""
     return node_dir / "runs"

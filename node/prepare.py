@@ -41,6 +41,7 @@ from node.agent.base import Agent, AgentContext, AgentError, Failure, Proposal, 
 from node.assignment import Assignment, Leases, NodeFacts, Run, experiment_of
 from node.claiming import Claimer
 from node.library import Library
+from node.swarm.database import StateFileDamaged, StateFileError
 from node.swarm.protocol import Swarm
 
 PROPOSALS_LIMIT = 8
@@ -107,7 +108,10 @@ class Preparer:
         await self._claimer.give_back(assignment.lease, reason)
 
     async def next_assignment(self) -> Assignment:
-        """Comes back with work that is started and may train at once. Raises SwarmError where it is final."""
+        """Comes back with work that is started and may train at once.
+
+        A full disk is waited out. Raises SwarmError where it is final, as a ban or a damaged file is.
+        """
         failures = 0
         told = ""
         while True:
@@ -122,7 +126,7 @@ class Preparer:
                     await self._pause(min(task.retry_after_s, IDLE_MAX_S))
                     continue
                 return await self._ready(task)
-            except UnknownChallenge:
+            except (UnknownChallenge, StateFileDamaged):
                 raise
             except _NoParent as error:
                 failures += 1
@@ -132,10 +136,12 @@ class Preparer:
                 failures += 1
                 _log.info("no work came of it", reason=str(error), failures=failures)
                 await self._pause(self._backoff(failures))
-            except (Unavailable, ReadOnly, LimitExceeded, Internal) as error:
+            except (Unavailable, ReadOnly, LimitExceeded, Internal, StateFileError) as error:
                 failures += 1
                 pause_s = min(max(error.retry_after_s or 0.0, self._backoff(failures)), PAUSE_MAX_S)
-                _log.warning("the swarm gives no work", reason=error.message, retry_in_s=round(pause_s, 1))
+                if error.message != told:
+                    _log.warning("no work for now; asking again", reason=error.message)
+                told = error.message
                 await self._pause(pause_s)
 
     async def _ready(self, task: Task) -> Assignment:

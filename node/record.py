@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import sqlite3
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +25,7 @@ from node.agent.base import AgentContext
 from node.assignment import Assignment, NodeFacts, Run
 from node.board import Board, ResultLine
 from node.stopping import Stop
+from node.swarm.database import StateFileDamaged, StateFileError
 from node.swarm.protocol import Publication, Swarm
 from node.training.report import TrainingReport
 
@@ -78,7 +78,12 @@ class Recorder:
         self._retry_s = retry_s
 
     async def record(self, assignment: Assignment, run: Run, report: TrainingReport) -> Result:
-        """Publishes one run. Raises Aborted while the disk is full or the swarm refuses for the moment."""
+        """Publishes one run.
+
+        Raises:
+            Aborted: The node was told to stop while the disk is full or the swarm refuses for the moment.
+            StateFileDamaged: It cannot be kept here.
+        """
         result = self._result(run, report)
         published = await self._publish(self._publication(run, result, assignment.lease))
         score = result.metrics.get(self._facts.challenge.metric_name)
@@ -121,12 +126,15 @@ class Recorder:
         while True:
             try:
                 return await self._swarm.publish(publication)
-            except (OSError, sqlite3.OperationalError) as error:
-                if not is_disk_full(error):
+            except StateFileDamaged:
+                raise
+            except (OSError, StateFileError) as error:
+                if isinstance(error, OSError) and not is_disk_full(error):
                     raise
                 if not has_complained:
                     _log.error(
-                        "the disk is full: the result is held in memory and tried again; make room",
+                        "the result cannot be kept on disk: it is held in memory and tried again",
+                        reason=str(error),
                         result_id=publication.result.result_id,
                         retry_every_s=self._retry_s,
                     )
@@ -168,8 +176,6 @@ class Recorder:
         )
 
 
-def is_disk_full(error: Exception) -> bool:
-    """True for the ways in which files and SQLite say that there is no room."""
-    if isinstance(error, sqlite3.OperationalError):
-        return "disk is full" in str(error) or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
-    return isinstance(error, OSError) and error.errno in FULL_DISK_ERRNOS
+def is_disk_full(error: OSError) -> bool:
+    """True for the ways in which files say that there is no room."""
+    return error.errno in FULL_DISK_ERRNOS

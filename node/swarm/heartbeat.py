@@ -73,15 +73,22 @@ class Heartbeat:
         self._interval_s = interval_s
 
     async def run(self) -> None:
-        """Beats until cancelled; a beat that fails is logged and the next one is due as ever."""
+        """Beats until cancelled; a beat that fails is told once, and the next one is due as ever."""
+        told = ""
         while True:
             await self._sleep(self._interval_s * self._jitter.uniform(1 - JITTER, 1 + JITTER))
             try:
                 await self.beat_once()
             except SwarmError as error:
-                _log.warning(
-                    "heartbeat failed", code=error.code, reason=error.message, leases=len(self._held)
-                )
+                if error.message != told:
+                    _log.warning(
+                        "heartbeat failed", code=error.code, reason=error.message, leases=len(self._held)
+                    )
+                told = error.message
+            else:
+                if told:
+                    _log.info("heartbeat works again", leases=len(self._held))
+                told = ""
 
     async def beat_once(self) -> Beat:
         """One beat now. Raises SwarmError."""

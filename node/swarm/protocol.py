@@ -1,7 +1,8 @@
 """What a node needs of a swarm; answered by a coordinator over gRPC or, alone, by local SQLite.
 
 Both implementations pass one contract suite. Every method may raise ``autoresearch.errors.SwarmError``;
-``Unavailable`` means that nothing was decided. A verdict is data, never an exception.
+``Unavailable`` means that nothing was decided, and after a ``StateFileError`` (this machine's disk) the same
+call may be made again. A verdict is data, never an exception.
 """
 
 from __future__ import annotations

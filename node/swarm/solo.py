@@ -77,7 +77,7 @@ class SoloWin:
 
 
 class SoloSwarm:
-    """``Swarm`` without a coordinator. Raises SwarmError; a full disk is sqlite3's error."""
+    """``Swarm`` without a coordinator. Raises SwarmError; a full disk is a StateFileError."""
 
     def __init__(
         self,

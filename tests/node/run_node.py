@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from autoresearch.errors import SwarmError
+
 from node.config import Config
 from node.failures import Failed
 from node.join import run_solo
@@ -19,5 +21,5 @@ try:
             trainer_argv=TRAINER,
         )
     )
-except Failed as error:
+except (Failed, SwarmError) as error:
     sys.exit(f"error: {error}")

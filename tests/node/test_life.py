@@ -142,6 +142,20 @@ def test_a_killed_node_leaves_its_place_to_the_next_and_loses_nothing(waiting, t
     assert again.status()["outbox"]["waiting"] == 3
 
 
+@pytest.mark.parametrize("name", ["outbox.sqlite", "solo/{}.sqlite"])
+def test_a_damaged_file_of_its_state_is_one_sentence_and_exit_code_1(tmp_path, name):
+    damaged = tmp_path / "state" / name.format(make_challenge().challenge_id)
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("garbage\n")
+
+    node = NodeProcess(tmp_path)
+
+    assert node.wait() == 1
+    last = (tmp_path / "log").read_text().splitlines()[-1]
+    assert last.startswith(f"error: {damaged} is damaged")
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
 def test_two_nodes_cannot_share_a_state_dir(waiting, tmp_path):
     waiting.wait_for_training()
 

@@ -2,7 +2,6 @@ import asyncio
 import errno
 import itertools
 import random
-import sqlite3
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from autoresearch.model import (
 )
 from fake_swarm import FakeLeases, FakeNotebook, FakeSwarm, duplicate, make_lease, near_match
 from node_builders import BASELINE, MANIFEST, is_alive, make_best, make_challenge, make_hardware, make_summary
+from structlog.testing import capture_logs
 
 from node.agent.base import AgentError, NoAgent, Proposal
 from node.agent.search import SearchAgent
@@ -41,6 +41,7 @@ from node.prepare import Preparer
 from node.record import NotebookError, Recorder
 from node.state import Work, WorkEvent
 from node.stopping import Stop
+from node.swarm.database import StateFileDamaged, StateFileError
 from node.training.runner import SubprocessTrainer, TrainerCommand
 
 TRAINER = Path(__file__).with_name("fake_trainer.py")
@@ -589,6 +590,28 @@ async def test_an_unreachable_swarm_is_asked_again_and_a_ban_is_final(tmp_path):
     assert node.board.state.work is Work.STOPPED
 
 
+async def test_a_full_disk_is_waited_out_and_told_once(tmp_path):
+    full = StateFileError("solo.sqlite cannot be used", "make room")
+    node = Node(tmp_path, FakeSwarm(tasks=[full] * 3), ScriptedAgent(scored(1.5)), max_experiments=1)
+
+    with capture_logs() as logs:
+        ending = await node.run()
+
+    assert ending is Ending.DONE
+    assert len(node.sleeps) == 3
+    assert [line["reason"] for line in logs if line["log_level"] == "warning"] == [full.message]
+
+
+async def test_a_damaged_file_ends_the_node_with_its_message(tmp_path):
+    damaged = StateFileDamaged("solo.sqlite is damaged", "move it aside")
+    node = Node(tmp_path, FakeSwarm(tasks=[damaged]), ScriptedAgent(scored(1.5)))
+
+    with pytest.raises(StateFileDamaged, match="move it aside"):
+        await node.run()
+
+    assert node.sleeps == []
+
+
 async def test_a_lease_lost_at_start_costs_only_that_idea(tmp_path):
     node = Node(
         tmp_path, FakeSwarm(start_verdicts=[LeaseLost("gone")]), ScriptedAgent(scored(1.5)), max_experiments=1
@@ -633,7 +656,7 @@ async def test_a_result_whose_lease_was_lost_in_training_is_published_all_the_sa
     "error",
     [
         OSError(errno.ENOSPC, "No space left on device"),
-        sqlite3.OperationalError("database or disk is full"),
+        StateFileError("outbox.sqlite cannot be used", "make room"),
         Unavailable("gone"),
     ],
 )

@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from autoresearch.model import utc_now
 from typer.testing import CliRunner
 
 from node.cli import app
 from node.config import SETTINGS
 from node.exit_codes import ExitCode
+from node.swarm.outbox import Outbox
 
 runner = CliRunner()
 HEAVY = {"torch", "grpc", "optuna", "rich", "pydantic", "asyncio", "anthropic", "numpy", "sqlite3"}
@@ -111,6 +113,17 @@ def test_a_status_of_nothing_says_how_to_start(tmp_path):
     assert "autoresearch-node join HOST" in result.output
 
 
+def test_a_status_over_a_damaged_outbox_says_what_to_do_with_it(tmp_path):
+    (tmp_path / "status.json").write_text("{}")
+    (tmp_path / "outbox.sqlite").write_text("garbage\n")
+
+    result = runner.invoke(app, ["status", "--state-dir", str(tmp_path)])
+
+    assert result.exit_code == ExitCode.FAILURE
+    assert "outbox.sqlite is damaged" in result.output
+    assert "permissions" not in result.output
+
+
 def test_a_state_dir_that_cannot_be_written_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("x")
 
@@ -138,6 +151,19 @@ def test_the_doctor_finds_an_unreachable_coordinator_and_says_what_to_do(tmp_pat
     assert result.exit_code == ExitCode.DOCTOR
     assert findings["python"]["fix"] == ""
     assert "solo" in findings["coordinator"]["fix"]
+
+
+def test_the_doctor_looks_into_the_outbox_and_into_what_was_learned_alone(tmp_path):
+    Outbox(tmp_path / "outbox.sqlite", now=utc_now).close()
+    (tmp_path / "solo").mkdir()
+    (tmp_path / "solo" / "ch_1.sqlite").write_text("garbage\n")
+
+    result = runner.invoke(app, ["doctor", "127.0.0.1:1", "--state-dir", str(tmp_path), "--json"])
+
+    findings = {finding["name"]: finding for finding in json.loads(result.stdout)}
+    assert findings["outbox"]["fix"] == ""
+    assert "is damaged" in findings["solo"]["seen"]
+    assert "move it aside" in findings["solo"]["fix"]
 
 
 def test_a_missing_git_is_found(tmp_path):

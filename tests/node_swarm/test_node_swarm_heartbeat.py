@@ -4,6 +4,7 @@ import random
 import pytest
 from autoresearch import errors, model
 from autoresearch.model import new_id
+from structlog.testing import capture_logs
 from swarm_samples import lease
 
 from node.swarm.heartbeat import Heartbeat
@@ -119,6 +120,17 @@ async def test_failing_beat_does_not_end_the_heartbeat():
     await run(heartbeat)
 
     assert len(coordinator.asked) == 3
+
+
+async def test_failure_is_told_once_and_so_is_its_end():
+    coordinator = Coordinator()
+    coordinator.failures = [errors.Internal("bug")] * 3
+    heartbeat = Heartbeat(coordinator, interval_s=30, sleep=Sleeper(beats=5))
+
+    with capture_logs() as logs:
+        await run(heartbeat)
+
+    assert [line["event"] for line in logs] == ["heartbeat failed", "heartbeat works again"]
 
 
 async def test_waits_are_spread_around_the_interval():

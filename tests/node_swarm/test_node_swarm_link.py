@@ -4,8 +4,10 @@ import dataclasses
 import pytest
 from autoresearch import errors, model
 from autoresearch.model import new_id, utc_now
+from structlog.testing import capture_logs
 from swarm_samples import START, constant, experiment, hardware, hash_of, hypothesis, lease, result
 
+from node.swarm.heartbeat import Heartbeat
 from node.swarm.link import LinkedSwarm
 from node.swarm.outbox import Outbox
 from node.swarm.protocol import BestSource, Publication
@@ -366,6 +368,31 @@ async def test_leases_are_renewed_by_whoever_granted_them(link, challenge, coord
 
     assert {renewed.claim_id for renewed in beat.renewed} == {own.lease.claim_id, theirs.lease.claim_id}
     assert coordinator.asked[-1] == ("heartbeat", (theirs.lease.claim_id,))
+
+
+class Beats:
+    """Waits that pass at once, so often; then the heartbeat ends."""
+
+    def __init__(self, count):
+        self.left = count
+
+    async def __call__(self, wait_s):
+        self.left -= 1
+        if self.left < 0:
+            raise asyncio.CancelledError
+        await asyncio.sleep(0)
+
+
+async def test_heartbeat_outlives_a_disk_that_takes_nothing_and_tells_it_once(link, coordinator):
+    await link.connect(hardware())
+    heartbeat = Heartbeat(link.heartbeat, interval_s=30, sleep=Beats(3))
+    link._outbox._connection.execute("PRAGMA query_only = ON")
+
+    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        await heartbeat.run()
+
+    assert [what[0] for what in coordinator.asked].count("heartbeat") == 3
+    assert [(line["event"], line["code"]) for line in logs] == [("heartbeat failed", "state_file")]
 
 
 async def test_win_found_alone_is_built_on_alone(link, challenge, coordinator):
