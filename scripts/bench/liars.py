@@ -25,7 +25,8 @@ counts) one of whose confirmers had forged a verification of it, whatever that d
 Colluders cannot be told from honest owners before they lie, so what protects is who is drawn. A forged
 candidate is confirmed at most if, at some point of its verification, three colluders or more have voted and
 at least twice as many as honest owners: ``bound`` is the chance of that when owners are drawn at random
-without return.
+without return. It is of codes without a gain over the best before: a forged code that was built on a better
+one may be better too, and honest owners then confirm it (``confirmed_forged_experiments`` counts those too).
 """
 
 from __future__ import annotations
@@ -274,13 +275,16 @@ def colluding_rate(swarms: Sequence[dict[str, Any]], colluders: int) -> dict[str
     forged = sum(one["forged_experiments"] for one in swarms)
     verified = sum(one["verified_forged_experiments"] for one in swarms)
     confirmed = sum(one["confirmed_forged_experiments"] for one in swarms)
+    false = sum(best["is_forged"] for one in swarms for best in one["false_bests"])
     return {
         "colluders": colluders,
         "forged_experiments": forged,
         "verified_forged_experiments": verified,
         "confirmed_forged_experiments": confirmed,
+        "confirmed_forged_without_a_gain": false,
         "measured_rate_per_forged": round(confirmed / forged, 5) if forged else 0.0,
         "measured_rate_per_verified_forged": round(confirmed / verified, 5) if verified else 0.0,
+        "measured_rate_without_a_gain": round(false / verified, 5) if verified else 0.0,
         "bound_per_verified_forged": round(bound(OWNERS, colluders), 5),
     }
 
