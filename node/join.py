@@ -1,7 +1,8 @@
 """Puts a node together and lets it live: the one place where its parts are chosen.
 
-Three steps: who answers and what do they host; do you agree; work. The second is asked at the terminal, so it
-stands between two event loops.
+Four steps: who answers and what do they host; do you agree; do they take this node; work. The second is asked
+at the terminal, so it stands between event loops. What the coordinator refuses is told before anything that
+takes long: the sandbox is tried, and the challenge prepared for hours if need be, only for a welcome node.
 """
 
 from __future__ import annotations
@@ -94,10 +95,11 @@ def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRA
     with _plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
         agent, token = _agent(config, key), _token(config)
-        _check_isolation(config, trainer_argv)
         challenge = asyncio.run(_choose_challenge(config, host, address))
         crew = _crew(config, key, challenge, trainer_argv, agent, coordinator=address.target)
         crew = replace(crew, token=token)
+        asyncio.run(_check_in(crew, address))
+        _check_isolation(config, trainer_argv)
         return asyncio.run(_live_joined(crew, address))
 
 
@@ -149,24 +151,41 @@ async def _choose_challenge(config: Config, host: str, address: Address) -> Chal
     return challenge
 
 
-async def _live_joined(crew: Crew, address: Address) -> ExitCode:
-    config, key, challenge = crew.config, crew.key, crew.challenge
-    solo = SoloSwarm(places.solo_path(config.node_dir, challenge.challenge_id), challenge, key.node_id)
-    outbox = Outbox(places.outbox_path(config.node_dir), now=utc_now)
-    channel = open_channel(address, ca_file=config.ca_file, insecure=config.insecure)
-    online = GrpcSwarm(
-        channel,
+async def _check_in(crew: Crew, address: Address) -> None:
+    """Does the coordinator take this node with its token, hardware and challenge? Raises SwarmError.
+
+    The session for work is opened when work can begin.
+    """
+    online = _online(crew, address)
+    try:
+        await online.connect(crew.hardware, crew.challenge.challenge_id)
+    except Unavailable as error:
+        _log.info("not checked in; the node will begin alone", reason=error.message)
+    finally:
+        await online.close()
+
+
+def _online(crew: Crew, address: Address) -> GrpcSwarm:
+    config, key = crew.config, crew.key
+    return GrpcSwarm(
+        open_channel(address, ca_file=config.ca_file, insecure=config.insecure),
         address.target,
         key,
         JoinTerms(token=crew.token, name=_public_name(config, key), has_consented=True),
         node_version=version("autoresearch-swarm"),
     )
 
+
+async def _live_joined(crew: Crew, address: Address) -> ExitCode:
+    config, key, challenge = crew.config, crew.key, crew.challenge
+    solo = SoloSwarm(places.solo_path(config.node_dir, challenge.challenge_id), challenge, key.node_id)
+    outbox = Outbox(places.outbox_path(config.node_dir), now=utc_now)
+
     def on_change(is_online: bool, why: str) -> None:  # noqa: FBT001 - the link's callback protocol
         del why  # the link has logged it
         crew.board.step(LinkEvent.COORDINATOR_BACK if is_online else LinkEvent.COORDINATOR_LOST)
 
-    return await _live(crew, LinkedSwarm(online, solo, outbox, on_change=on_change))
+    return await _live(crew, LinkedSwarm(_online(crew, address), solo, outbox, on_change=on_change))
 
 
 async def _live_alone(crew: Crew) -> ExitCode:
