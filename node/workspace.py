@@ -22,7 +22,6 @@ from node.record import NotebookError, Page
 TRAIN_NAME = "train.py"
 PROGRAM_NAME = "program.md"
 RESULTS_NAME = "results.tsv"
-RESULTS_HEADER = ("commit", "val_bpb", "memory_gb", "status", "description")
 GIT_TIMEOUT_S = 30.0
 BASELINE_REF = "refs/experiments/baseline"
 HASH_SHOWN = 7
@@ -32,8 +31,9 @@ DESCRIPTION_LIMIT_CHARS = 200
 class Workspace:
     """The notebook of one node for one challenge. Not for use from two threads at once."""
 
-    def __init__(self, *, root: Path, branch: str) -> None:
+    def __init__(self, *, root: Path, branch: str, metric: str) -> None:
         self._root = root
+        self._metric = metric
         self._branch = f"refs/heads/{branch}"
 
     @classmethod
@@ -43,7 +43,7 @@ class Workspace:
         Raises:
             NotebookError: The repository is damaged, locked or read-only; the message says what to do.
         """
-        workspace = cls(root=root, branch=f"run/{run_name}")
+        workspace = cls(root=root, branch=f"run/{run_name}", metric=challenge.metric_name)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -83,7 +83,7 @@ class Workspace:
             exclude.write_text(f"{RESULTS_NAME}\n", encoding="utf-8")
             results = self._root / RESULTS_NAME
             if not results.exists():
-                results.write_text("\t".join(RESULTS_HEADER) + "\n", encoding="utf-8")
+                results.write_text("\t".join(_header(self._metric)) + "\n", encoding="utf-8")
         except OSError as error:
             raise NotebookError(f"cannot write in {self._root} ({error.strerror})") from error
         self._check_out()
@@ -93,7 +93,9 @@ class Workspace:
         experiment = page.run.experiment
         parent = self._parent_commit(page)
         files = {TRAIN_NAME: page.run.source.decode(), PROGRAM_NAME: page.context.challenge.program_md}
-        commit = self._commit(files, parents=(parent,), message=_message(page))
+        commit = self._commit(
+            files, parents=(parent,), message=_message(page, _score(page.result, self._metric))
+        )
         self._git("update-ref", _ref(experiment.experiment_id), commit)
         if page.is_kept:
             self._git("update-ref", self._branch, commit)
@@ -136,7 +138,7 @@ class Workspace:
     def _append(self, commit: str, page: Page) -> None:
         try:
             with (self._root / RESULTS_NAME).open("a", encoding="utf-8") as file:
-                file.write("\t".join(_row(commit, page)) + "\n")
+                file.write("\t".join(_row(commit, page, _score(page.result, self._metric))) + "\n")
         except OSError as error:
             raise NotebookError(f"cannot write {self._root / RESULTS_NAME} ({error.strerror})") from error
 
@@ -165,8 +167,11 @@ class Workspace:
         return done.stdout.decode(errors="replace").strip()
 
 
-def _row(commit: str, page: Page) -> tuple[str, str, str, str, str]:
-    score = _score(page.result)
+def _header(metric: str) -> tuple[str, str, str, str, str]:
+    return ("commit", metric, "memory_gb", "status", "description")
+
+
+def _row(commit: str, page: Page, score: float | None) -> tuple[str, str, str, str, str]:
     memory_gb = page.result.metrics.get("peak_memory_mb", 0.0) / 1024.0
     status = "crash" if score is None else "keep" if page.is_kept else "discard"
     return (
@@ -178,13 +183,12 @@ def _row(commit: str, page: Page) -> tuple[str, str, str, str, str]:
     )
 
 
-def _score(result: Result) -> float | None:
-    return result.metrics.get("val_bpb") if result.outcome is Outcome.COMPLETED else None
+def _score(result: Result, metric: str) -> float | None:
+    return result.metrics.get(metric) if result.outcome is Outcome.COMPLETED else None
 
 
-def _message(page: Page) -> str:
+def _message(page: Page, score: float | None) -> str:
     hypothesis = page.run.experiment.hypothesis
-    score = _score(page.result)
     lines = [_line(hypothesis.title), ""]
     if hypothesis.rationale:
         lines += [hypothesis.rationale, ""]

@@ -15,7 +15,7 @@ from autoresearch.model import (
     Result,
     ResultId,
 )
-from node_builders import BASELINE, NOW, make_best, make_challenge, make_context, make_hardware
+from node_builders import BASELINE, MANIFEST, NOW, make_best, make_challenge, make_context, make_hardware
 
 from node.assignment import Run
 from node.library import source_hash
@@ -119,6 +119,19 @@ def test_results_are_listed_in_the_five_columns(workspace):
     assert lines[2][1:] == ["1.005000", "44.0", "discard", "evil title [31mred"]
     assert lines[3][1:] == ["0.000000", "0.0", "crash", "idea e3"]
     assert git(workspace.root, "rev-parse", "--short=7", "refs/experiments/e1") == lines[1][0]
+
+
+def test_the_score_is_that_of_the_challenges_metric(tmp_path):
+    challenge = make_challenge(manifest=MANIFEST.replace('"val_bpb"', '"accuracy"'))
+    workspace = Workspace.open(tmp_path / "lab", challenge, "one")
+    page = make_page("e1", "A = 1\n", kept=True)
+
+    workspace.record(replace(page, result=replace(page.result, metrics={"accuracy": 0.75, "val_bpb": 9.0})))
+
+    lines = [line.split("\t") for line in (workspace.root / "results.tsv").read_text().splitlines()]
+    assert lines[0] == ["commit", "accuracy", "memory_gb", "status", "description"]
+    assert lines[1][1:4] == ["0.750000", "0.0", "keep"]
+    assert "Score: 0.750000" in git(workspace.root, "log", "-1", "--format=%B")
 
 
 def test_a_replication_is_listed_but_not_committed(workspace):
