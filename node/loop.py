@@ -98,6 +98,7 @@ class NodeLoop:
         self._disk_retry_s = disk_retry_s
         self._ahead: asyncio.Task[Assignment] | None = None
         self._reflections: set[asyncio.Task[None]] = set()
+        self._given_back: set[asyncio.Task[None]] = set()
         self._done = 0
         self._trainer_failures = 0
 
@@ -125,16 +126,25 @@ class NodeLoop:
         """Tell the loop of the class's working best."""
         self._preparer.tell_news()
         ahead = self._ahead
-        if ahead is None or not self._agent.thinks_for_free or not _has_result(ahead):
+        if self._stop.is_draining or ahead is None or not self._agent.thinks_for_free:
+            return
+        if not _has_result(ahead):
             return
         prepared = ahead.result()
         if prepared.context is not None and prepared.context.parent.experiment_id != best:
-            self._ahead = asyncio.create_task(self._prepare_anew(prepared))
+            _log.info("there is a new best: preparing another next one", title=prepared.title)
+            self._ahead = asyncio.create_task(self._prepare_anew(self._give_back_outdated(prepared)))
             self._ahead.add_done_callback(self._show_prepared)
 
-    async def _prepare_anew(self, outdated: Assignment) -> Assignment:
-        _log.info("there is a new best: preparing another next one", title=outdated.title)
-        await asyncio.shield(self._preparer.give_back(outdated, "there is a new best"))
+    def _give_back_outdated(self, outdated: Assignment) -> asyncio.Task[None]:
+        """A task of its own: whoever waits for it may be cancelled, even before its first step."""
+        task = asyncio.create_task(self._preparer.give_back(outdated, "there is a new best"))
+        self._given_back.add(task)
+        task.add_done_callback(self._given_back.discard)
+        return task
+
+    async def _prepare_anew(self, given_back: asyncio.Task[None]) -> Assignment:
+        await asyncio.shield(given_back)
         return await self._preparer.next_assignment()
 
     async def _next(self) -> Assignment:
@@ -280,6 +290,7 @@ class NodeLoop:
                 await task
         if ahead is not None and _has_result(ahead):
             await self._preparer.give_back(ahead.result(), "the node leaves")
+        await asyncio.gather(*self._given_back)
 
 
 def _has_result(task: asyncio.Task[Assignment]) -> bool:

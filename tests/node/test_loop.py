@@ -579,6 +579,29 @@ async def test_a_free_idea_that_waits_gives_way_to_one_on_a_new_best(tmp_path, i
     assert node.leases.held == set()
 
 
+@pytest.mark.parametrize("hears", ["before the stop", "after the stop"])
+async def test_an_outdated_idea_is_given_back_once_whenever_the_stop_comes(tmp_path, hears):
+    gate = tmp_path / "gate"
+    agent = ScriptedAgent(f"# fake: wait {gate}\n", scored(1.9))
+    agent.thinks_for_free = True
+    node = Node(tmp_path, FakeSwarm(), agent)
+    running = asyncio.create_task(node.run())
+    await until(lambda: "idea 2" in str(read_status(tmp_path)))
+
+    if hears == "before the stop":
+        node.loop.hear_of_best(ExperimentId("new"))
+        node.loop._ahead.cancel()  # as the stop does, before the task's first step
+    node.stop.drain("test")
+    if hears == "after the stop":
+        node.loop.hear_of_best(ExperimentId("new"))
+    gate.touch()
+
+    assert await running is Ending.DRAINED
+    reason = "there is a new best" if hears == "before the stop" else "the node leaves"
+    assert node.swarm.released == [(node.swarm.started[1][0].claim_id, reason)]
+    assert node.leases.held == set()
+
+
 async def test_an_unreachable_swarm_is_asked_again_and_a_ban_is_final(tmp_path):
     swarm = FakeSwarm(tasks=[Unavailable("gone"), Unavailable("gone"), NodeBanned("out")])
     node = Node(tmp_path, swarm, ScriptedAgent(scored(1.5)))
