@@ -107,6 +107,9 @@ async def _print_class(
     if without_run:
         verbs = "was given back or is running" if without_run == 1 else "were given back or are running"
         terminal.print(Text(f"{without_run} more {verbs}"))
+    ids = [summary.experiment.experiment_id for summary in ended]
+    if row.best is not None and row.best.experiment_id in ids[1:]:
+        terminal.print(Text("What stands above the best has not been verified: one run may be lucky."))
     for summary in ended:
         if summary.sealed_runs:
             shown_id = summary.experiment.experiment_id[-rendering.ID_SHOWN :]

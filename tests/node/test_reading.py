@@ -135,6 +135,15 @@ async def test_a_leaderboard_shows_scores_to_the_digits_that_mean_something(caps
     assert "00000001" in shown
 
 
+@pytest.mark.parametrize("lucky", [[], [scored("id-00000001", "Lucky", 1.9)]])
+async def test_a_leaderboard_says_why_a_lower_score_is_not_the_best(capsys, lucky):
+    reader = FakeReader(*lucky, scored("e-best", "Sure", 2.0), scored("id-00000003", "Worse", 2.1))
+
+    await reading.leaderboard(reader, hardware_class="", limit=5, as_json=False)
+
+    assert ("above the best has not been verified" in capsys.readouterr().out) == bool(lucky)
+
+
 def test_a_narrow_leaderboard_cuts_titles_and_nothing_else():
     rows = [
         replace(scored("id-00000001", "Warm the learning rate up for much longer", 1.98765), level=level)
