@@ -24,7 +24,6 @@ from autoresearch.errors import ProtocolMismatch, SwarmError, Unavailable, Unkno
 from autoresearch.model import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
-    ExperimentId,
     Hardware,
     ServerInfo,
     Session,
@@ -61,7 +60,7 @@ from node.swarm.identity import load_identity
 from node.swarm.link import LinkedSwarm
 from node.swarm.outbox import Outbox
 from node.swarm.protocol import Swarm
-from node.swarm.solo import SoloSwarm
+from node.swarm.solo import HEARTBEAT_S, SoloSwarm
 from node.terms import ConsentMissing, Terms, ask_consent
 from node.training.relatives import adopt_orphans
 from node.training.runner import SubprocessTrainer, TrainerCommand
@@ -185,24 +184,35 @@ async def _live_joined(crew: Crew, address: Address) -> ExitCode:
         del why  # the link has logged it
         crew.board.step(LinkEvent.COORDINATOR_BACK if is_online else LinkEvent.COORDINATOR_LOST)
 
-    return await _live(crew, LinkedSwarm(_online(crew, address), solo, outbox, on_change=on_change))
+    def on_interval(interval_s: float) -> None:
+        heartbeat.set_interval(interval_s)
+
+    swarm = LinkedSwarm(_online(crew, address), solo, outbox, on_change=on_change, on_interval=on_interval)
+    heartbeat = _heartbeat(crew, swarm)
+    return await _live(crew, swarm, heartbeat)
 
 
 async def _live_alone(crew: Crew) -> ExitCode:
     config, key, challenge = crew.config, crew.key, crew.challenge
     path = places.solo_path(config.node_dir, challenge.challenge_id)
     outbox = Outbox(places.outbox_path(config.node_dir), now=utc_now)
-    return await _live(crew, AloneSwarm(path, challenge, key.node_id, outbox, now=utc_now))
+    swarm = AloneSwarm(path, challenge, key.node_id, outbox, now=utc_now)
+    return await _live(crew, swarm, _heartbeat(crew, swarm))
 
 
-async def _live(crew: Crew, swarm: Swarm) -> ExitCode:
+def _heartbeat(crew: Crew, swarm: Swarm) -> Heartbeat:
+    return Heartbeat(swarm.heartbeat, interval_s=HEARTBEAT_S, activity=lambda: crew.board.state.label)
+
+
+async def _live(crew: Crew, swarm: Swarm, heartbeat: Heartbeat) -> ExitCode:
     """Gets ready, opens the session and runs the loop; the swarm is closed whatever happens."""
     adopt_orphans()
     with _signals(crew.stop):
         try:
             challenge_dir = await crew.stop.or_stopped(_get_ready(crew))
             session = await crew.stop.or_stopped(swarm.connect(crew.hardware, crew.challenge.challenge_id))
-            return await _work(crew, swarm, session, challenge_dir)
+            heartbeat.set_interval(session.heartbeat_interval_s)
+            return await _work(crew, swarm, heartbeat, session, challenge_dir)
         except Aborted:
             return ExitCode.INTERRUPTED
         finally:
@@ -219,23 +229,15 @@ async def _get_ready(crew: Crew) -> Path:
     return challenge_dir
 
 
-async def _work(crew: Crew, swarm: Swarm, session: Session, challenge_dir: Path) -> ExitCode:
+async def _work(
+    crew: Crew, swarm: Swarm, heartbeat: Heartbeat, session: Session, challenge_dir: Path
+) -> ExitCode:
     config = crew.config
     facts = NodeFacts(
         node_id=crew.key.node_id,
         owner_id=session.owner_id,
         hardware=crew.hardware,
         challenge=crew.challenge,
-    )
-
-    def on_best(best: ExperimentId) -> None:
-        loop.hear_of_best(best)
-
-    heartbeat = Heartbeat(
-        swarm.heartbeat,
-        interval_s=session.heartbeat_interval_s,
-        on_best=on_best,
-        activity=lambda: crew.board.state.label,
     )
     preparer = Preparer(
         swarm=swarm,
@@ -261,7 +263,7 @@ async def _work(crew: Crew, swarm: Swarm, session: Session, challenge_dir: Path)
     )
     crew.board.learn(owner_id=session.owner_id)
     crew.board.step(WorkEvent.SESSION_OPENED)
-    beating = asyncio.create_task(heartbeat.run(), name="heartbeat")
+    beating = asyncio.create_task(heartbeat.run(loop.hear_of_best), name="heartbeat")
     try:
         ending = await loop.run()
     finally:

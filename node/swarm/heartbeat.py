@@ -27,7 +27,6 @@ class Heartbeat:
         beat: Callable[[Sequence[ClaimId], str], Awaitable[Beat]],
         *,
         interval_s: float,
-        on_best: Callable[[ExperimentId], None] = lambda _: None,
         on_lost: Callable[[ClaimId], None] = lambda _: None,
         activity: Callable[[], str] = lambda: "",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -38,7 +37,6 @@ class Heartbeat:
         Args:
             beat: Renews leases.
             interval_s: Seconds between beats, before jitter.
-            on_best: Told the class's working best when it is another than at the last beat.
             on_lost: Told each lease that is somebody else's now, once.
             activity: What the node is doing, for readers.
             sleep: Waits.
@@ -46,7 +44,7 @@ class Heartbeat:
         """
         self._beat = beat
         self._interval_s = interval_s
-        self._on_best = on_best
+        self._has_new_interval = asyncio.Event()
         self._on_lost = on_lost
         self._activity = activity
         self._sleep = sleep
@@ -69,16 +67,22 @@ class Heartbeat:
         return claim_id in self._lost
 
     def set_interval(self, interval_s: float) -> None:
-        """What a new session asks for; counts from the next wait."""
-        self._interval_s = interval_s
+        """What a new session asks for; the wait under way begins anew with it."""
+        if interval_s != self._interval_s:
+            self._interval_s = interval_s
+            self._has_new_interval.set()
 
-    async def run(self) -> None:
-        """Beats until cancelled; a beat that fails is told once, and the next one is due as ever."""
+    async def run(self, on_best: Callable[[ExperimentId], None] = lambda _: None) -> None:
+        """Beats until cancelled; a beat that fails is told once, and the next one is due as ever.
+
+        Args:
+            on_best: Told the class's working best when it is another than at the last beat.
+        """
         told = ""
         while True:
-            await self._sleep(self._interval_s * self._jitter.uniform(1 - JITTER, 1 + JITTER))
+            await self._wait()
             try:
-                await self.beat_once()
+                beat = await self.beat_once()
             except SwarmError as error:
                 if error.message != told:
                     _log.warning(
@@ -89,6 +93,9 @@ class Heartbeat:
                 if told:
                     _log.info("heartbeat works again", leases=len(self._held))
                 told = ""
+                if beat.best_experiment_id not in (None, self._best):
+                    self._best = beat.best_experiment_id
+                    on_best(beat.best_experiment_id)
 
     async def beat_once(self) -> Beat:
         """One beat now. Raises SwarmError."""
@@ -100,10 +107,23 @@ class Heartbeat:
                 self._held.move_to_end(lease.claim_id)
         for claim_id in beat.lost:
             self._lose(claim_id)
-        if beat.best_experiment_id is not None and beat.best_experiment_id != self._best:
-            self._best = beat.best_experiment_id
-            self._on_best(beat.best_experiment_id)
         return beat
+
+    async def _wait(self) -> None:
+        """Until the next beat is due by the interval that counts at the end."""
+        while True:
+            self._has_new_interval.clear()
+            wait_s = self._interval_s * self._jitter.uniform(1 - JITTER, 1 + JITTER)
+            sleeping = asyncio.ensure_future(self._sleep(wait_s))
+            hearing = asyncio.ensure_future(self._has_new_interval.wait())
+            try:
+                await asyncio.wait({sleeping, hearing}, return_when=asyncio.FIRST_COMPLETED)
+                if sleeping.done():
+                    sleeping.result()
+                    return
+            finally:
+                sleeping.cancel()
+                hearing.cancel()
 
     def _lose(self, claim_id: ClaimId) -> None:
         if self._held.pop(claim_id, None) is None:

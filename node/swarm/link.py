@@ -57,7 +57,7 @@ from autoresearch.model import (
 from node.swarm.handover import Online, hand_over_ideas, hand_over_wins
 from node.swarm.outbox import Outbox
 from node.swarm.protocol import BestSource, Publication
-from node.swarm.solo import SoloSwarm
+from node.swarm.solo import HEARTBEAT_S, SoloSwarm
 from node.swarm.solo_results import STATE_OF
 
 RETURN_FIRST_S = 2.0
@@ -93,6 +93,7 @@ class LinkedSwarm:
         outbox: Outbox,
         *,
         on_change: Callable[[bool, str], None] = lambda _online, _why: None,
+        on_interval: Callable[[float], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: random.Random | None = None,
     ) -> None:
@@ -103,6 +104,8 @@ class LinkedSwarm:
             solo: This machine's own swarm, of the same challenge.
             outbox: What the coordinator has not acknowledged.
             on_change: Told at each transition whether the node is online now, and why.
+            on_interval: Told at each transition, and at each new session, how many seconds may lie between
+                heartbeats: leases of another coordinator, or of this machine, may be shorter.
             sleep: Waits between attempts to return.
             jitter: Spreads the nodes that lost the same coordinator.
         """
@@ -110,6 +113,7 @@ class LinkedSwarm:
         self._solo = solo
         self._outbox = outbox
         self._on_change = on_change
+        self._on_interval = on_interval
         self._sleep = sleep
         self._jitter = jitter or random.Random()
         self._is_online = True
@@ -306,6 +310,7 @@ class LinkedSwarm:
             self._is_online = True
             _log.info("online again", epoch=session.position.epoch)
             self._on_change(True, "the coordinator answers again")
+        self._on_interval(session.heartbeat_interval_s)
         return True
 
     def _go_solo(self, error: SwarmError) -> None:
@@ -314,6 +319,7 @@ class LinkedSwarm:
         self._is_online = False
         _log.warning("the coordinator is lost; working alone", reason=error.message)
         self._on_change(False, error.message)
+        self._on_interval(HEARTBEAT_S)
         self._returning = asyncio.create_task(self._return(), name="return to the coordinator")
 
     async def _return(self) -> None:

@@ -103,11 +103,18 @@ async def test_lease_that_was_dropped_during_the_beat_is_not_lost():
 
 async def test_new_best_is_told_when_it_changes():
     coordinator, told = Coordinator(), []
-    heartbeat = Heartbeat(coordinator, interval_s=30, on_best=told.append)
     first, second = new_id(), new_id()
+    bests = iter([None, first, first, second])
 
-    for coordinator.best in (None, first, first, second):
-        await heartbeat.beat_once()
+    async def sleep(wait_s):
+        coordinator.best = next(bests, "over")
+        if coordinator.best == "over":
+            raise asyncio.CancelledError
+
+    heartbeat = Heartbeat(coordinator, interval_s=30, sleep=sleep)
+
+    with pytest.raises(asyncio.CancelledError):
+        await heartbeat.run(told.append)
 
     assert told == [first, second]
 
@@ -141,6 +148,30 @@ async def test_waits_are_spread_around_the_interval():
 
     assert all(24 <= wait_s <= 36 for wait_s in sleeper.waits)
     assert max(sleeper.waits) - min(sleeper.waits) > 6
+
+
+async def test_new_interval_counts_for_the_wait_under_way():
+    waits, asleep = [], asyncio.Event()
+
+    async def sleep(wait_s):
+        waits.append(wait_s)
+        asleep.set()
+        if len(waits) > 1:
+            raise asyncio.CancelledError
+        await asyncio.Event().wait()
+
+    coordinator = Coordinator()
+    heartbeat = Heartbeat(coordinator, interval_s=300, sleep=sleep)
+    running = asyncio.create_task(heartbeat.run())
+    await asleep.wait()
+
+    heartbeat.set_interval(10)
+
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [round(wait_s / 300) for wait_s in waits[:1]] == [1]
+    assert 8 <= waits[1] <= 12
+    assert coordinator.asked == []
 
 
 async def test_more_leases_than_one_call_takes_are_renewed_in_turns():

@@ -20,6 +20,7 @@ class Coordinator:
     def __init__(self, challenge):
         self.challenge = challenge
         self.is_up = True
+        self.heartbeat_interval_s = 30.0
         self.epoch = 1
         self.results = {}
         self.proposed = []
@@ -63,7 +64,7 @@ class Coordinator:
             ),
             position=self.position,
             lease_ttl_s=120.0,
-            heartbeat_interval_s=30.0,
+            heartbeat_interval_s=self.heartbeat_interval_s,
             owner_id="o_1",
             best=self.working.best,
         )
@@ -157,6 +158,7 @@ class Changes(list):
 
     def __init__(self):
         super().__init__()
+        self.intervals = []
         self.back = asyncio.Event()
 
     def __call__(self, is_online, why):
@@ -196,6 +198,7 @@ async def link(coordinator, challenge, tmp_path, gate, changes):
         SoloSwarm(tmp_path / "solo.sqlite", challenge, "n_1", owner_id="o_1", now=utc_now),
         Outbox(tmp_path / "outbox.sqlite", now=utc_now),
         on_change=changes,
+        on_interval=changes.intervals.append,
         sleep=gate,
     )
     yield linked
@@ -563,6 +566,19 @@ async def test_node_starts_alone_where_the_coordinator_is_away(link, coordinator
     assert session.best is None
     assert isinstance(task, model.BaselineTask)
     assert changes == [False]
+
+
+async def test_interval_is_that_of_whoever_answers(link, coordinator, come_back, changes):
+    coordinator.is_up = False
+    await link.connect(hardware())
+    coordinator.heartbeat_interval_s = 5.0
+    coordinator.is_up = True
+
+    await come_back()
+    coordinator.is_up = False
+    await link.next_task(can_propose=True, can_train=True)
+
+    assert changes.intervals == [30.0, 5.0, 30.0]
 
 
 async def test_refusal_at_connect_is_not_a_reason_to_go_alone(link, coordinator):
