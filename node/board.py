@@ -101,12 +101,19 @@ class Board:
         self._write()
 
     def leave(self) -> None:
-        """The last word: whatever was going on is over."""
+        """The last word of a node that was told to stop, or was told how much to do: all is given back."""
+        self._end(WorkEvent.STOP_ASKED, WorkEvent.WORK_GIVEN_BACK)
+
+    def fail(self) -> None:
+        """The last word of a node that cannot go on."""
+        self._end(WorkEvent.FAILED)
+
+    def _end(self, *events: WorkEvent) -> None:
         if self._state.work is Work.STOPPED:
             return
         self._current, self._prepared = None, ""
-        self.step(WorkEvent.STOP_ASKED)
-        self.step(WorkEvent.WORK_GIVEN_BACK)
+        for event in events:
+            self.step(event)
 
     def _write(self) -> None:
         picture = {

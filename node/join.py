@@ -97,9 +97,10 @@ def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRA
         challenge = asyncio.run(_choose_challenge(config, host, address))
         crew = _crew(config, key, challenge, trainer_argv, agent, coordinator=address.target)
         crew = replace(crew, token=token)
-        asyncio.run(_check_in(crew, address))
-        _check_isolation(config, trainer_argv)
-        return asyncio.run(_live_joined(crew, address))
+        with _last_word(crew.board):
+            asyncio.run(_check_in(crew, address))
+            _check_isolation(config, trainer_argv)
+            return asyncio.run(_live_joined(crew, address))
 
 
 def run_solo(config: Config, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) -> ExitCode:
@@ -111,9 +112,10 @@ def run_solo(config: Config, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) ->
             challenge = load_challenge(find_challenge(config.challenge or "pocket"))
         except ChallengeError as error:
             raise Failed(str(error), ExitCode.USAGE) from error
-        _check_isolation(config, trainer_argv)
         crew = _crew(config, key, challenge, trainer_argv, agent, link=Link.SOLO)
-        return asyncio.run(_live_alone(crew))
+        with _last_word(crew.board):
+            _check_isolation(config, trainer_argv)
+            return asyncio.run(_live_alone(crew))
 
 
 def _check_isolation(config: Config, trainer_argv: tuple[str, ...]) -> None:
@@ -216,7 +218,6 @@ async def _live(crew: Crew, swarm: Swarm, heartbeat: Heartbeat) -> ExitCode:
         except Aborted:
             return ExitCode.INTERRUPTED
         finally:
-            crew.board.leave()
             await swarm.close()
 
 
@@ -398,6 +399,18 @@ def _check_protocol(info: ServerInfo) -> None:
             f"the coordinator speaks protocol {info.protocol_min} to {info.protocol_max}, this node "
             f"{PROTOCOL_MIN} to {PROTOCOL_MAX}; update the older one"
         )
+
+
+@contextmanager
+def _last_word(board: Board) -> Iterator[None]:
+    """However a node ends, and however early, its board says that it has."""
+    try:
+        yield
+    except Exception:
+        board.fail()
+        raise
+    finally:
+        board.leave()
 
 
 @contextmanager

@@ -105,21 +105,33 @@ class NodeLoop:
     async def run(self) -> Ending:
         """The whole life. Raises SwarmError where the swarm shuts the node out for good."""
         beside = [asyncio.create_task(self._keep_hours()), asyncio.create_task(self._watch_stop())]
+        ending = None
         try:
-            while not self._stop.is_draining:
-                assignment = await self._next()
-                self._prepare_ahead(after=assignment)
-                await self._carry_out(assignment)
-                self._done += 1
-                if self._trainer_failures >= TRAINER_FAILURES_LIMIT and not await self._trains_baseline():
-                    return Ending.TRAINER_BROKEN
-                if self._has_done_enough():
-                    return Ending.DONE
+            ending = await self._work()
         except Aborted:
-            pass
+            ending = self._as_asked()
         finally:
             await self._leave(beside)
-            self._board.leave()
+            if ending in (None, Ending.TRAINER_BROKEN):
+                self._board.fail()
+            else:
+                self._board.leave()
+        return ending
+
+    async def _work(self) -> Ending:
+        while not self._stop.is_draining:
+            assignment = await self._next()
+            self._prepare_ahead(after=assignment)
+            await self._carry_out(assignment)
+            self._done += 1
+            if self._trainer_failures >= TRAINER_FAILURES_LIMIT and not await self._trains_baseline():
+                return Ending.TRAINER_BROKEN
+            if self._has_done_enough():
+                self._show_stop(Ending.DONE.value)
+                return Ending.DONE
+        return self._as_asked()
+
+    def _as_asked(self) -> Ending:
         return Ending.ABORTED if self._stop.is_aborted else Ending.DRAINED
 
     def hear_of_best(self, best: ExperimentId) -> None:
@@ -270,11 +282,15 @@ class NodeLoop:
     async def _watch_stop(self) -> None:
         """A stop is shown at once, and ends the search for work that nobody will do."""
         await self._stop.wait_draining()
-        manner = "leaving at once" if self._stop.is_aborted else "leaving after the run in hand"
-        _log.info(manner, reason=self._stop.reason)
-        self._board.step(WorkEvent.STOP_ASKED)
+        self._show_stop(self._stop.reason)
         if self._ahead is not None:
             self._ahead.cancel()
+
+    def _show_stop(self, reason: str) -> None:
+        """Whoever asked: a signal, the clock, or the number of experiments that was set."""
+        manner = "leaving at once" if self._stop.is_aborted else "leaving after the run in hand"
+        _log.info(manner, reason=reason)
+        self._board.step(WorkEvent.STOP_ASKED)
 
     def _show_prepared(self, ahead: asyncio.Task[Assignment]) -> None:
         if _has_result(ahead):

@@ -311,8 +311,12 @@ async def test_a_trainer_that_never_works_stops_the_node(tmp_path):
     challenge = make_challenge(f"# fake: nothing\n{BASELINE}")
     node = Node(tmp_path, FakeSwarm(), ScriptedAgent("# fake: nothing\n"), challenge=challenge)
 
-    assert await node.run() is Ending.TRAINER_BROKEN
+    with capture_logs() as logs:
+        ending = await node.run()
+
+    assert ending is Ending.TRAINER_BROKEN
     assert len(node.swarm.published) == 3
+    assert states(logs)[-1] == ("stopped", "failed")
 
 
 async def test_code_that_kills_its_trainer_again_and_again_does_not_end_the_node(tmp_path):
@@ -633,6 +637,31 @@ async def test_a_damaged_file_ends_the_node_with_its_message(tmp_path):
         await node.run()
 
     assert node.sleeps == []
+
+
+def states(logs):
+    return [(line["now"], line["on"]) for line in logs if line["event"] == "state"]
+
+
+async def test_a_node_that_fails_says_so_and_not_that_it_was_asked_to_stop(tmp_path):
+    node = Node(tmp_path, FakeSwarm(tasks=[NodeBanned("out")]), ScriptedAgent(scored(1.5)))
+
+    with capture_logs() as logs, pytest.raises(NodeBanned):
+        await node.run()
+
+    assert states(logs) == [("stopped", "failed")]
+    assert read_status(tmp_path)["state"] == "stopped"
+
+
+async def test_a_node_that_has_done_enough_says_what_ends_it(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(scored(1.5)), max_experiments=1)
+
+    with capture_logs() as logs:
+        await node.run()
+
+    assert states(logs)[-2:] == [("draining", "stop asked"), ("stopped", "work given back")]
+    (leaving,) = (line for line in logs if line["event"] == "leaving after the run in hand")
+    assert leaving["reason"] == "the number of experiments is reached"
 
 
 async def test_a_lease_lost_at_start_costs_only_that_idea(tmp_path):

@@ -10,6 +10,7 @@ from autoresearch.v1 import swarm_pb2
 from small_server import small_server
 from swarm_samples import BASELINE
 
+from node.board import read_status
 from node.config import Config
 from node.exit_codes import ExitCode
 from node.failures import Failed
@@ -83,6 +84,7 @@ async def test_refused_token_is_told_before_the_trainer_is_started(server, tmp_p
 
     assert server.asked == ["GetServerInfo", "Enrol"]
     assert not mark.exists()
+    assert read_status(tmp_path / "state")["state"] == "stopped"
 
 
 async def test_machine_that_cannot_hold_code_is_told_after_the_check_in(server, tmp_path):
