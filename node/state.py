@@ -2,8 +2,8 @@
 
 Two regions move at the same time: the *work* (connecting, exploring, training, publishing, draining, stopped)
 and the *link* to the swarm (online or solo). A node that loses its coordinator in the middle of a training
-keeps training: only its link changes. ``diagram_mermaid`` and ``diagram_text`` are drawn from the tables, so
-the README cannot drift from the code.
+keeps training: only its link changes. ``diagram_mermaid`` is drawn from the tables, so the README cannot
+drift from the code.
 """
 
 from __future__ import annotations
@@ -142,24 +142,12 @@ def diagram_mermaid() -> str:
     return "\n".join(lines) + "\n"
 
 
-def diagram_text() -> str:
-    """The same as plain text, one line per step."""
-    lines = []
-    for title, table in (("work", WORK_TABLE), ("link", LINK_TABLE)):
-        lines.append(f"{title}:")
-        lines += [f"  {line}" for line in _edges(table, arrow="->", separator="  on ")]
-    return "\n".join(lines) + "\n"
-
-
 def _edges(
     table: Mapping[Work, Mapping[WorkEvent, Work]] | Mapping[Link, Mapping[LinkEvent, Link]],
-    *,
-    arrow: str = "-->",
-    separator: str = ": ",
 ) -> list[str]:
     """Each step that leads elsewhere; staying where one is would only clutter the picture."""
     return [
-        f"{source.value} {arrow} {target.value}{separator}{event.value}"
+        f"{source.value} --> {target.value}: {event.value}"
         for source, steps in table.items()
         for event, target in steps.items()
         if target is not source

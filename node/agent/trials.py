@@ -18,7 +18,6 @@ LINEAGE_LIMIT = 512
 Setting = Mapping[str, float]
 
 FAILED_STATES = frozenset({ExperimentState.CRASHED, ExperimentState.TIMED_OUT, ExperimentState.REJECTED})
-UNDECIDED_STATES = frozenset({ExperimentState.RUNNING, ExperimentState.LOST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

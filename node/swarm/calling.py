@@ -81,7 +81,7 @@ class Caller:
         self._target = target
         self._key = key
         self._now_ms = now_ms
-        self._offset_ms = 0
+        self._offset_ms = 0  # how far the server's clock is ahead of this machine's, as last learned
         self._retrying = stamina.AsyncRetryingCaller(
             attempts=ATTEMPTS,
             timeout=RETRY_TOTAL_S,
@@ -89,11 +89,6 @@ class Caller:
             wait_max=RETRY_MAX_S,
             wait_jitter=RETRY_JITTER_S,
         )
-
-    @property
-    def offset_ms(self) -> int:
-        """How far the server's clock is ahead of this machine's, as last learned."""
-        return self._offset_ms
 
     async def call(self, method: str, request: Message, reply: type[R], read: Callable[[R], T]) -> T:
         """What ``read`` makes of the reply to one request.

@@ -125,13 +125,6 @@ class Outbox:
         """How many are not acknowledged."""
         return self._count("waiting")
 
-    def is_waiting(self, result_id: ResultId) -> bool:
-        """True while the result is not acknowledged and not set aside."""
-        row = self._connection.execute(
-            "SELECT 1 FROM entries WHERE result_id = ? AND state = 'waiting'", (result_id,)
-        ).fetchone()
-        return row is not None
-
     def acknowledge(self, published: Published) -> None:
         """The coordinator has it on disk."""
         self._connection.execute(
