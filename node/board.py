@@ -25,6 +25,10 @@ LAST_RESULTS = 20
 _log = structlog.get_logger(__name__)
 
 
+class StatusUnreadable(Exception):
+    """The picture that a node left cannot be read; the message says why and what to do."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultLine:
     """One finished run in a listing."""
@@ -138,9 +142,24 @@ class Board:
 
 
 def read_status(state_dir: Path) -> dict[str, Any] | None:
-    """The picture that a node left in its state dir; None if none ever ran there or it cannot be read."""
+    """The picture that a node left in its state dir; None if none ever ran there.
+
+    Raises:
+        StatusUnreadable: There is one, and it cannot be read.
+    """
+    path = state_dir / STATUS_NAME
     try:
-        picture = json.loads((state_dir / STATUS_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        picture = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return None
-    return picture if isinstance(picture, dict) else None
+    except OSError as error:
+        raise StatusUnreadable(f"cannot read {path} ({error.strerror}); mend its permissions") from error
+    except ValueError as error:
+        raise StatusUnreadable(_damaged(path)) from error
+    if not isinstance(picture, dict):
+        raise StatusUnreadable(_damaged(path))
+    return picture
+
+
+def _damaged(path: Path) -> str:
+    return f"{path} is damaged; delete it: a node that runs writes it anew, and it holds nothing else"

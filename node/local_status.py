@@ -13,37 +13,63 @@ from autoresearch.model import utc_now
 from rich.text import Text
 
 from node import rendering
-from node.board import read_status
+from node.board import StatusUnreadable, read_status
 from node.doctor import Finding
 from node.exit_codes import ExitCode
 from node.failures import Failed
 from node.places import outbox_path
+from node.swarm.database import StateFileError
 from node.swarm.outbox import Outbox, OutboxStatus
 
 RESULTS_SHOWN = 10
 
 
 def show_status(node_dir: Path, *, as_json: bool) -> ExitCode:
-    """Prints the picture that the node left; it need not be running."""
-    picture = read_status(node_dir)
-    if picture is None:
+    """Prints the picture that the node left, which need not be running, and what its outbox holds.
+
+    Raises:
+        Failed: One of the two cannot be read (the other is printed), or no node has run here.
+    """
+    picture, outbox, problems = _look(node_dir)
+    if picture is None and outbox is None and not problems:
         raise Failed(f"no node has run in {node_dir}; start one with: autoresearch-node join HOST")
-    is_running = _is_running(picture)
-    if not is_running and picture.get("state") != "stopped":
-        picture["state"] = "gone"
-    outbox = _outbox(node_dir)
     if as_json:
-        fields = {**picture, "is_running": is_running, "outbox": asdict(outbox) if outbox else None}
+        fields = {**(picture or {"is_running": False}), "outbox": asdict(outbox) if outbox else None}
         sys.stdout.write(rendering.to_json(fields) + "\n")
-        return ExitCode.OK
+    else:
+        _print(picture, outbox)
+    if problems:
+        raise Failed(". ".join(problems))
+    return ExitCode.OK
+
+
+def _look(node_dir: Path) -> tuple[dict[str, Any] | None, OutboxStatus | None, list[str]]:
+    """Picture and outbox, None where there is none, and why one cannot be read."""
+    picture, outbox, problems = None, None, []
+    try:
+        picture = read_status(node_dir)
+    except StatusUnreadable as error:
+        problems.append(str(error))
+    try:
+        outbox = _outbox(node_dir)
+    except StateFileError as error:
+        problems.append(error.message)
+    if picture is not None:
+        picture["is_running"] = _is_running(picture)
+        if not picture["is_running"] and picture.get("state") != "stopped":
+            picture["state"] = "gone"
+    return picture, outbox, problems
+
+
+def _print(picture: Mapping[str, Any] | None, outbox: OutboxStatus | None) -> None:
     terminal = rendering.console()
-    for line in _lines(picture, outbox):
+    lines = [*(_lines(picture) if picture is not None else ()), *_outbox_lines(outbox)]
+    for line in lines:
         terminal.print(Text(rendering.clean_lines(line)))
-    results = picture.get("results")
+    results = picture.get("results") if picture is not None else None
     if isinstance(results, list) and results:
         terminal.print()
         terminal.print(_results(results))
-    return ExitCode.OK
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
@@ -83,7 +109,7 @@ def _outbox(node_dir: Path) -> OutboxStatus | None:
         outbox.close()
 
 
-def _lines(picture: Mapping[str, Any], outbox: OutboxStatus | None) -> list[str]:
+def _lines(picture: Mapping[str, Any]) -> list[str]:
     current = picture.get("current")
     lines = [
         f"node         {picture.get('name') or '-'}  ({picture.get('node_id', '-')})",
@@ -100,12 +126,17 @@ def _lines(picture: Mapping[str, Any], outbox: OutboxStatus | None) -> list[str]
     if picture.get("prepared"):
         lines.append(f"next         {picture['prepared']}")
     lines.append(f"done         {rendering.counted(picture.get('runs_done', 0), 'run')}")
-    if outbox is not None:
-        lines.append(f"outbox       {outbox.waiting} waiting, {outbox.acknowledged} acknowledged")
-        if outbox.set_aside_count:
-            refused = rendering.counted(outbox.set_aside_count, "result")
-            lines.append(f"set aside    {refused} that the coordinator refused:")
-            lines += [f"             {entry.result_id}: {entry.reason}" for entry in outbox.set_aside]
+    return lines
+
+
+def _outbox_lines(outbox: OutboxStatus | None) -> list[str]:
+    if outbox is None:
+        return []
+    lines = [f"outbox       {outbox.waiting} waiting, {outbox.acknowledged} acknowledged"]
+    if outbox.set_aside_count:
+        refused = rendering.counted(outbox.set_aside_count, "result")
+        lines.append(f"set aside    {refused} that the coordinator refused:")
+        lines += [f"             {entry.result_id}: {entry.reason}" for entry in outbox.set_aside]
     return lines
 
 

@@ -113,13 +113,27 @@ def test_a_status_of_nothing_says_how_to_start(tmp_path):
     assert "autoresearch-node join HOST" in result.output
 
 
+@pytest.mark.parametrize("text", ['{"state": "trai', "[]", ""])
+def test_a_status_that_cannot_be_read_is_told_and_the_outbox_shown(tmp_path, text):
+    (tmp_path / "status.json").write_text(text)
+    Outbox(tmp_path / "outbox.sqlite", now=utc_now).close()
+
+    result = runner.invoke(app, ["status", "--state-dir", str(tmp_path)])
+
+    assert result.exit_code == ExitCode.FAILURE
+    assert "0 waiting, 0 acknowledged" in result.output
+    assert "status.json is damaged; delete it" in result.output
+    assert "no node has run" not in result.output
+
+
 def test_a_status_over_a_damaged_outbox_says_what_to_do_with_it(tmp_path):
-    (tmp_path / "status.json").write_text("{}")
+    (tmp_path / "status.json").write_text('{"name": "ada"}')
     (tmp_path / "outbox.sqlite").write_text("garbage\n")
 
     result = runner.invoke(app, ["status", "--state-dir", str(tmp_path)])
 
     assert result.exit_code == ExitCode.FAILURE
+    assert "node         ada" in result.output
     assert "outbox.sqlite is damaged" in result.output
     assert "permissions" not in result.output
 
