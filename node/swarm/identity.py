@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autoresearch.signing import SigningKey, load_or_create_key
+from autoresearch.signing import KeyFileError, SigningKey, load_or_create_key
 
 KEY_FILE = "node.key"
 
@@ -15,4 +15,14 @@ def load_identity(state_dir: Path) -> SigningKey:
     Raises:
         KeyFileError: The file can be read by others, or is no key; the message says what to do.
     """
-    return load_or_create_key(state_dir / KEY_FILE)
+    path = state_dir / KEY_FILE
+    try:
+        return load_or_create_key(path)
+    except KeyFileError as error:
+        if not isinstance(error.__cause__, KeyFileError):  # not about what it holds
+            raise
+        raise KeyFileError(
+            f"{path} is damaged: it holds no key of a node. Put a copy back if you have one. If not, move "
+            "it away, and the next start makes a new key; to every swarm that is a new node, which enrols "
+            "anew (by a token where one is needed), while trust and credit stay with the old one"
+        ) from error

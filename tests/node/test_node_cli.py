@@ -180,6 +180,33 @@ def test_the_doctor_looks_into_the_outbox_and_into_what_was_learned_alone(tmp_pa
     assert "move it aside" in findings["solo"]["fix"]
 
 
+@pytest.mark.parametrize("content", ["", "-----BEGIN PRIVATE KEY-----\nMC4CAQ"])
+def test_a_truncated_key_says_what_follows_from_a_new_one(tmp_path, content):
+    key = tmp_path / "node.key"
+    key.write_text(content)
+    key.chmod(0o600)
+
+    result = runner.invoke(app, ["solo", "--state-dir", str(tmp_path)])
+
+    assert result.exit_code == ExitCode.FAILURE
+    assert f"{key} is damaged" in result.output
+    assert "that is a new node" in result.output
+    assert "http" not in result.output
+    assert key.read_text() == content
+
+
+def test_a_key_that_others_can_read_is_not_called_damaged(tmp_path):
+    key = tmp_path / "node.key"
+    key.write_text("x")
+    key.chmod(0o644)
+
+    result = runner.invoke(app, ["solo", "--state-dir", str(tmp_path)])
+
+    assert result.exit_code == ExitCode.FAILURE
+    assert f"chmod 600 {key}" in result.output
+    assert "damaged" not in result.output
+
+
 def test_a_missing_git_is_found(tmp_path):
     script = Path(sys.executable).with_name("autoresearch-node")
     environ = {**os.environ, "PATH": str(tmp_path)}
