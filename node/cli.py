@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from node.exit_codes import ExitCode, exit_code_of
 
 DEFAULT_HOST = "localhost"
 LIMIT_MAX = 200
+EXPERIMENT_FORM = re.compile(r"[0-9a-f-]{6,36}")
+"""An id, or so much of its beginning or end that it can be looked for."""
+AGAINST = ("parent", "best")
 EXTRA_OF_MODULE = {
     "optuna": "node",
     "git": "node",
@@ -252,6 +256,7 @@ def show(
     with _one_sentence():
         from node import reading  # noqa: PLC0415 - see leaderboard
 
+        _check_experiment(experiment)
         place = _place(host, challenge, ca, insecure=insecure)
         _run(reading.reading(place, lambda reader: reading.show(reader, experiment, as_json=as_json)))
 
@@ -270,6 +275,9 @@ def diff(
     with _one_sentence():
         from node import reading  # noqa: PLC0415 - see leaderboard
 
+        _check_experiment(experiment)
+        if against not in AGAINST:
+            _check_experiment(against)
         place = _place(host, challenge, ca, insecure=insecure)
         _run(reading.reading(place, lambda reader: reading.diff(reader, experiment, against=against)))
 
@@ -331,6 +339,18 @@ def _load(**flags: Any) -> Loaded:
     loaded = load_config(flags)
     _set_up_logging(loaded, level="warning")
     return loaded
+
+
+def _check_experiment(text: str) -> None:
+    """A typing error is told here; whether there is such an experiment, by the coordinator."""
+    from node.failures import Failed  # noqa: PLC0415 - kept off the path of --help
+
+    if not EXPERIMENT_FORM.fullmatch(text):
+        raise Failed(
+            f"{text!r} is no id of an experiment; give the whole id, or 6 characters or more of its "
+            "beginning or end, as `autoresearch-node leaderboard` lists them",
+            ExitCode.USAGE,
+        )
 
 
 def _place(host: str, challenge: str | None, ca: Path | None, *, insecure: bool) -> Any:

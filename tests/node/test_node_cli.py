@@ -63,7 +63,7 @@ def test_an_unreachable_coordinator_is_said_with_exit_code_3(tmp_path):
     assert "error:" in result.output
 
 
-@pytest.mark.parametrize("command", [["leaderboard"], ["best"], ["show", "e"], ["diff", "e"]])
+@pytest.mark.parametrize("command", [["leaderboard"], ["best"], ["show", "0192ab"], ["diff", "0192ab"]])
 def test_reading_an_unreachable_coordinator_is_one_sentence_and_exit_code_3(command):
     result = runner.invoke(app, [*command, "127.0.0.1:1"])
 
@@ -111,6 +111,19 @@ def test_a_status_of_nothing_says_how_to_start(tmp_path):
 
     assert result.exit_code == ExitCode.FAILURE
     assert "autoresearch-node join HOST" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["show", "abc"], ["diff", "abc"], ["diff", "0192ab", "--against", "bset"], ["show", "no such idea"]],
+)
+def test_what_is_no_id_is_told_plainly_before_anybody_is_asked(arguments):
+    result = runner.invoke(app, arguments)
+
+    assert result.exit_code == ExitCode.USAGE
+    assert result.output.startswith("error: ")
+    assert "is no id of an experiment; give the whole id" in result.output
+    assert "Request" not in result.output
 
 
 @pytest.mark.parametrize("text", ['{"state": "trai', "[]", ""])
