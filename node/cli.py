@@ -190,8 +190,10 @@ def doctor(
     *,
     name: Name = None,
     challenge: Challenge = None,
+    token_file: TokenFile = None,
     state_dir: StateDir = None,
     device: Device = None,
+    sandbox: Sandbox = None,
     insecure: Insecure = False,
     ca: Ca = None,
     as_json: Json = False,
@@ -201,8 +203,10 @@ def doctor(
         config = _load(
             name=name,
             challenge=challenge,
+            token_file=token_file,
             state_dir=state_dir,
             device=device,
+            sandbox=sandbox,
             insecure=insecure or None,
             ca_file=ca,
         ).config

@@ -17,6 +17,8 @@ from autoresearch.signing import WINDOW_S
 
 from node import places
 from node.config import Config
+from node.enrolment import read_token
+from node.failures import Failed
 from node.hardware import HardwareError, detect_hardware, installed_torch
 from node.isolation import ask_isolation
 from node.loop import FREE_DISK_MIN_BYTES
@@ -47,7 +49,12 @@ async def examine(config: Config, host: str, environ: dict[str, str]) -> list[Fi
     """All findings, the local ones first; a later check that needs an earlier one is left out."""
     state_dir = _state_dir(config.node_dir)
     findings = [_python(), _git(), _torch(), _trainer(), _sandbox(config.sandbox, environ)]
-    findings += [_disk(config.node_dir), state_dir, *_state_files(config.node_dir)]
+    findings += [
+        _disk(config.node_dir),
+        state_dir,
+        *_state_files(config.node_dir),
+        *_token(config.token_file),
+    ]
     info, reached = await _coordinator(config, host)
     findings.append(reached)
     if info is None:
@@ -165,6 +172,17 @@ def _state_file(name: str, path: Path) -> Finding:
     except StateFileError as error:
         return Finding(name=name, seen=error.seen, fix=error.fix)
     return Finding(name=name, seen=f"{path} is whole")
+
+
+def _token(path: Path | None) -> list[Finding]:
+    """Whether the coordinator takes it is told when it is shown, at ``join``."""
+    if path is None:
+        return []
+    try:
+        read_token(path)
+    except Failed as error:
+        return [Finding(name="token", seen=str(error), fix="give the operator's token in --token-file")]
+    return [Finding(name="token", seen=f"{path} has one")]
 
 
 async def _coordinator(config: Config, host: str) -> tuple[ServerInfo | None, Finding]:

@@ -40,6 +40,7 @@ from node.alone import AloneSwarm
 from node.assignment import NodeFacts
 from node.board import STATUS_NAME, Board
 from node.config import Config
+from node.enrolment import read_token
 from node.exit_codes import ExitCode
 from node.failures import Failed
 from node.hardware import HardwareError, detect_hardware
@@ -68,7 +69,6 @@ from node.training.scrub import Identity, scrubber
 from node.workspace import Workspace
 
 ANONYMOUS_NAME_CHARS = 6
-TOKEN_LIMIT_BYTES = 4_096
 
 _log = structlog.get_logger(__name__)
 
@@ -93,7 +93,7 @@ def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRA
     address = parse_address(host)
     with _plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
-        agent, token = _agent(config, key), _token(config)
+        agent, token = _agent(config, key), read_token(config.token_file)
         challenge = asyncio.run(_choose_challenge(config, host, address))
         crew = _crew(config, key, challenge, trainer_argv, agent, coordinator=address.target)
         crew = replace(crew, token=token)
@@ -366,26 +366,6 @@ def _notebook(crew: Crew) -> Workspace:
     workspace = Workspace.open(root, challenge, run_name)
     _log.info("notebook", path=str(root), branch=f"run/{run_name}")
     return workspace
-
-
-def _token(config: Config) -> str:
-    """The enrolment token: from its file, never from the command line, where other users could read it."""
-    if config.token_file is None:
-        return ""
-    try:
-        with config.token_file.open("rb") as file:
-            raw = file.read(TOKEN_LIMIT_BYTES)
-    except OSError as error:
-        raise Failed(
-            f"cannot read the token file {config.token_file} ({error.strerror})", ExitCode.USAGE
-        ) from error
-    token = raw.decode("utf-8", errors="replace").strip()
-    if not token:
-        raise Failed(
-            f"the token file {config.token_file} is empty; put the operator's token into it, or leave it out",
-            ExitCode.USAGE,
-        )
-    return token
 
 
 def _public_name(config: Config, key: SigningKey) -> str:

@@ -193,6 +193,19 @@ def test_the_doctor_looks_into_the_outbox_and_into_what_was_learned_alone(tmp_pa
     assert "move it aside" in findings["solo"]["fix"]
 
 
+def test_the_doctor_takes_the_options_that_it_recommends(tmp_path):
+    empty = tmp_path / "token"
+    empty.touch()
+    options = ["--state-dir", str(tmp_path), "--sandbox", "none", "--token-file", str(empty), "--json"]
+
+    result = runner.invoke(app, ["doctor", "127.0.0.1:1", *options])
+
+    findings = {finding["name"]: finding for finding in json.loads(result.stdout)}
+    assert "by your wish" in findings["sandbox"]["seen"]
+    assert "is empty" in findings["token"]["seen"]
+    assert "--token-file" in findings["token"]["fix"]
+
+
 @pytest.mark.parametrize("content", ["", "-----BEGIN PRIVATE KEY-----\nMC4CAQ"])
 def test_a_truncated_key_says_what_follows_from_a_new_one(tmp_path, content):
     key = tmp_path / "node.key"
