@@ -121,18 +121,30 @@ def wait_until(is_done: Any, limit_s: float, swarm: LocalSwarm) -> None:
 
 async def ledger(swarm: LocalSwarm) -> list[str]:
     """Every result id that the coordinator shows, with repeats if there are any."""
+    shown, _ = await _books(swarm)
+    return shown
+
+
+async def count_sealed(swarm: LocalSwarm) -> int:
+    """How many results the coordinator has and shows nobody yet: their codes are still being verified."""
+    _, sealed = await _books(swarm)
+    return sealed
+
+
+async def _books(swarm: LocalSwarm) -> tuple[list[str], int]:
     reader = swarm.reader()
     found: list[str] = []
-    cursor = ""
+    sealed, cursor = 0, ""
     try:
         while True:
             page = await reader.experiments(ExperimentQuery(limit=LISTED, cursor=cursor))
-            for summary in page.experiments:
-                _, results = await reader.experiment(summary.experiment.experiment_id)
+            for one in page.experiments:
+                summary, results = await reader.experiment(one.experiment.experiment_id)
                 found += [result.result_id for result in results]
+                sealed += summary.sealed_runs
             cursor = page.next_cursor
             if not cursor:
-                return found
+                return found, sealed
     finally:
         await reader.close()
 
@@ -170,14 +182,17 @@ def balance(swarm: LocalSwarm, before: set[str]) -> dict[str, Any]:
     """Nodes' books against the coordinator's."""
     local = local_results(swarm)
     counts = Counter(asyncio.run(ledger(swarm)))
-    missing = sorted(set(local) - set(counts))
+    sealed = asyncio.run(count_sealed(swarm))
+    unseen = sorted(set(local) - set(counts))
+    missing = [] if len(unseen) == sealed else unseen
     repeated = sorted(result for result, times in counts.items() if times > 1)
     unknown = sorted(set(counts) - set(local))
     forgotten = sorted(before - set(counts))
     waiting = sorted(result for result, state in local.items() if state != "acknowledged")
     return {
         "finished_by_nodes": len(local),
-        "in_coordinator": sum(counts.values()),
+        "in_coordinator": sum(counts.values()) + sealed,
+        "sealed_until_decided": sealed,
         "missing": missing,
         "repeated": repeated,
         "unknown_to_nodes": unknown,
