@@ -82,7 +82,8 @@ class Config:
     @property
     def node_dir(self) -> Path:
         """The state of this node: a folder of its own where it has a name."""
-        return self.state_dir / self.name if self.name else self.state_dir
+        folder = self.state_dir.expanduser().absolute()  # the trainer works in another folder
+        return folder / self.name if self.name else folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,3 +70,11 @@ def test_a_named_node_has_a_state_of_its_own(tmp_path):
     config = load_config({"state_dir": tmp_path, "name": "two"}).config
 
     assert config.node_dir == tmp_path / "two"
+
+
+def test_a_nodes_folder_is_the_same_from_wherever_its_trainer_works(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    loaded = load_config({"state_dir": "st", "name": "ada"})
+
+    assert loaded.config.node_dir == tmp_path / "st" / "ada"
