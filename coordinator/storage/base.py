@@ -464,7 +464,8 @@ class IdentityStore(Protocol):
         """Binds the node's key. With a token: spends one use and takes its owner (with a vote), in one
         transition; raises TokenRefused. A key that is enrolled already returns its record and spends
         nothing, except that an open node (one without a vote) which now brings a token becomes the
-        token's owner's. Raises Conflict when the node id is bound to another key.
+        token's owner's. One with a vote may bring any token of its owner's, a spent one too; TokenRefused
+        says that one is unknown or another owner's. Raises Conflict when the node id is bound to another key.
         """
 
     async def get_node(self, node_id: NodeId) -> Node | None:

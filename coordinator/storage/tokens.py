@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from autoresearch.errors import TokenRefused
-from autoresearch.model import Token
+from autoresearch.model import Node, Token
 
 
 class Refusal(StrEnum):
@@ -16,6 +16,7 @@ class Refusal(StrEnum):
     REVOKED = "revoked"
     EXPIRED = "expired"
     SPENT = "spent"
+    OTHER_OWNER = "other owner"
 
 
 _SENTENCES = {
@@ -23,12 +24,24 @@ _SENTENCES = {
     Refusal.REVOKED: "enrolment token {} was revoked: ask the operator for another",
     Refusal.EXPIRED: "enrolment token {} has expired: ask the operator for another",
     Refusal.SPENT: "enrolment token {} is spent: ask the operator for another",
+    Refusal.OTHER_OWNER: (
+        "this node's key is another owner's already, and enrolment token {} cannot change that: leave the "
+        "token out, or join as a new node with an own --state-dir"
+    ),
 }
 
 
 def refused(why: Refusal, token_id: str) -> TokenRefused:
     """The error for a refusal."""
     return TokenRefused(_SENTENCES[why].format(token_id))
+
+
+def check_owner(token: Token | None, node: Node) -> None:
+    """Raise TokenRefused where an enrolled node with a vote brings a token that is nobody's or another's."""
+    if token is None:
+        raise refused(Refusal.UNKNOWN, "")
+    if token.owner_id != node.owner_id:
+        raise refused(Refusal.OTHER_OWNER, token.token_id)
 
 
 def check_token(token: Token | None, now: datetime) -> Token:

@@ -1101,6 +1101,20 @@ async def test_enrolled_key_spends_nothing_again(identity: IdentityStore) -> Non
     assert again == first
 
 
+async def test_enrolled_key_is_told_of_a_token_that_is_nobodys_or_anothers(identity: IdentityStore) -> None:
+    await identity.put_token(make_token(), "hash")
+    await identity.put_token(replace(make_token(uses_left=1), owner_id=OwnerId("other")), "others")
+    first = await identity.enrol(make_node(), "hash")
+
+    with pytest.raises(TokenRefused, match="not known"):
+        await identity.enrol(make_node(), "unknown")
+    with pytest.raises(TokenRefused, match="another owner's already"):
+        await identity.enrol(make_node(), "others")
+
+    assert await identity.get_node(first.node_id) == first
+    assert [token.uses_left for token in await identity.list_tokens() if token.owner_id == "other"] == [1]
+
+
 async def test_open_node_that_brings_a_token_becomes_the_owners(identity: IdentityStore) -> None:
     await identity.enrol(make_node(), None)
     await identity.put_token(make_token(), "hash")

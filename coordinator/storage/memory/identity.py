@@ -9,7 +9,7 @@ from datetime import datetime
 from autoresearch.errors import Conflict
 from autoresearch.model import HardwareClass, Node, NodeId, Token
 
-from coordinator.storage.tokens import check_token
+from coordinator.storage.tokens import check_owner, check_token
 
 
 class MemoryIdentity:
@@ -37,7 +37,10 @@ class MemoryIdentity:
         known = self._nodes.get(node.node_id)
         if known is not None and known.public_key != node.public_key:
             raise Conflict(f"node {node.node_id} is enrolled with another key")
-        if known is not None and (known.has_vote or token_hash is None):
+        if known is not None and token_hash is None:
+            return known
+        if known is not None and known.has_vote:
+            check_owner(self._tokens.get(token_hash or ""), known)
             return known
         enrolled = known or node
         if token_hash is not None:

@@ -1,5 +1,5 @@
 -- enrol(node, token hash) -> {'node', node as JSON, seen or ''} | {'conflict'}
---                          | {'refused', 'unknown' | 'revoked' | 'expired' | 'spent', token as JSON or ''}
+--                          | {'refused', 'unknown' | 'revoked' | 'expired' | 'spent' | 'other owner', token as JSON or ''}
 --
 -- KEYS: nodes seen tokens uses revoked meta
 -- ARGV: 1 node id  2 node as JSON (key: public key in hex, owner_id, has_vote)  3 token hash or ''
@@ -12,7 +12,7 @@ if text and node.public_key ~= cjson.decode(ARGV[2]).public_key then
   return {'conflict'}
 end
 local seen = redis.call('HGET', K.seen, ARGV[1]) or ''
-if text and (node.has_vote or ARGV[3] == '') then
+if text and ARGV[3] == '' then
   return {'node', text, seen}
 end
 
@@ -22,6 +22,12 @@ if ARGV[3] ~= '' then
     return {'refused', 'unknown', ''}
   end
   local token = cjson.decode(token_text)
+  if text and node.has_vote then
+    if token.owner_id ~= node.owner_id then
+      return {'refused', 'other owner', token_text}
+    end
+    return {'node', text, seen}
+  end
   local time = redis.call('TIME')
   local last = tonumber(redis.call('HGET', K.meta, 'now') or 0)
   local now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), last)
