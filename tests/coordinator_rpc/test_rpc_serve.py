@@ -223,6 +223,38 @@ async def test_status_of_nobody_says_how_to_start_one() -> None:
     assert "autoresearch-coordinator serve" in ended.err
 
 
+async def test_an_address_given_for_the_challenge_is_told_its_option() -> None:
+    ended = await run("status", "127.0.0.1:6178")
+
+    assert ended.code == 2
+    assert "--address 127.0.0.1:6178" in ended.err
+
+
+async def test_a_store_that_nobody_serves_is_one_clear_sentence(
+    tmp_path: Path, challenge_folder: Path
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        place = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
+        ended = await run(*serve_arguments(tmp_path / "data", challenge_folder), "--store", place)
+
+    assert ended.code == 3
+    assert "leave --store out" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_a_data_folder_that_cannot_be_made_is_one_clear_sentence(
+    tmp_path: Path, challenge_folder: Path
+) -> None:
+    (tmp_path / "file").touch()
+
+    ended = await run(*serve_arguments(tmp_path / "file" / "data", challenge_folder))
+
+    assert ended.code == 2
+    assert "give another folder with --data-dir" in ended.err
+    assert "Traceback" not in ended.err
+
+
 @pytest.fixture
 async def served_address(tmp_path: Path, challenge_folder: Path) -> AsyncIterator[str]:
     async with serving(tmp_path / "data", challenge_folder) as served:
