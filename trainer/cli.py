@@ -72,13 +72,8 @@ SandboxOption = Annotated[
         "few; none says that the code may do what you may do.",
     ),
 ]
-WithoutOption = Annotated[
-    list[str] | None,
-    typer.Option("--without", hidden=True, help="Leave one layer of the sandbox out, to test the others."),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 CACHE_UNSET: Path | None = None
-ALL_LAYERS: list[str] | None = None
 
 
 @app.command()
@@ -116,7 +111,6 @@ def run(
     keep_scratch: Annotated[
         bool, typer.Option("--keep-scratch", help="Keep the run's scratch directory.")
     ] = False,
-    without: WithoutOption = ALL_LAYERS,
     holdout: Annotated[
         bool, typer.Option("--holdout", help="Score the held-back text too, as confirmations do.")
     ] = False,
@@ -149,7 +143,7 @@ def run(
             challenge,
             train,
             device,
-            (sandbox, without or []),
+            sandbox,
             cache_dir,
             keep_scratch=keep_scratch,
             holdout=holdout,
@@ -185,7 +179,7 @@ def evaluate(
 
         from trainer.spread import Spread, describe_run
 
-        measure = _measure(challenge, train, device, (sandbox, []), cache_dir)
+        measure = _measure(challenge, train, device, sandbox, cache_dir)
         reports = []
         for number in range(runs):
             reports.append(measure(seed + number, val_seed))
@@ -208,7 +202,7 @@ def sandbox(policy: SandboxOption = "auto", as_json: JsonOption = False) -> None
         from trainer.sandbox import SandboxUnavailable, in_order
 
         try:
-            plan = _plan(policy, [], say=lambda _line: None)
+            plan = _plan(policy, say=lambda _line: None)
         except SandboxUnavailable as error:
             if not as_json:
                 raise
@@ -233,14 +227,14 @@ def _measure(
     name: str,
     train: Path | None,
     device: str,
-    held: tuple[str, list[str]],
+    sandbox: str,
     cache_dir: Path | None,
     *,
     keep_scratch: bool = False,
     holdout: bool = False,
     losses_to: Path | None = None,
 ) -> Callable[[int, int | None], Report]:
-    """A function of seed and validation seed that makes one run; ``held`` is a policy and layers left out."""
+    """A function of seed and validation seed that makes one run."""
     from trainer import corpora
     from trainer.devices import DEVICE_KINDS
     from trainer.harness import draw_val_seed, run_experiment
@@ -250,7 +244,7 @@ def _measure(
         raise typer.BadParameter(f"{device!r} is not one of auto, {', '.join(DEVICE_KINDS)}")
     challenge = load_challenge(find_challenge(name))
     source = _read_source(train, challenge)
-    plan = _plan(*held)
+    plan = _plan(sandbox)
 
     def measure(seed: int, val_seed: int | None) -> Report:
         experiment = Experiment(
@@ -270,19 +264,14 @@ def _measure(
     return measure
 
 
-def _plan(policy: str, without: list[str], say: Callable[[str], None] | None = None) -> Plan:
+def _plan(policy: str, say: Callable[[str], None] | None = None) -> Plan:
     """The layers of every run of this command, told to the user."""
-    from trainer.sandbox import POLICIES, Layer, plan_sandbox
+    from trainer.sandbox import POLICIES, plan_sandbox
 
     chosen = next((one for one in POLICIES if one == policy), None)
-    unknown = set(without) - set(Layer)
     if chosen is None:
         raise typer.BadParameter(f"--sandbox is {policy!r}; give one of {', '.join(POLICIES)}")
-    if unknown:
-        raise typer.BadParameter(
-            f"--without knows no {', '.join(sorted(unknown))}; it has: {', '.join(Layer)}"
-        )
-    plan = plan_sandbox(chosen, without=frozenset(map(Layer, without)))
+    plan = plan_sandbox(chosen)
     for line in (plan.sentence, *plan.notes):
         (say or _say)(line)
     return plan

@@ -1,6 +1,8 @@
 """``python -m trainer`` with some of its defences taken out, to show what attacks gain without them.
 
-    python undefended.py splices,levels run --challenge ... --train ... --out ...
+    python undefended.py splices,levels,landlock run --challenge ... --train ... --out ...
+
+Layers of the sandbox are left out by their names. Modules of ``tests/trainer`` have to be on the path.
 
 The trainer itself has no switch: here its parts are replaced, in this process alone, before its command runs.
 """
@@ -16,6 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 import one_process
+from fewer_layers import leave_out
 
 from trainer import budget, cli, evaluate, harness, link, logits, processes, sandbox, wire
 from trainer import scoring_time as times
@@ -211,8 +214,8 @@ def main() -> None:
         if name in SWITCHES:
             SWITCHES[name]()
     if layers:
-        planned = functools.partial(sandbox.plan_sandbox, without=layers)
-        swap(sandbox, "plan_sandbox", lambda policy, **_: planned(policy))
+        plan_sandbox = sandbox.plan_sandbox
+        swap(sandbox, "plan_sandbox", lambda policy: leave_out(plan_sandbox(policy), layers))
     cli.main()
 
 

@@ -13,6 +13,10 @@ from pathlib import Path
 
 from tiny_challenge import tiny_folder
 
+from trainer.sandbox import Layer
+
+UNDEFENDED = Path(__file__).parent.parent / "attacks" / "undefended.py"
+
 PROBES = r"""
 import ctypes, errno, glob, json, os, platform, resource, signal, socket, sys, time
 import torch
@@ -186,12 +190,20 @@ class Arena:
         self.secret.write_text("do not tell")
         self.secret.chmod(0o644)
 
-    def run(self, name: str, source: str, *arguments: str, as_user: bool = False) -> dict:
-        """The report of one source."""
+    def run(
+        self,
+        name: str,
+        source: str,
+        *arguments: str,
+        without: frozenset[Layer] = frozenset(),
+        as_user: bool = False,
+    ) -> dict:
+        """The report of one source, held but for the layers that are left out."""
         train = self.folder / f"{name}.py"
         train.write_text(source)
         train.chmod(0o644)
-        command = [sys.executable, "-m", "trainer", "run", "--challenge", str(self.challenge)]
+        program = [str(UNDEFENDED), ",".join(sorted(without))] if without else ["-m", "trainer"]
+        command = [sys.executable, *program, "run", "--challenge", str(self.challenge)]
         command += ["--train", str(train), "--out", "-", "--seed", "1", "--val-seed", "5", *arguments]
         done = subprocess.run(
             [*(as_other_user() if as_user else ()), *command],
@@ -207,6 +219,7 @@ class Arena:
                 "TMPDIR": str(self.folder / "out"),
                 "SECRET_OF_THE_NODE": "do not tell",
                 "PYTHONDONTWRITEBYTECODE": "1",
+                "PYTHONPATH": str(Path(__file__).parent),
             },
         )
         assert done.returncode == 0, done.stderr

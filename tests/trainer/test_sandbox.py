@@ -13,17 +13,13 @@ from sandbox_probes import NUMBERS, PROBES, Arena, arena, read_probes
 from tiny_challenge import GOOD
 
 from trainer.sandbox import Layer
+from trainer.sandbox.layers import BUBBLEWRAP
 from trainer.sandbox.places import readable_places
 from trainer.sandbox.syscalls import number_of
 
-LANDLOCK_ALONE = (
-    "--without=file-view",
-    "--without=pid-namespace",
-    "--without=network-namespace",
-    "--without=ipc-namespace",
-    "--without=user-namespace",
-)
-BUBBLEWRAP_WITHOUT_LANDLOCK = ("--without=landlock",)
+ALL = frozenset[Layer]()
+LANDLOCK_ALONE = BUBBLEWRAP
+BUBBLEWRAP_WITHOUT_LANDLOCK = frozenset({Layer.LANDLOCK})
 
 
 class Listener:
@@ -54,7 +50,14 @@ def listener() -> Iterator[Listener]:
     made.close()
 
 
-def probe(place: Arena, listener: Listener, name: str, *arguments: str, as_user: bool = False) -> dict:
+def probe(
+    place: Arena,
+    listener: Listener,
+    name: str,
+    *arguments: str,
+    without: frozenset[Layer] = ALL,
+    as_user: bool = False,
+) -> dict:
     arch = "aarch64" if os.uname().machine == "aarch64" else "x86_64"
     told = {
         "secret": str(place.secret),
@@ -63,10 +66,10 @@ def probe(place: Arena, listener: Listener, name: str, *arguments: str, as_user:
         "port": listener.tcp.getsockname()[1],
         "abstract": listener.abstract_name,
         "numbers": {one: number_of(one, arch) for one in NUMBERS.split()},
-        "fills": "--sandbox=none" not in arguments and "--without=file-view" not in arguments,
+        "fills": "--sandbox=none" not in arguments and Layer.FILE_VIEW not in without,
     }
     source = f"TOLD_JSON = {json.dumps(told)!r}\n" + PROBES
-    report = place.run(name, source, *arguments, as_user=as_user)
+    report = place.run(name, source, *arguments, without=without, as_user=as_user)
     return {"layers": report["sandbox"]["layers"], **read_probes(report)}
 
 
@@ -82,12 +85,12 @@ def as_user(place: Arena, listener: Listener) -> dict:
 
 @pytest.fixture(scope="module")
 def without_landlock(place: Arena, listener: Listener) -> dict:
-    return probe(place, listener, "without_landlock", *BUBBLEWRAP_WITHOUT_LANDLOCK, as_user=True)
+    return probe(place, listener, "without_landlock", without=BUBBLEWRAP_WITHOUT_LANDLOCK, as_user=True)
 
 
 @pytest.fixture(scope="module")
 def landlock_alone(place: Arena, listener: Listener) -> dict:
-    return probe(place, listener, "landlock_alone", *LANDLOCK_ALONE)
+    return probe(place, listener, "landlock_alone", without=LANDLOCK_ALONE)
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +260,7 @@ def test_without_a_sandbox_the_same_probes_get_out(unheld: dict) -> None:
 def test_scores_are_identical_with_and_without_a_sandbox(place: Arena) -> None:
     reports = [
         place.run("held", GOOD),
-        place.run("landlock", GOOD, *LANDLOCK_ALONE),
+        place.run("landlock", GOOD, without=LANDLOCK_ALONE),
         place.run("user", GOOD, as_user=True),
         place.run("free", GOOD, "--sandbox=none"),
     ]

@@ -1,7 +1,7 @@
 """The names of everything that holds a worker. A report lists those that were in force for its run.
 
-Each can be switched off alone, by tests and by a hidden option, so that an attack can be shown to succeed
-without the defence that stops it.
+Each can be missing alone: machines lack some, and the tests leave them out of a plan in turn, to show that an
+attack succeeds without the defence that stops it. No option of the trainer does.
 """
 
 from __future__ import annotations

@@ -62,15 +62,12 @@ class Plan:
         return f"no sandbox, by your wish: {names}" if self.policy == "none" else f"sandbox: {names}"
 
 
-def plan_sandbox(
-    policy: Policy, *, without: frozenset[Layer] = frozenset(), machine: Machine | None = None
-) -> Plan:
+def plan_sandbox(policy: Policy, *, machine: Machine | None = None) -> Plan:
     """Choose the layers.
 
     Args:
         policy: ``auto`` takes all that this machine has and refuses if that is too little; ``none`` is the
             volunteer's word that the code may do what they may do.
-        without: layers to leave out, for tests; what builds on them goes too, and none counts as lacking.
         machine: what it has; looked up where it is None.
 
     Raises:
@@ -79,16 +76,11 @@ def plan_sandbox(
     found = machine or survey()
     base = BASE if found.is_linux else BASE - {Layer.RESOURCE_LIMITS, Layer.MEMORY_WATCHDOG}
     if policy == "none":
-        return Plan(policy=policy, layers=base - without, machine=found)
+        return Plan(policy=policy, layers=base, machine=found)
     _refuse_too_little(found)
     layers = base | {Layer.SECCOMP} | (_of_bubblewrap(found) if found.bubblewrap else set())
     if found.landlock_abi:
         layers |= {Layer.LANDLOCK}
-    layers -= without
-    if (
-        Layer.FILE_VIEW not in layers
-    ):  # the tmpfs, and the way to an interpreter in root's home, are parts of it
-        layers -= {Layer.CAPPED_SCRATCH, Layer.OTHER_USER}
     if Layer.CAPPED_SCRATCH in layers:
         layers -= {Layer.SCRATCH_DIRECTORY}
     notes = () if found.bubblewrap else (f"{found.problem}; the sandbox is stronger with it: {found.fix}",)
