@@ -255,7 +255,7 @@ def _hypothesis(changes: Sequence[ConstantChange], view: _View) -> Hypothesis:
         seen = (
             f"tried {len(gains)} times in this class, {helped} helped"
             if gains
-            else "not tried in this class yet"
+            else "not tried in this class before"
         )
         notes.append(f"{change.name}: {seen}.")
     return Hypothesis(
