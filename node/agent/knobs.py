@@ -19,6 +19,11 @@ EXPRESSION_NODES_LIMIT = 40
 EXPONENT_LIMIT = 64
 POWER_OF_TWO_MIN = 16
 FRACTION_SPAN = 0.5
+FRACTION_EDGE = 0.03
+"""Keeps the odds of 0 and 1 finite: next to them, this much is a step worth taking."""
+
+NEAR_SPANS = 1.2
+NEAR_COUNT = 2.0
 CAP_MAX = 100.0
 
 _UPPERCASE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -103,6 +108,41 @@ class Knob:
             case KnobKind.SCALE:
                 low, high = sorted((value / 30, value * 30))
                 return (low, high) if value else (0.0, CAP_MAX if self.is_cap else 1.0)
+
+    def place(self, value: float) -> float:
+        """Where a value stands on the knob's scale, on which steps of equal size mean equal things.
+
+        Logarithms of sizes and rates, of what is left to one, and of the odds of a fraction.
+        """
+        match self.kind:
+            case KnobKind.SCALE | KnobKind.POWER_OF_TWO | KnobKind.INTEGER:
+                return math.log(max(value, 1e-30))
+            case KnobKind.NEAR_ONE:
+                return -math.log(max(1.0 - value, 1e-9))
+            case KnobKind.FRACTION:
+                return math.log((value + FRACTION_EDGE) / (1.0 - value + FRACTION_EDGE))
+            case KnobKind.COUNT:
+                return value
+
+    def value_at(self, place: float) -> float:
+        """The value at a place of the knob's scale."""
+        match self.kind:
+            case KnobKind.SCALE | KnobKind.POWER_OF_TWO | KnobKind.INTEGER:
+                return math.exp(place)
+            case KnobKind.NEAR_ONE:
+                return 1.0 - math.exp(-place)
+            case KnobKind.FRACTION:
+                odds = math.exp(place)
+                return (odds * (1.0 + FRACTION_EDGE) - FRACTION_EDGE) / (1.0 + odds)
+            case KnobKind.COUNT:
+                return place
+
+    def near(self) -> tuple[float, float]:
+        """Places around the present value that a tuned constant is likely to be improved within."""
+        low, high = sorted(map(self.place, self.bounds()))
+        here = self.place(self.value)
+        span = NEAR_COUNT if self.kind is KnobKind.COUNT else NEAR_SPANS
+        return max(low, here - span), min(high, here + span)
 
 
 def read_knobs(source: str) -> dict[str, Knob]:
@@ -209,7 +249,7 @@ def round_value(knob: Knob, value: float) -> float:
         case KnobKind.NEAR_ONE:
             return round(1.0 - _significant(1.0 - value, 1), 6)
         case KnobKind.FRACTION:
-            return round(value, 2)
+            return round(_significant(value, 2), 3)
         case KnobKind.SCALE:
             return _significant(value, 2)
 

@@ -43,7 +43,9 @@ SINGLE_UNTIL_SCORED = 8
 
 RATIOS = (0.5, 0.7, 0.7, 0.8, 0.8, 1.25, 1.25, 1.4, 1.4, 2.0)
 NEAR_ONE_RATIOS = (0.5, 0.7, 1.4, 2.0)
-FRACTION_STEPS = (0.05, 0.05, 0.1, 0.2)
+FRACTION_STEPS = (0.3, 0.3, 0.5, 0.8)
+"""Of the logarithm of the odds: 0.6 becomes 0.67, 0.72 or 0.78, and 0.02 becomes 0.04, 0.05 or 0.08."""
+
 COUNT_STEPS = (1, 1, 2)
 FROM_ZERO = (0.01, 0.02, 0.05, 0.1)
 CAPS_FROM_ZERO = (10.0, 15.0, 30.0)
@@ -227,10 +229,10 @@ def _step(knob: Knob, direction: int, rng: random.Random) -> float:
             # Closer to one is more: momentum 0.9 -> 0.95 halves what is left.
             ratio = rng.choice([r for r in NEAR_ONE_RATIOS if (r < 1) == (direction > 0)])
             return 1.0 - (1.0 - value) * ratio
-        case KnobKind.FRACTION:
-            return value + direction * rng.choice(FRACTION_STEPS)
         case _ if value == 0:
             return rng.choice(CAPS_FROM_ZERO if knob.is_cap else FROM_ZERO)
+        case KnobKind.FRACTION:
+            return knob.value_at(knob.place(value) + direction * rng.choice(FRACTION_STEPS))
         case _:
             grows = (direction > 0) == (value > 0)
             return value * rng.choice([r for r in RATIOS if (r > 1) == grows])

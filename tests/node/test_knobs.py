@@ -126,6 +126,36 @@ def test_a_rounded_value_is_in_bounds_and_survives_the_file(value, line):
     assert isinstance(written, int) == knob.is_integer
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "A = 7",
+        "A = 64",
+        "A = 768",
+        "A_LR = 0.04",
+        "BETA = 0.9",
+        "FINAL_FRAC = 0.0",
+        "DROPOUT = 0.2",
+        "RATIO = 1.0",
+    ],
+)
+def test_the_neighbourhood_of_a_value_lies_around_it_and_within_its_bounds(line):
+    (knob,) = read_knobs(line + "\n").values()
+
+    near = [knob.value_at(place) for place in knob.near()]
+
+    assert knob.value_at(knob.place(knob.value)) == pytest.approx(knob.value, abs=1e-9)
+    assert near[0] - 1e-9 <= knob.value <= near[1] + 1e-9
+    assert near[0] < near[1]
+    assert all(knob.bounds()[0] - 1e-9 <= value <= knob.bounds()[1] + 1e-9 for value in near)
+
+
+def test_a_small_fraction_moves_by_small_steps():
+    (knob,) = read_knobs("FINAL_LR_FRAC = 0.02\n").values()
+
+    assert knob.value_at(knob.near()[1]) < 0.2
+
+
 def test_a_power_written_as_a_power_stays_one():
     (knob,) = read_knobs("BATCH = 2**19\n").values()
 
