@@ -15,7 +15,7 @@ Guarantees that every implementation gives, and one contract suite checks:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -175,13 +175,20 @@ class ClaimStore(Protocol):
     """Leases and what they hold."""
 
     async def claim(
-        self, request: ClaimRequest, *, ttl_s: float, max_live: int, memory_mb: float = 0.0
+        self,
+        request: ClaimRequest,
+        *,
+        ttl_s: float,
+        max_live: int,
+        memory_mb: float = 0.0,
+        waived: Collection[ExperimentId] = (),
     ) -> ClaimOutcome:
         """Takes all keys or none. A key blocks while another's lease on it lives, or once tried
         (``Publication.blocks``; an out-of-memory entry blocks only claimants with no more memory than
-        it had). A repeated call with the same id and fingerprint returns the same lease while it lives;
-        after it has expired, the claim is judged anew. Judged in this order: the id, the number of the
-        node's live claims, the keys.
+        it had), but for what the ``waived`` experiments tried, whose outcomes do not bind this claimant.
+        A repeated call with the same id and fingerprint returns the same lease while it lives; after it
+        has expired, the claim is judged anew. Judged in this order: the id, the number of the node's live
+        claims, the keys.
         """
 
     async def start(
@@ -194,11 +201,11 @@ class ClaimStore(Protocol):
         source: NewSource,
         ttl_s: float,
         memory_mb: float = 0.0,
-        block: bool = True,
+        waived: Collection[ExperimentId] = (),
     ) -> StartOutcome:
         """Adds the code's keys to the claim, stores source and experiment (state RUNNING), renews.
-        On KeyHeld or KeyTried the claim ends. ``block=False`` (a stated retest) skips tried keys but
-        not live ones. Keys that the claim holds already are not judged again. Repeats return the lease.
+        On KeyHeld or KeyTried the claim ends; what the ``waived`` experiments tried does not block, live
+        leases do. Keys that the claim holds already are not judged again. Repeats return the lease.
         """
 
     async def get_claim(self, claim_id: ClaimId) -> ClaimRecord | None:

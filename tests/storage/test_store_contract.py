@@ -72,9 +72,11 @@ from coordinator.storage.base import (
 KEY, OTHER = make_key("edit"), make_key("other")
 
 
-async def claim(store: Store, *keys, ttl_s: float = TTL_S, memory_mb: float = 0.0, **request) -> object:
+async def claim(
+    store: Store, *keys, ttl_s: float = TTL_S, memory_mb: float = 0.0, waived=(), **request
+) -> object:
     asked = make_request(*keys, **request)
-    return await store.claim(asked, ttl_s=ttl_s, max_live=MAX_LIVE, memory_mb=memory_mb)
+    return await store.claim(asked, ttl_s=ttl_s, max_live=MAX_LIVE, memory_mb=memory_mb, waived=waived)
 
 
 async def grant(store: Store, *keys, **request) -> Lease:
@@ -370,18 +372,35 @@ async def test_keys_of_the_code_are_held_after_start(store: Store) -> None:
     assert isinstance(freed, Lease)
 
 
-async def test_stated_retest_skips_tried_keys_but_not_live_ones(store: Store) -> None:
+async def test_what_a_waived_experiment_tried_does_not_block_but_live_leases_do(store: Store) -> None:
+    code = make_key("code", KeyKind.FILE)
+    tried = make_experiment()
+    await store.publish(replace(make_publication(tried), blocks=Blocks(keys=(KEY, code))))
+    waived = (make_experiment().experiment_id, tried.experiment_id)
+
+    refused = await claim(store, KEY, waived=waived[:1])
+    lease = await grant(store, KEY, node=ANN, waived=waived)
+    started = await begin(store, lease, make_experiment(), code, waived=waived)
+    held = await claim(store, KEY, node=BOB, waived=waived)
+    other = await grant(store, OTHER, node=BOB)
+    blocked = await begin(store, other, make_experiment(), code, waived=waived)
+
+    assert isinstance(refused, KeyTried)
+    assert isinstance(started, Lease)
+    assert isinstance(held, KeyHeld)
+    assert isinstance(blocked, KeyHeld)
+
+
+async def test_code_tried_by_an_experiment_that_is_not_waived_is_refused(store: Store) -> None:
     code = make_key("code", KeyKind.FILE)
     tried = make_experiment()
     await store.publish(replace(make_publication(tried), blocks=Blocks(keys=(code,))))
-    lease = await grant(store, KEY, node=ANN)
+    lease = await grant(store, KEY)
 
-    started = await begin(store, lease, make_experiment(), code, block=False)
-    other = await grant(store, OTHER, node=BOB)
-    blocked = await begin(store, other, make_experiment(), code, block=False)
+    blocked = await begin(store, lease, make_experiment(), code, waived=(make_experiment().experiment_id,))
 
-    assert isinstance(started, Lease)
-    assert isinstance(blocked, KeyHeld)
+    assert blocked == KeyTried(key=code, experiment_id=tried.experiment_id)
+    assert await store.get_claim(lease.claim_id) is None
 
 
 # Release, renewal, expiry ----------------------------------------------------------------------------

@@ -138,6 +138,7 @@ class StoresAgree(RuleBasedStateMachine):
     def claim(self, node, claim_id, keys, over, data) -> None:
         kind = data.draw(st.sampled_from([ClaimKind.HYPOTHESIS, ClaimKind.QUEUED]))
         memory_mb = data.draw(st.sampled_from([0.0, 15.0, 30.0]))
+        waived = [run.experiment.experiment_id for run in self.runs] if data.draw(st.booleans()) else []
         request = make_request(
             *keys,
             node=node,
@@ -147,7 +148,9 @@ class StoresAgree(RuleBasedStateMachine):
             takes_over=over if over != claim_id else None,
         )
         leases = self.both(
-            lambda _, store: store.claim(request, ttl_s=LONG_S, max_live=MAX_LIVE, memory_mb=memory_mb)
+            lambda _, store: store.claim(
+                request, ttl_s=LONG_S, max_live=MAX_LIVE, memory_mb=memory_mb, waived=waived
+            )
         )
         if isinstance(leases[0], Lease):
             self.note_grant(claim_id, node, leases)
@@ -162,8 +165,8 @@ class StoresAgree(RuleBasedStateMachine):
         self.holders[claim_id] = node
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), keys=key_sets, block=st.booleans(), is_repeat=st.booleans())
-    def start(self, data, keys, block, is_repeat) -> None:
+    @rule(data=st.data(), keys=key_sets, waives=st.booleans(), is_repeat=st.booleans())
+    def start(self, data, keys, waives, is_repeat) -> None:
         claim_id = data.draw(st.sampled_from(sorted(self.leases)))
         leases, node = self.leases[claim_id], self.holders[claim_id]
         earlier = [run for run in self.runs if run.claim_id == claim_id]
@@ -176,7 +179,7 @@ class StoresAgree(RuleBasedStateMachine):
                 experiment=experiment,
                 source=make_source(),
                 ttl_s=LONG_S,
-                block=block,
+                waived=[run.experiment.experiment_id for run in self.runs] if waives else (),
             )
         )
         if isinstance(started[0], Lease) and not (is_repeat and earlier):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -62,7 +62,13 @@ class MemoryClaims:
         self._t = tables
 
     async def claim(
-        self, request: ClaimRequest, *, ttl_s: float, max_live: int, memory_mb: float = 0.0
+        self,
+        request: ClaimRequest,
+        *,
+        ttl_s: float,
+        max_live: int,
+        memory_mb: float = 0.0,
+        waived: Collection[ExperimentId] = (),
     ) -> ClaimOutcome:
         t = self._t
         present = t.claims.get(request.claim_id)
@@ -80,7 +86,9 @@ class MemoryClaims:
         if live >= max_live:
             return TooManyClaims(live=live)
         own = [taken_over.request.claim_id] if taken_over else []
-        block = t.find_block(request.hardware_class, request.keys, own=own, memory_mb=memory_mb)
+        block = t.find_block(
+            request.hardware_class, request.keys, own=own, memory_mb=memory_mb, waived=waived
+        )
         if block is not None:
             return block
         passed_on = set(taken_over.held) if taken_over else set()
@@ -123,7 +131,7 @@ class MemoryClaims:
         source: NewSource,
         ttl_s: float,
         memory_mb: float = 0.0,
-        block: bool = True,
+        waived: Collection[ExperimentId] = (),
     ) -> StartOutcome:
         t = self._t
         entry = t.live_claim(claim_id, fencing_token)
@@ -138,7 +146,7 @@ class MemoryClaims:
             )
             return t.renew(entry, ttl_s) if is_repeat else ExperimentIdTaken()
         blocked = t.find_block(
-            entry.request.hardware_class, keys, own=[claim_id], memory_mb=memory_mb, with_tried=block
+            entry.request.hardware_class, keys, own=[claim_id], memory_mb=memory_mb, waived=waived
         )
         if blocked is not None:
             t.end_claim(entry, EventKind.RELEASED)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -244,7 +244,7 @@ class ChallengeTables:
         *,
         own: Sequence[ClaimId],
         memory_mb: float,
-        with_tried: bool = True,
+        waived: Collection[ExperimentId],
     ) -> KeyHeld | KeyTried | None:
         """The first key that blocks, in the order given; expired holders are ended on the way."""
         for key in keys:
@@ -264,7 +264,9 @@ class ChallengeTables:
                     experiment_id=holder.experiment_id,
                 )
             tried = self.tried.get((hardware_class, key))
-            if with_tried and tried is not None and tried.blocks(memory_mb):
+            if tried is None or tried.experiment_id in waived:
+                continue
+            if tried.blocks(memory_mb):
                 return KeyTried(key=key, experiment_id=tried.experiment_id)
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -55,7 +55,13 @@ class RedisClaims:
     _codec: RecordCodec
 
     async def claim(
-        self, request: ClaimRequest, *, ttl_s: float, max_live: int, memory_mb: float = 0.0
+        self,
+        request: ClaimRequest,
+        *,
+        ttl_s: float,
+        max_live: int,
+        memory_mb: float = 0.0,
+        waived: Collection[ExperimentId] = (),
     ) -> ClaimOutcome:
         key_ids = [edit_key_id(request.hardware_class, key) for key in request.keys]
         ask = {
@@ -70,6 +76,7 @@ class RedisClaims:
             "max_live": max_live,
             "memory_mb": memory_mb,
             "takes_over": request.takes_over or "",
+            "waived": [pack_id(experiment_id).hex() for experiment_id in waived],
         }
         buckets = [self._runner.keys.tried(key_id) for key_id in key_ids]
         args = [_json(ask), _request_text(request), *key_ids]
@@ -93,7 +100,7 @@ class RedisClaims:
         source: NewSource,
         ttl_s: float,
         memory_mb: float = 0.0,
-        block: bool = True,
+        waived: Collection[ExperimentId] = (),
     ) -> StartOutcome:
         key_ids = [edit_key_id(experiment.hardware_class, key) for key in keys]
         ask = {
@@ -102,7 +109,7 @@ class RedisClaims:
             "keys": [key_id.hex() for key_id in key_ids],
             "ttl_s": ttl_s,
             "memory_mb": memory_mb,
-            "block": block,
+            "waived": [pack_id(experiment_id).hex() for experiment_id in waived],
             "x": experiment.experiment_id,
             "source": experiment.source_hash,
         }

@@ -88,8 +88,13 @@ end
 
 -- The first of `keys` that blocks, as a reply, or nil. Key i is judged by K.held under its hex and by the
 -- hash KEYS[tried_at + i] under its bytes ARGV[bytes_at + i]: a length byte, the packed experiment, and
--- for a run out of memory the memory it had. Expired holders are ended on the way.
-local function find_block(keys, tried_at, bytes_at, own, memory_mb, with_tried)
+-- for a run out of memory the memory it had. What the experiments of `waived` (packed ids in hex) tried
+-- blocks nothing. Expired holders are ended on the way.
+local function find_block(keys, tried_at, bytes_at, own, memory_mb, waived)
+  local is_waived = {}
+  for _, id in ipairs(waived) do
+    is_waived[unhex(id)] = true
+  end
   for i, key in ipairs(keys) do
     local holder = redis.call('HGET', K.held, key)
     if not (holder and own[holder]) then
@@ -100,12 +105,12 @@ local function find_block(keys, tried_at, bytes_at, own, memory_mb, with_tried)
         end
         end_claim(holder, claim, 'expired')
       end
-      local tried = with_tried and redis.call('HGET', KEYS[tried_at + i], ARGV[bytes_at + i])
+      local tried = redis.call('HGET', KEYS[tried_at + i], ARGV[bytes_at + i])
       if tried then
         local length = string.byte(tried)
-        local limit = string.sub(tried, length + 2)
-        if limit == '' or memory_mb <= tonumber(limit) then
-          return {'tried', i, string.sub(tried, 2, length + 1)}
+        local experiment, limit = string.sub(tried, 2, length + 1), string.sub(tried, length + 2)
+        if not is_waived[experiment] and (limit == '' or memory_mb <= tonumber(limit)) then
+          return {'tried', i, experiment}
         end
       end
     end

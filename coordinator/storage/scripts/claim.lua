@@ -3,7 +3,7 @@
 --
 -- USES: clock states claims
 -- KEYS: meta claims expiry live held states stream tried...   (one bucket of tried keys per key)
--- ARGV: 1 JSON {id, f, n, c, k, T, keys, ttl_s, max_live, memory_mb, takes_over, is_queued}
+-- ARGV: 1 JSON {id, f, n, c, k, T, keys, ttl_s, max_live, memory_mb, takes_over, waived (hex of packed experiments)}
 --       2 the request as the client wrote it; then the bytes of each key
 --
 -- Race closed: two nodes that ask for one edit in the same instant. Look-up, judgement and hold are one
@@ -43,7 +43,7 @@ local own = {}
 if before then
   own[ask.takes_over] = true
 end
-local blocked = find_block(ask.keys, NAMED_KEYS, 2, own, ask.memory_mb, true)
+local blocked = find_block(ask.keys, NAMED_KEYS, 2, own, ask.memory_mb, ask.waived)
 if blocked then
   return blocked
 end

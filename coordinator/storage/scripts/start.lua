@@ -4,7 +4,7 @@
 --
 -- USES: clock states claims
 -- KEYS: meta claims expiry live held states stream ids experiments sources tried...
--- ARGV: 1 JSON {id, token, keys, ttl_s, memory_mb, block, x (experiment id), source (hash)}
+-- ARGV: 1 JSON {id, token, keys, ttl_s, memory_mb, waived (hex of packed experiments), x (experiment id), source (hash)}
 --       2 packed experiment id  3 experiment  4 packed source hash  5 source  6 packed hash of the delta's
 --       parent or ''; then the bytes of each key
 --
@@ -31,7 +31,7 @@ local is_stored = redis.call('HEXISTS', K.sources, ARGV[4]) == 1
 if not is_stored and ARGV[6] ~= '' and redis.call('HEXISTS', K.sources, ARGV[6]) == 0 then
   return {'orphan'}
 end
-local blocked = find_block(ask.keys, NAMED_KEYS, 6, {[ask.id] = true}, ask.memory_mb, ask.block)
+local blocked = find_block(ask.keys, NAMED_KEYS, 6, {[ask.id] = true}, ask.memory_mb, ask.waived)
 if blocked then
   end_claim(ask.id, claim, 'released')
   return blocked
