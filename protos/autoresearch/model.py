@@ -363,10 +363,14 @@ ClaimVerdict = Granted | Duplicate | NeedsDistinction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRefused:
-    """The code was judged and is a duplicate; the claim is released."""
+    """The code was judged and is a duplicate; the claim is released.
+
+    ``question`` is set where it may be run again: claim it anew and say why in the distinction.
+    """
 
     match: NearMatch
     level: str
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -249,7 +249,8 @@ def start_verdict_to_message(value: StartVerdict) -> pb.StartReply:
             )
         case StartRefused():
             match = near_match_to_message(value.match)
-            return pb.StartReply(refused=pb.Duplicate(match=match, level=value.level))
+            refused = pb.Duplicate(match=match, level=value.level, question=value.question)
+            return pb.StartReply(refused=refused)
 
 
 def start_verdict_from_message(message: pb.StartReply) -> StartVerdict:
@@ -263,7 +264,10 @@ def start_verdict_from_message(message: pb.StartReply) -> StartVerdict:
             flags=tuple(started.flags),
         )
     need(message.refused, "match")
-    return StartRefused(match=near_match_from_message(message.refused.match), level=message.refused.level)
+    refused = message.refused
+    return StartRefused(
+        match=near_match_from_message(refused.match), level=refused.level, question=refused.question
+    )
 
 
 def published_to_message(value: Published) -> pb.PublishReply:

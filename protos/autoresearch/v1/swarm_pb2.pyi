@@ -217,12 +217,14 @@ class Granted(_message.Message):
     def __init__(self, lease: _Optional[_Union[_types_pb2.Lease, _Mapping]] = ...) -> None: ...
 
 class Duplicate(_message.Message):
-    __slots__ = ("match", "level")
+    __slots__ = ("match", "level", "question")
     MATCH_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     match: _types_pb2.NearMatch
     level: str
-    def __init__(self, match: _Optional[_Union[_types_pb2.NearMatch, _Mapping]] = ..., level: _Optional[str] = ...) -> None: ...
+    question: str
+    def __init__(self, match: _Optional[_Union[_types_pb2.NearMatch, _Mapping]] = ..., level: _Optional[str] = ..., question: _Optional[str] = ...) -> None: ...
 
 class NeedsDistinction(_message.Message):
     __slots__ = ("match", "question")
