@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from trainer.deadline import Deadline
 from trainer.evaluate import Batch, Losses
 from trainer.link import RunEnded, WorkerLink
 from trainer.logits import SLOTS, BufferShape, LogitsBuffer
@@ -23,15 +24,13 @@ class Forwarder:
         buffer: LogitsBuffer,
         shape: BufferShape,
         *,
-        deadline: float,
-        limit_s: float,
+        deadline: Deadline,
         spent: ScoringTime,
     ) -> None:
         self._link = link
         self._buffer = buffer
         self._shape = shape
         self._deadline = deadline
-        self._late = RunEnded("timed_out", f"scoring took more than {limit_s:g} s; the model is too slow")
         self._spent = spent
         self._sent = 0
 
@@ -54,7 +53,7 @@ class Forwarder:
             yield self._take(slot, targets)
 
     def _take(self, slot: int, targets: npt.NDArray[np.int64]) -> Losses:
-        frame = self._link.receive(wanted=(Kind.LOGITS,), deadline=self._deadline, late=self._late)
+        frame = self._link.receive(wanted=(Kind.LOGITS,), deadline=self._deadline, late=_too_slow)
         self._spent.call_ended()
         expected = (slot, *targets.shape, self._shape.vocab_size)
         if len(frame.payload) != LOGITS_BODY.size or LOGITS_BODY.unpack(frame.payload) != expected:
@@ -62,3 +61,7 @@ class Forwarder:
                 "rejected", "the worker broke the protocol: it sent LOGITS of another batch or shape"
             )
         return self._buffer.losses(slot, targets)
+
+
+def _too_slow(deadline: Deadline) -> RunEnded:
+    return RunEnded("timed_out", f"scoring took more than {deadline}; the model is too slow")

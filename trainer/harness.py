@@ -19,6 +19,7 @@ from autoresearch.challenge import ChallengeError
 from trainer import processes
 from trainer.budget import BudgetClock, BudgetPage, Phase
 from trainer.corpora import Corpus, CorpusError, Progress, find_corpus
+from trainer.deadline import Deadline
 from trainer.devices import DeviceReport
 from trainer.link import RunEnded, WorkerLink, crashed, json_of
 from trainer.logits import warm_up_reader
@@ -124,6 +125,7 @@ class _Run:
             Order(
                 scratch=scratch,
                 limits=self.challenge.limits,
+                patience=self.challenge.patience,
                 device_kinds=self.challenge.device_kinds,
                 page_fd=self.page.fd,
                 compile_cache=self._compile_cache(),
@@ -134,6 +136,12 @@ class _Run:
         record.layers = launched.layers
         self.scratch_inside = launched.scratch
         self.link = WorkerLink(launched, self.challenge.limits, scratch)
+        self.launching = Deadline(
+            self.link.tree,
+            self.challenge.limits.launch_s,
+            patience=self.challenge.patience,
+            of_launch=self.launched_s,
+        )
         meter = PaceMeter(core) if self.challenge.budget.pace else None
         self.clock = BudgetClock(self.challenge.budget, self.link.tree, meter=meter)
 
@@ -182,17 +190,15 @@ class _Run:
             "one_thread": budget.kind != "wall",
             "scratch": self.scratch_inside,
         }
-        deadline = self._deadline(self.challenge.limits.launch_s)
-        self.link.send(pack_json(Kind.CONFIG, fields), deadline=deadline)
-        self.link.send(pack(Kind.SOURCE, self.experiment.source), deadline=deadline)
+        self.link.send(pack_json(Kind.CONFIG, fields), deadline=self.launching)
+        self.link.send(pack(Kind.SOURCE, self.experiment.source), deadline=self.launching)
 
     def _await_device(self) -> None:
-        limit_s = self.challenge.limits.launch_s
         frame = self.link.receive(
             wanted=(Kind.READY,),
-            deadline=self.launched_s + limit_s,
-            late=crashed(
-                "launch_timeout", f"the worker was not ready after {limit_s} s; is the machine busy?"
+            deadline=self.launching,
+            late=lambda after: crashed(
+                "launch_timeout", f"the worker was not ready after {after}; is the machine busy?"
             ),
         )
         fields = json_of(frame)
@@ -208,12 +214,13 @@ class _Run:
 
     def _set_up(self) -> None:
         began = time.monotonic()
-        limit_s = self.challenge.limits.setup_s
         try:
             self.link.receive(
                 wanted=(Kind.START,),
-                deadline=began + limit_s,
-                late=crashed("setup_timeout", f"train() had not called ctx.start() after {limit_s} s"),
+                deadline=self._deadline(self.challenge.limits.setup_s),
+                late=lambda after: crashed(
+                    "setup_timeout", f"train() had not called ctx.start() after {after}"
+                ),
             )
         finally:
             self._span("setup_s", began)
@@ -224,16 +231,16 @@ class _Run:
         self.clock.start()
         self.page.write(0.0, Phase.RUNNING)
         self._release_tokens()
-        limits, budget = self.challenge.limits, self.challenge.budget
-        late = RunEnded(
-            "timed_out", f"training took more than {limits.train_wall_s} s of wall time for its budget"
-        )
+        budget = self.challenge.budget
+        deadline = self._deadline(self.challenge.limits.train_wall_s)
         try:
             while True:
                 frame = self.link.receive(
                     wanted=(Kind.LOG, Kind.TRAINED),
-                    deadline=began + limits.train_wall_s,
-                    late=late,
+                    deadline=deadline,
+                    late=lambda after: RunEnded(
+                        "timed_out", f"training had not spent its budget after {after}"
+                    ),
                     tick=self._tick,
                 )
                 if frame.kind == Kind.TRAINED:
@@ -301,6 +308,5 @@ class _Run:
     def _span(self, name: str, began_s: float) -> None:
         self.record.spans_s[name] = time.monotonic() - began_s
 
-    @staticmethod
-    def _deadline(limit_s: float) -> float:
-        return time.monotonic() + limit_s
+    def _deadline(self, limit_s: float) -> Deadline:
+        return Deadline(self.link.tree, limit_s, patience=self.challenge.patience)

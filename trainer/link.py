@@ -18,6 +18,7 @@ from typing import Any
 
 from autoresearch.challenge import Limits
 
+from trainer.deadline import Deadline
 from trainer.processes import PROCESS_LIMIT, ProcessTree
 from trainer.report import Outcome
 from trainer.sandbox import Launched
@@ -85,7 +86,7 @@ class WorkerLink:
         text = bytes(self._tail[-self._limits.log_bytes :]).decode("utf-8", errors="ignore")
         return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())
 
-    def send(self, frame: bytes, fds: tuple[int, ...] = (), *, deadline: float) -> None:
+    def send(self, frame: bytes, fds: tuple[int, ...] = (), *, deadline: Deadline) -> None:
         """Send a whole frame.
 
         Raises:
@@ -100,7 +101,7 @@ class WorkerLink:
                     )
                     view, fds = view[sent:], ()
                 except BlockingIOError:
-                    if time.monotonic() > deadline:
+                    if deadline.is_over():
                         raise crashed("killed", "the worker stopped reading from the harness") from None
                     time.sleep(TICK_S)
         except OSError:
@@ -110,14 +111,14 @@ class WorkerLink:
         self,
         *,
         wanted: tuple[Kind, ...],
-        deadline: float,
-        late: RunEnded,
+        deadline: Deadline,
+        late: Callable[[Deadline], RunEnded],
         tick: Callable[[], None] | None = None,
     ) -> Frame:
         """Wait for one of the wanted frames.
 
         Raises:
-            RunEnded: ``late`` at the deadline (monotonic seconds); or the worker failed, ended, broke the
+            RunEnded: what ``late`` makes of the deadline that is over; or the worker failed, ended, broke the
                 protocol or a cap; or ``tick`` ended the run.
         """
         while True:
@@ -127,8 +128,8 @@ class WorkerLink:
             self._watch()
             if frame is not None:
                 return frame
-            if time.monotonic() > deadline:
-                raise late
+            if deadline.is_over():
+                raise late(deadline)
             self._pump(TICK_S)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,17 @@ def forbid_inspection() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Seconds that a family ran in all, and that each living thread ran and waited for a core, by its id.
+
+    ``threads`` is empty where the kernel does not tell.
+    """
+
+    cpu_s: float
+    threads: Mapping[int, tuple[float, float]]
+
+
 @dataclass(slots=True)
 class _Spent:
     """CPU seconds of one process: its own, and what it was told of the children it waited for."""
@@ -97,6 +108,12 @@ class ProcessTree:
         """As ``cpu_s``, with every child that was waited for up to now."""
         self.scan()
         return self._total_s()
+
+    def usage(self) -> Usage:
+        """What they ran and waited, as the kernel counts it."""
+        cpu_s = self.settled_cpu_s()
+        threads = {thread: times for pid in self._spent for thread, times in _threads(pid)}
+        return Usage(cpu_s=cpu_s, threads=threads)
 
     def memory_mb(self) -> float:
         """Resident memory of all of them; shared pages are counted once for each."""
@@ -188,6 +205,14 @@ def _children(pid: int) -> list[int]:
     except OSError:
         return found
     return found
+
+
+def _threads(pid: int) -> Iterator[tuple[int, tuple[float, float]]]:
+    """Each thread's id with the seconds that it ran and waited on a run queue."""
+    with contextlib.suppress(OSError, ValueError):  # it ended, or this kernel keeps no such count
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            ran_ns, waited_ns, _slices = map(int, (task / "schedstat").read_text("ascii").split())
+            yield int(task.name), (ran_ns / 1e9, waited_ns / 1e9)
 
 
 def _clock_s(pid: int) -> float | None:

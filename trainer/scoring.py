@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from trainer.corpora import Corpus, Progress, ValidationRows
+from trainer.deadline import Deadline
 from trainer.evaluate import (
     ImpureModelError,
     NotFiniteError,
@@ -115,9 +116,9 @@ class Scoring:
             buffer.close()
 
     def _forwarder(self, buffer: LogitsBuffer, shape: BufferShape, spent: ScoringTime) -> Forwarder:
-        limit_s = self._challenge.limits.eval_s
-        deadline = time.monotonic() + limit_s
-        return Forwarder(self._link, buffer, shape, deadline=deadline, limit_s=limit_s, spent=spent)
+        limit_s, patience = self._challenge.limits.eval_s, self._challenge.patience
+        deadline = Deadline(self._link.tree, limit_s, patience=patience)
+        return Forwarder(self._link, buffer, shape, deadline=deadline, spent=spent)
 
     def _measure(self, forward: Forwarder, rows: ValidationRows, purpose: str) -> Score:
         order_seed = _derive(self._experiment.val_seed, purpose)

@@ -198,4 +198,5 @@ def wall_limit_s(challenge: Challenge, *, holdout: bool = False) -> float:
     """More than every stage may take together: past it the harness itself hangs."""
     limits = challenge.limits
     eval_s = limits.eval_s * (2 if holdout else 1)
-    return limits.launch_s + limits.setup_s + limits.train_wall_s + eval_s + GRACE_S
+    stages_s = limits.launch_s + limits.setup_s + limits.train_wall_s + eval_s
+    return challenge.patience * stages_s + GRACE_S

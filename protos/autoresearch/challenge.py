@@ -32,6 +32,9 @@ BUILT_IN_LIMIT = 256
 HOLDOUT_PREFIX = "holdout_"
 """By this a reader knows a held-back score among a result's metrics."""
 
+CPU_PATIENCE = 4
+"""Enough for a core that a worker shares with three others; a busier machine is of no use to a run."""
+
 BudgetKind = Literal["cpu", "wall", "steps"]
 Direction = Literal["lower", "higher"]
 ContentHash = NewType("ContentHash", str)
@@ -77,6 +80,9 @@ class Budget:
 class Limits:
     """Caps on everything that the budget does not cover.
 
+    ``launch_s``, ``setup_s``, ``train_wall_s`` and ``eval_s`` are elapsed time. On a challenge for CPUs a
+    second in which other programs had the worker's core does not count, up to ``Challenge.patience`` times
+    the limit.
     ``train_wall_s`` ends a run that sleeps instead of spending its budget. ``eval_cpu_s`` caps what a worker
     on a CPU spends on one text while it is scored, in CPU seconds at the pace of the budget; 0 stands for no
     cap but ``eval_s``, which is elapsed time. ``memory_mb`` counts resident memory of the worker and its
@@ -161,6 +167,14 @@ class Challenge:
     def manifest_hash(self) -> ContentHash:
         """Of the whole manifest: what a result was measured under, policy included."""
         return content_hash(self.manifest_toml)
+
+    @property
+    def patience(self) -> int:
+        """How many times a limit of elapsed time a run may last where other programs keep it from its core.
+
+        1 where an accelerator may be used: what it waits for is not known.
+        """
+        return CPU_PATIENCE if self.device_kinds == ("cpu",) else 1
 
     @property
     def direction(self) -> Direction:

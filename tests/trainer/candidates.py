@@ -65,10 +65,13 @@ CANDIDATES = {
     "never starts": crashing("def train(ctx):\n    return lambda ids: ids\n", "no_start", "ctx.start()"),
     "returns nothing": crashing("def train(ctx):\n    ctx.start()\n", "no_model", "NoneType"),
     "hang before start": crashing(
-        "import time\ndef train(ctx):\n    time.sleep(1000)\n", "setup_timeout", "after 6 s"
+        "import time\ndef train(ctx):\n    time.sleep(1000)\n",
+        "setup_timeout",
+        "had not called ctx.start",
     ),
     "hang after start": timed_out(
-        "import time\ndef train(ctx):\n    ctx.start()\n    time.sleep(1000)\n", "more than 5 s of wall time"
+        "import time\ndef train(ctx):\n    ctx.start()\n    time.sleep(1000)\n",
+        "had not spent its budget after",
     ),
     "spins for ever": timed_out(
         "def train(ctx):\n    ctx.start()\n    while True: pass\n", "had not returned 0.5 s"

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from trainer.budget import shared_file
+from trainer.deadline import Deadline
+from trainer.processes import ProcessTree
 from trainer.sandbox import confine
 from trainer.sandbox.launched import Launched
 from trainer.sandbox.layers import Layer, in_order
@@ -26,6 +28,7 @@ from trainer.sandbox.setup import Order, Setup
 _ANSWER_LIMIT_BYTES = 1 << 12
 _OUTPUT_LIMIT_BYTES = 1 << 16
 _WRAPPERS_LIMIT = 4
+_POLL_S = 0.1
 
 
 class LaunchError(Exception):
@@ -70,7 +73,9 @@ def launch(plan: Plan, order: Order) -> Launched:
             started_s=0.0,
         )
         try:
-            _confine(setup, control, process.pid, began_s + order.limits.launch_s)
+            family = ProcessTree(process.pid)
+            deadline = Deadline(family, order.limits.launch_s, patience=order.patience, of_launch=began_s)
+            _confine(setup, control, process.pid, deadline)
             launched.worker_pid = _innermost(process.pid)
             if Layer.CAPPED_SCRATCH in layers:
                 launched.scratch_fd = _open_scratch(launched)
@@ -95,15 +100,13 @@ def _start(setup: Setup, passed: Sequence[int], output_fd: int) -> subprocess.Po
         return _spawn(command, (*passed, *handed), output_fd, outside)
 
 
-def _confine(setup: Setup, control: socket.socket, pid: int, deadline: float) -> None:
+def _confine(setup: Setup, control: socket.socket, pid: int, deadline: Deadline) -> None:
     """Have the worker give up the rest, and wait for its word."""
-    control.settimeout(max(0.1, deadline - time.monotonic()))
+    control.settimeout(_POLL_S)
     try:
         control.sendall(setup.confinement(pid).to_json())
         control.shutdown(socket.SHUT_WR)
-        answer = control.recv(_ANSWER_LIMIT_BYTES)
-    except TimeoutError as error:
-        raise LaunchError("the worker did not come up in time; is the machine busy?") from error
+        answer = _answer(control, deadline)
     except OSError as error:
         raise LaunchError("the worker ended before it was confined") from error
     if not answer:
@@ -111,6 +114,17 @@ def _confine(setup: Setup, control: socket.socket, pid: int, deadline: float) ->
     problem = json.loads(answer).get("error")
     if problem:
         raise LaunchError(str(problem))
+
+
+def _answer(control: socket.socket, deadline: Deadline) -> bytes:
+    while True:
+        try:
+            return control.recv(_ANSWER_LIMIT_BYTES)
+        except TimeoutError as error:
+            if deadline.is_over():
+                raise LaunchError(
+                    f"the worker did not come up in {deadline}; is the machine busy?"
+                ) from error
 
 
 def _spawn(

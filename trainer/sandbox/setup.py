@@ -37,9 +37,9 @@ _KEEP_FREED_MEMORY = {
 class Order:
     """What is to be started.
 
-    ``scratch`` exists and is empty; ``keeps_scratch`` leaves what the worker writes there. ``device_kinds``
-    are the challenge's. ``page_fd`` is the budget page. ``compile_cache`` is a folder in which compiled
-    kernels persist; ``core`` is the one that the worker is pinned to.
+    ``scratch`` exists and is empty; ``keeps_scratch`` leaves what the worker writes there. ``device_kinds``,
+    ``limits`` and ``patience`` are the challenge's. ``page_fd`` is the budget page. ``compile_cache`` is a
+    folder in which compiled kernels persist; ``core`` is the one that the worker is pinned to.
     """
 
     scratch: Path
@@ -49,6 +49,7 @@ class Order:
     compile_cache: Path | None = None
     core: int | None = None
     keeps_scratch: bool = False
+    patience: int = 1
 
     @property
     def on_cpu(self) -> bool:
