@@ -17,12 +17,14 @@ that sees the token it should predict, or remembers rows, would score well and p
 Agreement is judged in nats, with a tolerance, because kernels may round differently from call to call; levels
 are judged in standard errors.
 
-What this does not catch: a model that looks ahead at so few rows, or with so little weight, that levels and
-agreement stay within their tolerance (with replays, a few standard errors of the level: 0.15 nats in
-``pocket``, and more in one quarter of the rows alone); one that recognises a splice by its text not going on
-well; one that knows the validation text beforehand, because it may read files (see ``trainer.sandbox``) or
-generate the text of a public seed; and a model whose replays are right because it stores rows with their
-answers and looks ahead nowhere. Memory of the process can only be taken from it by the sandbox.
+What one run does not catch is a model that looks ahead at so few rows, or with so little weight, that levels
+and agreement stay within their tolerance (with replays, six standard errors of the level: 0.2 nats in
+``pocket``). So a run tells its ``hidden_gap_bpb`` too, and the pairs of a verification are judged by it.
+
+What this does not catch: one that recognises a splice by its text not going on well; one that knows the
+validation text beforehand, because it may read files (see ``trainer.sandbox``) or generate the text of a
+public seed; and a model whose replays are right because it stores rows with their answers and looks ahead
+nowhere. Memory of the process can only be taken from it by the sandbox.
 """
 
 from __future__ import annotations
@@ -37,14 +39,7 @@ import numpy.typing as npt
 from autoresearch.challenge import Audit
 
 from trainer.corpora import UNSCORED, ValidationRows
-
-LEVEL_ROWS_MIN = 8
-"""Fewer rows than these have no level."""
-
-QUARTERS = 4
-
-EFFECT_SHRINKAGE = 4.0
-"""A token's usual loss is believed as if it had been seen so many times more at the level of all."""
+from trainer.levels import LEVEL_ROWS_MIN, QUARTERS, Levels, levels_of
 
 AUDITABLE_SHARE = 0.5
 """A row is audited if at least this share of its targets is scored; padding is not worth it."""
@@ -93,6 +88,9 @@ class NotFiniteError(Exception):
 class Score:
     """What validation gave; leaks are 0 but for rounding.
 
+    ``hidden_gap_bpb`` is how much of the score would be lost, in its own unit, if all tokens were predicted
+    as badly as those that no input shows: what a model gains by looking ahead, and about 0 for an honest one.
+    One run tells it with much noise; None where too few tokens are hidden.
     ``row_nats`` [N] are the sums of each row's scored losses, in the order of the text. They are all that
     the score is made of: ``bits_per_byte`` = fsum(row_nats) / ln 2 / bytes of the text.
     """
@@ -101,6 +99,7 @@ class Score:
     nats_per_token: float
     causality_leak_nats: float
     purity_leak_nats: float
+    hidden_gap_bpb: float | None
     row_nats: Losses = field(compare=False)
 
 
@@ -134,14 +133,17 @@ def evaluate(answer: Answer, rows: ValidationRows, audit: Audit, *, order_seed: 
     came_again = np.isin(np.arange(count), chosen)[:, None] & scored
     purity = losses[came_again] - repeated[came_again]
     _judge(purity, audit, "other rows or earlier calls")
-    _judge_levels(answers, plan, audit)
+    levels = levels_of(answers, plan.view, auditable=plan.auditable, audited=plan.audited, cuts=plan.cuts)
+    _judge_levels(levels, audit)
+    gap_nats = levels.hidden_gap_nats if levels is not None else None
     row_nats = np.array([math.fsum(row[counts]) for row, counts in zip(losses, scored, strict=True)])
-    total = math.fsum(row_nats)
+    total, tokens = math.fsum(row_nats), int(scored.sum())
     return Score(
         bits_per_byte=total / math.log(2) / rows.byte_count,
-        nats_per_token=total / int(scored.sum()),
+        nats_per_token=total / tokens,
         causality_leak_nats=causality,
         purity_leak_nats=float(purity.mean()),
+        hidden_gap_bpb=None if gap_nats is None else gap_nats * tokens / math.log(2) / rows.byte_count,
         row_nats=row_nats,
     )
 
@@ -233,51 +235,22 @@ def _judge_splices(committed: Losses, losses: Losses, plan: _Plan, audit: Audit)
     return float(hidden.mean()) if len(hidden) else 0.0
 
 
-def _judge_levels(answers: Losses, plan: _Plan, audit: Audit) -> None:
+def _judge_levels(levels: Levels | None, audit: Audit) -> None:
     """Refuse rows that are answered better, or worse, for being recognised as an audit.
 
     Two samples must lie at the level of rows without an audit: the losses of hidden tokens, which cannot be
     too bad, and those of tokens after the cut of a row whose prefix came before, which cannot be too good.
-    Hidden are the token behind each cut and the last target of every row, which no input shows. Those behind
-    cuts are judged by quarters of the row too, since a model may look ahead in a part of it only.
+    Hidden tokens behind cuts are judged by quarters of the row too, since a model may look ahead in a part of
+    it only.
     """
-    count, length = len(plan.view.inputs) - len(plan.cuts), answers.shape[1]
-    scored = plan.view.targets != UNSCORED
-    is_other = np.isin(np.arange(len(answers)), np.setdiff1d(plan.auditable, plan.audited))
-    if len(plan.cuts) < LEVEL_ROWS_MIN or is_other.sum() < LEVEL_ROWS_MIN:
+    if levels is None:
         return
-    usual = scored & is_other[:, None] & (np.arange(length) < length - 1)
-    excess = _unusual(answers, plan.view, usual)
-    cut_off = excess[count + np.arange(len(plan.cuts)), plan.cuts - 1]
-    last = excess[:count, -1][scored[:count, -1]]
-    quarter = (plan.cuts - 1) * QUARTERS // length
-    is_tail = scored[plan.audited] & (np.arange(length) >= plan.cuts[:, None])
-    tails = np.ma.masked_array(excess[plan.audited], mask=~is_tail).mean(axis=1).compressed()
-    rows = np.ma.masked_array(excess[is_other], mask=~usual[is_other]).mean(axis=1).compressed()
-    _judge_level(np.concatenate([cut_off, last]), excess[usual], audit)
-    _judge_level(cut_off, excess[usual], audit)
+    cut_off = levels.cut_off
+    _judge_level(np.concatenate([cut_off, levels.last]), levels.usual, audit)
+    _judge_level(cut_off, levels.usual, audit)
     for part in range(QUARTERS):
-        _judge_level(cut_off[quarter == part], excess[usual], audit)
-    _judge_level(-tails, rows, audit)
-
-
-def _unusual(losses: Losses, view: ValidationRows, usual: npt.NDArray[np.bool_]) -> Losses:
-    """How far each loss lies off what is usual for its place, its token and the token before it.
-
-    Most of a loss is the token's own difficulty. Without it two levels are told apart by a quarter of the
-    tokens. Effects are additive, learned where ``usual`` (each time without the loss that is judged), and
-    shrunk, so that rare tokens teach little.
-    """
-    places = np.frexp(np.arange(losses.shape[1]))[1]  # 0, 1, 2-3, 4-7, ...: the last is half a row
-    targets = np.maximum(view.targets, 0)
-    left: Losses = losses - losses[usual].mean()
-    for key in (np.broadcast_to(places, losses.shape), targets, view.inputs):
-        size = int(key.max()) + 1
-        seen = np.bincount(key[usual], minlength=size)
-        sums = np.bincount(key[usual], left[usual], minlength=size)
-        own = np.where(usual, left, 0.0)
-        left = left - (sums[key] - own) / (seen[key] - usual + EFFECT_SHRINKAGE)
-    return left
+        _judge_level(cut_off[levels.quarters == part], levels.usual, audit)
+    _judge_level(-levels.tails, levels.rows, audit)
 
 
 def _judge_level(excess: Losses, usual: Losses, audit: Audit) -> None:

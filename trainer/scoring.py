@@ -152,6 +152,9 @@ class Scoring:
         record.metrics["val_nats_per_token"] = score.nats_per_token
         record.metrics["causality_leak_nats"] = score.causality_leak_nats
         record.metrics["purity_leak_nats"] = score.purity_leak_nats
+        policy = self._challenge.hidden_gap
+        if policy is not None and score.hidden_gap_bpb is not None:
+            record.metrics[policy.metric] = score.hidden_gap_bpb
         record.scored = replace(record.scored, losses_digest=losses_digest(score.row_nats))
         if self._experiment.losses_to is not None:
             self._experiment.losses_to.write_bytes(losses_bytes(score.row_nats))

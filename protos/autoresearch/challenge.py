@@ -123,12 +123,29 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenGap:
+    """How much worse a code may predict what no input shows it than the rest: it looks ahead, if it does.
+
+    ``metric`` is the evaluator's figure for it among a report's metrics: in the ranking metric's unit,
+    positive is worse, about 0 for honest codes. ``pair_sd`` is its standard deviation between the two honest
+    codes of one verification pair, ``run_sd`` that of one honest run. Beyond ``sigmas`` standard errors over
+    its pairs a code is refused; one run alone proves little.
+    """
+
+    metric: str
+    pair_sd: float
+    run_sd: float
+    sigmas: float = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
     """One contest, whole: enough to run it, to hash it, and to send it to another machine.
 
     ``corpus``, ``tokenizer``, ``validation`` and ``holdout`` are the tables of ``[identity]`` as written,
     read-only; the trainer's corpus of that ``kind`` gives them meaning. ``holdout`` is a second validation
     text that is scored in confirmations only; it is empty, and ``holdout_metric`` too, where there is none.
+    ``hidden_gap`` is None where the evaluator has no such figure.
     """
 
     challenge_id: ChallengeId
@@ -153,6 +170,7 @@ class Challenge:
     contribution_licence: str
     limits: Limits
     audit: Audit
+    hidden_gap: HiddenGap | None
     baseline_hash: ContentHash
     manifest_toml: str
     baseline_source: str
@@ -227,6 +245,7 @@ def parse_challenge(manifest_toml: str, baseline_source: str, program_md: str) -
         contribution_licence=policy.text("contribution_licence"),
         limits=limits,
         audit=_audit(policy.table("audit")),
+        hidden_gap=_hidden_gap(policy.table("hidden_gap")) if "hidden_gap" in policy.raw else None,
         baseline_hash=content_hash(baseline_source),
         manifest_toml=manifest_toml,
         baseline_source=baseline_source,
@@ -457,4 +476,13 @@ def _audit(table: _Table) -> Audit:
         ),
         level_sigmas=table.number("level_sigmas", low=1.0, high=100.0, default=default.level_sigmas),
         **rows,
+    )
+
+
+def _hidden_gap(table: _Table) -> HiddenGap:
+    return HiddenGap(
+        metric=table.text("metric", pattern=_METRIC),
+        pair_sd=table.number("pair_sd", low=1e-9, high=1e9),
+        run_sd=table.number("run_sd", low=1e-9, high=1e9),
+        sigmas=table.number("sigmas", low=1.0, high=100.0, default=4.0),
     )

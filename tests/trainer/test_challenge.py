@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from autoresearch.challenge import (
     ChallengeError,
+    HiddenGap,
     built_in_challenges,
     find_challenge,
     load_challenge,
@@ -94,6 +95,17 @@ def test_the_audit_is_as_the_manifest_says() -> None:
         2.5,
         4.0,
     )
+
+
+def test_the_hidden_gap_is_optional_and_changes_no_id() -> None:
+    challenge = parse_challenge(TOML, GOOD, "")
+    without = parse_challenge(TOML.partition("[policy.hidden_gap]")[0], GOOD, "")
+
+    assert challenge.hidden_gap == HiddenGap(metric="hidden_gap_bpb", pair_sd=0.1, run_sd=0.2, sigmas=4.0)
+    assert without.hidden_gap is None
+    assert without.challenge_id == challenge.challenge_id
+    with pytest.raises(ChallengeError, match=r"policy\.hidden_gap\.pair_sd"):
+        parse_challenge(TOML.replace("pair_sd = 0.1", "pair_sd = 0"), GOOD, "")
 
 
 def test_an_unfrozen_challenge_has_an_id_and_says_so() -> None:

@@ -102,6 +102,7 @@ def test_a_good_candidate_under_a_budget_of_cpu_seconds_is_scored(trainer, cpu_c
     assert report["outcome"] == "completed", report["reason"]
     assert 0 < report["metrics"]["val_bpb"] < 4
     assert report["metrics"]["causality_leak_nats"] == 0.0
+    assert abs(report["metrics"]["hidden_gap_bpb"]) < 1
     assert 1.0 <= report["budget"]["used_s"] <= 1.5
     assert report["steps"] > 0
     assert report["tokens"] == report["steps"] * 512

@@ -64,6 +64,11 @@ rows = 24
 repeat_rows = 8
 batch_rows = 8
 leak_nats_max = 0.002
+
+[policy.hidden_gap]
+metric = "hidden_gap_bpb"
+pair_sd = 0.1
+run_sd = 0.2
 """
 
 HOLDOUT = """[identity.holdout]
