@@ -1,32 +1,21 @@
 """Was this tried? Judged by what an edit does, in order: its file, its edit, its stated changes.
 
 Needs no model. The store has the last word on what is being tried at this moment; what the judge says is
-about experiments that are over.
+about experiments that are over. Whose outcome settles an edit and whose only warns, ``precedents`` tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from autoresearch.edits import CanonicalChanges
-from autoresearch.model import ExperimentId, ExperimentState, HardwareClass, Hypothesis, Intent
+from autoresearch.model import ExperimentId, HardwareClass, Hypothesis, Intent
 
 from coordinator.dedup.code import CodeReading
 from coordinator.dedup.index import EditIndex, TriedEdit
-
-_DONE = frozenset(
-    {
-        ExperimentState.COMPLETED,
-        ExperimentState.REJECTED,
-        ExperimentState.CANDIDATE,
-        ExperimentState.REFUTED,
-        ExperimentState.BEST,
-        ExperimentState.SUPERSEDED,
-    }
-)
-"""States of experiments that ran to their end; crashes may have been the machine's."""
+from coordinator.dedup.precedents import Belief, latest
 
 
 class Level(StrEnum):
@@ -47,12 +36,18 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The judge's answer; level, match and same_parent are about the experiment that it names."""
+    """The judge's answer; level, match and same_parent are about the experiment that it names.
+
+    ``is_unsettled``: that one is this very edit, and only warns because nobody vouches for its owner.
+    ``waived`` are such experiments that the proposer has answered: they do not stand in the way.
+    """
 
     ruling: Ruling
     level: Level | None = None
     match: ExperimentId | None = None
     same_parent: bool = False
+    is_unsettled: bool = False
+    waived: tuple[ExperimentId, ...] = ()
 
 
 NEW = Verdict(ruling=Ruling.NEW)
@@ -67,23 +62,27 @@ class Question:
     hypothesis: Hypothesis
 
     @property
+    def has_answer(self) -> bool:
+        """True when the proposer knows of the other run, and wants one more or says why this differs."""
+        return bool(self.hypothesis.distinction.strip()) or self.hypothesis.intent is Intent.RETEST
+
+    @property
     def is_deliberate(self) -> bool:
-        """True when the proposer has said why the same edit is worth another try."""
-        return bool(self.hypothesis.distinction.strip()) or self.hypothesis.intent is not Intent.NEW
+        """True when the proposer knows that the same edit was tried on another parent."""
+        return self.has_answer or self.hypothesis.intent is not Intent.NEW
 
 
 class Judge:
-    """Compares with the edits in the index; ``state_of`` tells how an experiment went."""
+    """Compares with the edits in the index; the asker's belief tells which of them are over, and how."""
 
-    def __init__(self, index: EditIndex, state_of: Callable[[ExperimentId], ExperimentState | None]) -> None:
+    def __init__(self, index: EditIndex) -> None:
         self._index = index
-        self._state_of = state_of
 
-    def judge_words(self, question: Question, canonical: CanonicalChanges | None) -> Verdict:
+    def judge_words(self, question: Question, canonical: CanonicalChanges | None, belief: Belief) -> Verdict:
         """Judges an idea before there is code. ``canonical`` is None for free words."""
         if canonical is None:
             same = self._index.same_title(question.hardware_class, question.hypothesis.title)
-            return self._ask(question, same, Level.WORDS)
+            return self._ask(question, same, Level.WORDS, belief)
         if canonical.is_empty:
             return Verdict(
                 ruling=Ruling.DUPLICATE, level=Level.WORDS, match=question.parent_id, same_parent=True
@@ -93,13 +92,18 @@ class Judge:
         if not canonical.mechanisms and not canonical.foreign:
             # What an experiment said and did not do blocks nobody.
             did = [edit for edit in same if edit.code_key == canonical.key]
-            verdict = self._duplicate(question, did, Level.WORDS)
+            verdict = self._repeat(question, self._on_parent(question, did), Level.WORDS, belief)
             if verdict is not None:
                 return verdict
-        return self._ask(question, same, Level.WORDS)
+        return self._ask(question, same, Level.WORDS, belief)
 
     def judge_code(
-        self, question: Question, reading: CodeReading, *, own_id: ExperimentId | None = None
+        self,
+        question: Question,
+        reading: CodeReading,
+        belief: Belief,
+        *,
+        own_id: ExperimentId | None = None,
     ) -> Verdict:
         """Judges code; ``own_id`` is the asking experiment itself, in case it is known already."""
         if reading.edit is not None and reading.edit.is_empty:
@@ -109,46 +113,59 @@ class Judge:
         same_file = self._others(
             self._index.same_file(question.hardware_class, reading.file_signature), own_id
         )
-        done = next((edit for edit in same_file if self._is_done(edit)), None)
-        if done is not None:
-            return Verdict(
-                ruling=Ruling.DUPLICATE,
-                level=Level.FILE,
-                match=done.experiment_id,
-                same_parent=done.parent_id == question.parent_id,
-            )
-        if reading.edit is None:
-            return NEW
+        verdict = self._repeat(question, same_file, Level.FILE, belief)
+        if verdict is not None or reading.edit is None:
+            return verdict or NEW
         same_edit = self._others(self._index.same_edit(question.hardware_class, reading.edit.key), own_id)
-        verdict = self._duplicate(question, same_edit, Level.EDIT)
-        return verdict or self._ask(question, same_edit, Level.EDIT)
+        verdict = self._repeat(question, self._on_parent(question, same_edit), Level.EDIT, belief)
+        return verdict or self._ask(question, same_edit, Level.EDIT, belief)
 
-    def _duplicate(self, question: Question, same: Iterable[TriedEdit], level: Level) -> Verdict | None:
-        for edit in same:
-            if edit.parent_id == question.parent_id and self._is_done(edit):
-                return Verdict(
-                    ruling=Ruling.DUPLICATE, level=level, match=edit.experiment_id, same_parent=True
-                )
-        return None
+    @staticmethod
+    def _on_parent(question: Question, edits: Iterable[TriedEdit]) -> list[TriedEdit]:
+        return [edit for edit in edits if edit.parent_id == question.parent_id]
 
-    def _ask(self, question: Question, same: Iterable[TriedEdit], level: Level) -> Verdict:
+    @staticmethod
+    def _repeat(
+        question: Question, same: Iterable[TriedEdit], level: Level, belief: Belief
+    ) -> Verdict | None:
+        """What is said of a repeat: tried, or why again? None where nobody has been there.
+
+        What the proposer has answered is waived: it does not ask again on a weaker ground.
+        """
+        found = {edit.experiment_id: edit for edit in same}
+        precedents = [one for one in map(belief.find, found) if one is not None]
+        if not precedents:
+            return None
+        settling = belief.settling(precedents)
+        if settling is None and question.has_answer:
+            return Verdict(ruling=Ruling.NEW, waived=tuple(one.experiment_id for one in precedents))
+        named = (settling or latest(precedents)).experiment_id
+        return Verdict(
+            ruling=Ruling.ASK if settling is None else Ruling.DUPLICATE,
+            level=level,
+            match=named,
+            same_parent=found[named].parent_id == question.parent_id,
+            is_unsettled=settling is None,
+        )
+
+    @staticmethod
+    def _ask(question: Question, same: Iterable[TriedEdit], level: Level, belief: Belief) -> Verdict:
         if question.is_deliberate:
             return NEW
-        latest = None
+        last = None
         for edit in same:
-            if self._is_done(edit):
-                latest = edit
-        if latest is None:
+            precedent = belief.find(edit.experiment_id)
+            # A crash may be of that parent only.
+            if precedent is not None and not precedent.has_crashed:
+                last = edit
+        if last is None:
             return NEW
         return Verdict(
             ruling=Ruling.ASK,
             level=level,
-            match=latest.experiment_id,
-            same_parent=latest.parent_id == question.parent_id,
+            match=last.experiment_id,
+            same_parent=last.parent_id == question.parent_id,
         )
-
-    def _is_done(self, edit: TriedEdit) -> bool:
-        return self._state_of(edit.experiment_id) in _DONE
 
     @staticmethod
     def _others(edits: Iterable[TriedEdit], own_id: ExperimentId | None) -> list[TriedEdit]:

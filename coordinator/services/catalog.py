@@ -6,9 +6,10 @@ the others'.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from autoresearch.errors import InvalidArgument, NotFound
@@ -23,10 +24,12 @@ from autoresearch.model import (
     ExperimentSummary,
     HardwareClass,
     Position,
+    Purpose,
     Result,
     ResultId,
 )
 
+from coordinator.domain.claims import Blocking, blocking_of
 from coordinator.domain.class_state import ClassState, Rules, Standing
 from coordinator.domain.ranking import Run, Score, best_first, run_of, score_of
 from coordinator.services.sealing import NOTHING_SEALED, SealedClass, sealed_of
@@ -46,7 +49,8 @@ anybody can bring, stay out of the other's score."""
 class Entry:
     """One experiment with the runs that its score is made of.
 
-    ``result_ids`` are of all its results.
+    ``result_ids`` are of all its results. Its outcome blocks the same edit on machines with up to
+    ``blocks_mb`` of memory; None for an outcome that blocks nobody.
     """
 
     experiment: Experiment
@@ -54,6 +58,7 @@ class Entry:
     reason: str = ""
     runs: tuple[Run, ...] = ()
     result_ids: frozenset[ResultId] = frozenset()
+    blocks_mb: float | None = None
 
 
 class Catalog:
@@ -92,6 +97,7 @@ class Catalog:
                 reason=record.reason,
                 runs=tuple(run for run in runs if run is not None),
                 result_ids=frozenset(result.result_id for result in record.results),
+                blocks_mb=_widest(_blocks_mb(record.experiment, result) for result in record.results),
             )
         )
 
@@ -127,6 +133,7 @@ class Catalog:
                 reason=reason if state else entry.reason,
                 runs=(*entry.runs, run) if run else entry.runs,
                 result_ids=entry.result_ids | {result.result_id},
+                blocks_mb=_widest((entry.blocks_mb, _blocks_mb(experiment, result))),
             )
         )
 
@@ -338,3 +345,20 @@ class Catalog:
             and (query.node_id is None or experiment.node_id == query.node_id)
             and (not query.text or query.text.casefold() in experiment.hypothesis.title.casefold())
         )
+
+
+def _blocks_mb(experiment: Experiment, result: Result) -> float | None:
+    """The memory up to which a result blocks; only its own node's can."""
+    if result.purpose is not Purpose.EXPLORE or result.node_id != experiment.node_id:
+        return None
+    match blocking_of(result.outcome, result.crash_kind):
+        case Blocking.ALWAYS:
+            return math.inf
+        case Blocking.UP_TO_MEMORY:
+            return result.hardware.memory_mb
+        case Blocking.NEVER:
+            return None
+
+
+def _widest(limits: Iterable[float | None]) -> float | None:
+    return max((limit for limit in limits if limit is not None), default=None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 import structlog
 from autoresearch.errors import Conflict, InvalidArgument, LeaseLost, LimitExceeded
@@ -26,22 +27,23 @@ from autoresearch.model import (
     HardwareClass,
     Hypothesis,
     Lease,
-    NearMatch,
-    NeedsDistinction,
     Node,
+    NodeId,
     SourceHash,
     Started,
-    StartRefused,
     StartVerdict,
     Task,
 )
 
 from coordinator.dedup.code import SourceText
-from coordinator.dedup.judge import Question, Ruling, Verdict
+from coordinator.dedup.judge import Level, Question, Ruling, Verdict
+from coordinator.dedup.precedents import Belief
 from coordinator.services.advice import Adviser
+from coordinator.services.answers import Answers
 from coordinator.services.context import ChallengeContext
 from coordinator.services.leases import Held
 from coordinator.services.notes import TaskNote, dump_note, seeds_of
+from coordinator.services.precedents import Precedents
 from coordinator.services.reading import (
     WordReader,
     code_keys,
@@ -63,8 +65,11 @@ from coordinator.storage.base import (
 )
 
 CLAIMS_RETRY_S = 5.0
+WAIVERS_LIMIT = 4
+"""Experiments that the store names one after the other and that only warn; more only in a race."""
+
 SAME_ELSEWHERE = "the same edit was tried on another parent: {}"
-QUESTION = "{} is the same {}, tried {}: say why yours differs, or pick another"
+RUN_AGAIN = "the same edit was tried, on the word of an owner that is not trusted so far: {}"
 
 _log = structlog.get_logger("coordinator.claiming")
 
@@ -76,6 +81,8 @@ class Claiming:
         self._c = context
         self._words = WordReader()
         self._adviser = Adviser(context.index, context.index, context.catalog, context.rules)
+        self._answers = Answers(self._adviser, context.tally)
+        self._precedents = Precedents(context)
         self._tasks = Tasks(context)
 
     async def next_task(self, caller: Node, *, can_propose: bool, can_train: bool) -> Task:
@@ -108,12 +115,13 @@ class Claiming:
         stated = await self._words.read(hypothesis, parent)
         fingerprint = _fingerprint(hypothesis, parent_id, queued_claim_id)
         advice = self._adviser.advise(caller.hardware_class, parent_id, stated.knobs, hypothesis.title)
-        verdict = self._c.judge.judge_words(question, stated.canonical)
+        belief = await self._precedents.belief(caller)
+        verdict = self._c.judge.judge_words(question, stated.canonical, belief)
         if verdict.ruling is not Ruling.NEW and not await self._is_repeat(claim_id, caller, fingerprint):
-            await self._settle_idea(queued_claim_id, verdict)
-            return self._words_verdict(verdict, question, advice)
+            await self._settle_idea(caller.node_id, queued_claim_id, verdict)
+            return self._answers.to_claim(verdict, question, advice)
         signature = (await self._c.reader.read(parent)).file_signature
-        note = await self._note(caller, queued_claim_id)
+        note = replace(await self._note(caller, queued_claim_id), waived=verdict.waived)
         request = ClaimRequest(
             claim_id=claim_id,
             node_id=caller.node_id,
@@ -125,9 +133,8 @@ class Claiming:
             hypothesis=hypothesis,
             parent_id=parent_id,
             takes_over=queued_claim_id,
-            note=dump_note(note),
         )
-        return await self._take(request, advice)
+        return await self._take(request, note, _Asked(question=question, belief=belief, advice=advice))
 
     async def start(
         self,
@@ -159,12 +166,14 @@ class Claiming:
         reading = await self._c.reader.read(code, parent)
         stated = await self._words.read(hypothesis, parent)
         question = Question(hardware_class=hardware_class, parent_id=parent_id, hypothesis=hypothesis)
-        verdict = self._c.judge.judge_code(question, reading, own_id=experiment_id)
-        if verdict.ruling is Ruling.DUPLICATE:
+        belief = await self._precedents.belief(caller)
+        verdict = self._c.judge.judge_code(question, reading, belief, own_id=experiment_id)
+        if verdict.ruling is Ruling.DUPLICATE or verdict.is_unsettled:
             await self._end(held, fencing_token)
-            await self._settle_code(held, code)
-            return self._refused(verdict, question)
-        flags = mismatches(reading, stated)
+            await self._settle_code(held, code, verdict)
+            return self._answers.to_start(verdict, question)
+        waived = tuple(dict.fromkeys((*held.note.waived, *verdict.waived)))
+        flags = (*(RUN_AGAIN.format(one) for one in waived), *mismatches(reading, stated))
         if verdict.ruling is Ruling.ASK:
             flags = (SAME_ELSEWHERE.format(verdict.match), *flags)
         experiment = Experiment(
@@ -187,9 +196,14 @@ class Claiming:
             source=NewSource(source_hash=code.source_hash, text=source, parent_hash=parent.source_hash),
             ttl_s=self._c.settings.lease_ttl_s,
             memory_mb=self._c.sessions.memory_mb(caller.node_id),
+            waived=waived,
         )
-        if isinstance(outcome, KeyHeld | KeyTried):
-            return self._refused_by_store(outcome, question)
+        if isinstance(outcome, KeyHeld):
+            return self._answers.held_start(outcome)
+        if isinstance(outcome, KeyTried):
+            verdict = await self._verdict_on(outcome, question, belief)
+            await self._settle_code(held, code, verdict)
+            return self._answers.to_start(verdict, question)
         lease = _lease_or_raise(outcome, claim_id, experiment_id)
         self._c.sources.keep(code)
         self._c.catalog.put_started(experiment)
@@ -209,25 +223,34 @@ class Claiming:
             _log.info("claim released", claim=claim_id, node=caller.node_id, why=reason)
         return was_held
 
-    async def _take(self, request: ClaimRequest, advice: Advice) -> ClaimVerdict:
-        outcome = await self._c.store.claim(
-            request,
-            ttl_s=self._c.settings.lease_ttl_s,
-            max_live=self._c.settings.claims_per_node,
-            memory_mb=self._c.sessions.memory_mb(request.node_id),
-        )
+    async def _take(self, request: ClaimRequest, note: TaskNote, asked: _Asked) -> ClaimVerdict:
+        for _ in range(WAIVERS_LIMIT):
+            outcome = await self._c.store.claim(
+                replace(request, note=dump_note(note)),
+                ttl_s=self._c.settings.lease_ttl_s,
+                max_live=self._c.settings.claims_per_node,
+                memory_mb=self._c.sessions.memory_mb(request.node_id),
+                waived=note.waived,
+            )
+            if not isinstance(outcome, KeyTried):
+                return self._taken(request, outcome, asked.advice)
+            verdict = await self._verdict_on(outcome, asked.question, asked.belief)
+            if verdict.ruling is Ruling.DUPLICATE or not asked.question.has_answer:
+                break
+            note = replace(note, waived=(*note.waived, outcome.experiment_id))
+        await self._settle_idea(request.node_id, request.takes_over, verdict)
+        return self._answers.to_claim(verdict, asked.question, asked.advice)
+
+    def _taken(
+        self, request: ClaimRequest, outcome: Lease | KeyHeld | ClaimIdTaken | TooManyClaims, advice: Advice
+    ) -> Granted | Duplicate:
         match outcome:
             case Lease():
                 # This may repeat an older grant, whose note stands: Start asks the store for it.
                 self._c.leases.forget(request.claim_id)
                 return Granted(lease=outcome, advice=advice)
             case KeyHeld():
-                self._c.tally.duplicates_stopped += 1
-                return Duplicate(match=self._adviser.held(outcome), level=outcome.key.kind, advice=advice)
-            case KeyTried():
-                self._c.tally.duplicates_stopped += 1
-                match = self._tried_match(outcome, request.parent_id)
-                return Duplicate(match=match, level=outcome.key.kind, advice=advice)
+                return self._answers.held_claim(outcome, advice)
             case ClaimIdTaken():
                 raise Conflict(f"claim id {request.claim_id} was used for another claim; make a new one")
             case TooManyClaims(live=live):
@@ -236,37 +259,17 @@ class Claiming:
                     retry_after_s=CLAIMS_RETRY_S,
                 )
 
-    def _tried_match(self, tried: KeyTried, parent_id: ExperimentId | None) -> NearMatch:
-        return self._adviser.match(tried.experiment_id, parent_id or ExperimentId(""))
-
-    def _words_verdict(
-        self, verdict: Verdict, question: Question, advice: Advice
-    ) -> Duplicate | NeedsDistinction:
-        match = self._match(verdict, question)
-        if verdict.ruling is Ruling.DUPLICATE:
-            self._c.tally.duplicates_stopped += 1
-            return Duplicate(match=match, level=str(verdict.level), advice=advice)
-        where = "on the same parent" if verdict.same_parent else "on another parent"
-        return NeedsDistinction(
-            match=match,
-            question=QUESTION.format(match.title or match.experiment_id, "idea", where),
-            advice=advice,
-        )
-
-    def _refused(self, verdict: Verdict, question: Question) -> StartRefused:
-        self._c.tally.duplicates_stopped += 1
-        return StartRefused(match=self._match(verdict, question), level=str(verdict.level))
-
-    def _refused_by_store(self, outcome: KeyHeld | KeyTried, question: Question) -> StartRefused:
-        self._c.tally.duplicates_stopped += 1
-        if isinstance(outcome, KeyHeld):
-            return StartRefused(match=self._adviser.held(outcome), level=outcome.key.kind)
-        match = self._tried_match(outcome, question.parent_id)
-        return StartRefused(match=match, level=outcome.key.kind)
-
-    def _match(self, verdict: Verdict, question: Question) -> NearMatch:
-        return self._adviser.match(
-            verdict.match or question.parent_id, question.parent_id, same_parent=verdict.same_parent
+    async def _verdict_on(self, tried: KeyTried, question: Question, belief: Belief) -> Verdict:
+        """What follows from what the store says was tried, which may know more than this process."""
+        settling = await self._precedents.settles(tried.experiment_id, belief)
+        named = settling or tried.experiment_id
+        known = self._c.catalog.entry(named)
+        return Verdict(
+            ruling=Ruling.ASK if settling is None else Ruling.DUPLICATE,
+            level=Level(tried.key.kind),
+            match=named,
+            same_parent=known is not None and known.experiment.parent == question.parent_id,
+            is_unsettled=settling is None,
         )
 
     async def _is_repeat(self, claim_id: ClaimId, caller: Node, fingerprint: str) -> bool:
@@ -285,18 +288,28 @@ class Claiming:
             return TaskNote()
         return TaskNote(idea=queued.note.idea, code_hash=queued.note.code_hash, parents=queued.note.parents)
 
-    async def _settle_idea(self, queued_claim_id: ClaimId | None, verdict: Verdict) -> None:
-        """An idea that turns out to be tried already leaves the queue."""
-        if queued_claim_id is None or verdict.ruling is not Ruling.DUPLICATE:
+    async def _settle_idea(self, node_id: NodeId, queued_claim_id: ClaimId | None, verdict: Verdict) -> None:
+        """An idea that turns out to be tried already leaves the queue, and one with a question that nobody
+        is there to answer: whoever took it up next would be asked the same.
+        """
+        if queued_claim_id is None or self._is_for_larger(verdict):
             return
         queued = await self._c.leases.find(queued_claim_id)
-        if queued is not None and queued.note.idea is not None:
+        if queued is None or queued.request.node_id != node_id:
+            return
+        if queued.note.idea is not None:
             await self._c.store.remove_idea(queued.note.idea)
 
-    async def _settle_code(self, held: Held, code: SourceText) -> None:
+    async def _settle_code(self, held: Held, code: SourceText, verdict: Verdict) -> None:
         """An idea whose own code was tried already leaves the queue; words may be coded another way."""
-        if held.note.idea is not None and held.note.code_hash == code.source_hash:
+        is_own_code = held.note.code_hash == code.source_hash
+        if held.note.idea is not None and is_own_code and not self._is_for_larger(verdict):
             await self._c.store.remove_idea(held.note.idea)
+
+    def _is_for_larger(self, verdict: Verdict) -> bool:
+        """True where the machine was too small: one with more memory may still run it."""
+        entry = self._c.catalog.entry(verdict.match) if verdict.match else None
+        return entry is not None and entry.blocks_mb is not None and math.isfinite(entry.blocks_mb)
 
     async def _held(self, caller: Node, claim_id: ClaimId) -> Held:
         held = await self._c.leases.find(claim_id)
@@ -313,6 +326,15 @@ class Claiming:
         held = self._c.leases.known(claim_id)
         if held is not None and held.experiment_id is not None:
             await self._c.find_record(held.experiment_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What a claim is judged by."""
+
+    question: Question
+    belief: Belief
+    advice: Advice
 
 
 def check_connected(caller: Node) -> HardwareClass:

@@ -85,6 +85,7 @@ class Activity:
         self._clock = clock
         self._nodes: tuple[Node, ...] = ()
         self._voters: dict[HardwareClass, frozenset[OwnerId]] = {}
+        self._voting: frozenset[OwnerId] | None = None
         self._refresh_s = refresh_s
         self._read_at = -math.inf
         self._reading = asyncio.Lock()
@@ -95,6 +96,7 @@ class Activity:
             if time.monotonic() - self._read_at >= self._refresh_s:
                 self._nodes = await self._identity.list_nodes()
                 self._voters.clear()
+                self._voting = None
                 self._read_at = time.monotonic()
         return self._nodes
 
@@ -109,6 +111,13 @@ class Activity:
             Worker(node_id=node.node_id, owner_id=node.owner_id, has_vote=node.has_vote)
             for node in active.values()
         )
+
+    async def voting(self) -> frozenset[OwnerId]:
+        """Every owner with a vote that is not banned, active or not, of whatever class."""
+        nodes = await self.nodes()
+        if self._voting is None:
+            self._voting = frozenset(one.owner_id for one in nodes if one.has_vote and not one.is_banned)
+        return self._voting
 
     async def voters(self, hardware_class: HardwareClass) -> frozenset[OwnerId]:
         """Owners with a vote and a node active in the class within ``VOTER_WINDOW``."""

@@ -89,7 +89,7 @@ class ChallengeContext:
         )
         self.catalog = Catalog(self.rules, challenge.metric_name)
         self.index = EditIndex()
-        self.judge = Judge(self.index, self.catalog.state_of)
+        self.judge = Judge(self.index)
         self.sources = Sources(store, self.baseline)
         self.classes = Classes(store, self._see_class)
         self.leases = Leases(store, store, refresh_s=settings.view_refresh_s)

@@ -25,6 +25,7 @@ class TaskNote:
     """What a lease is about. At most one of ``baseline``, ``slot`` and ``idea`` is set.
 
     ``code_hash`` is set where the code is known when the lease is made; ``parents`` with it for a bundle.
+    ``waived`` are experiments of the same edit that only warned, and that the claimant has answered.
     """
 
     nonce: str = field(default_factory=lambda: secrets.token_hex(NONCE_BYTES))
@@ -33,6 +34,7 @@ class TaskNote:
     idea: HypothesisId | None = None
     code_hash: SourceHash | None = None
     parents: tuple[ExperimentId, ...] = ()
+    waived: tuple[ExperimentId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +54,8 @@ def load_note(text: str) -> TaskNote:
     """The note from its text."""
     document = json.loads(text)
     slot = document.pop("slot")
-    parents = tuple(document.pop("parents", ()))
-    return TaskNote(slot=Slot(**slot) if slot else None, parents=parents, **document)
+    parents, waived = (tuple(document.pop(name, ())) for name in ("parents", "waived"))
+    return TaskNote(slot=Slot(**slot) if slot else None, parents=parents, waived=waived, **document)
 
 
 def seeds_of(note: TaskNote, code_hash: SourceHash, experiment_id: ExperimentId) -> Seeds:

@@ -126,7 +126,7 @@ async def test_a_node_that_has_not_connected_gets_no_claim(rig: Rig) -> None:
 
 
 async def test_what_was_tried_is_a_duplicate_with_its_outcome(rig: Rig) -> None:
-    node, other = await rig.join("n"), await rig.join("o")
+    node, other = await rig.join("n", owner="one"), await rig.join("o", owner="one")
     await rig.open_class(node)
     tried, _ = await rig.explore(node, 1.2, LR="0.05")
 
@@ -284,7 +284,7 @@ async def test_code_does_not_start_while_a_claim_in_words_holds_its_edit(rig: Ri
 
 
 async def test_code_that_was_tried_is_refused_and_its_claim_ends(rig: Rig) -> None:
-    node, other = await rig.join("n"), await rig.join("o")
+    node, other = await rig.join("n", owner="one"), await rig.join("o", owner="one")
     await rig.open_class(node)
     tried, _ = await rig.explore(node, 1.2, LR="0.05")
     granted = await rig.claim(other, Hypothesis(title="something quite different"))

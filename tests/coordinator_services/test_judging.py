@@ -12,6 +12,7 @@ from autoresearch.model import (
     HardwareClass,
     Hypothesis,
     Intent,
+    OwnerId,
     SourceHash,
 )
 from swarm_builders import BASELINE, CLASS
@@ -20,6 +21,7 @@ from coordinator.dedup.code import CodeReader, SourceText
 from coordinator.dedup.index import EditIndex, TriedEdit
 from coordinator.dedup.judge import Judge, Question, Ruling
 from coordinator.dedup.keys import words_key
+from coordinator.dedup.precedents import Belief, Precedent
 
 OTHER_CLASS = HardwareClass("cpu-other/torch-2.13")
 
@@ -41,6 +43,26 @@ def question(parent: str = "p", hardware_class: HardwareClass = CLASS, **words: 
         parent_id=ExperimentId(parent),
         hypothesis=Hypothesis(title="x", **words),
     )
+
+
+def precedent(number: int, owner: str, state: ExperimentState = ExperimentState.COMPLETED) -> Precedent:
+    return Precedent(experiment_id=ExperimentId(f"{number}"), owner_id=OwnerId(owner), state=state)
+
+
+def belief(*, trusted: str = "", voting: str = "abc") -> Belief:
+    """Of owner "o"; owners are letters."""
+    return Belief(
+        owner_id=OwnerId("o"),
+        find=lambda experiment_id: Precedent(
+            experiment_id=experiment_id, owner_id=OwnerId("o"), state=ExperimentState.COMPLETED
+        ),
+        is_trusted=lambda owner_id: owner_id in set(trusted),
+        voting={OwnerId(one) for one in voting},
+    )
+
+
+OWN = belief()
+"""To which every experiment is the asker's own, and completed."""
 
 
 @pytest.fixture
@@ -103,13 +125,13 @@ async def test_the_same_edit_on_another_parent_is_asked_about_unless_it_is_delib
     reader: CodeReader,
 ) -> None:
     index = EditIndex()
-    judge = Judge(index, lambda _: ExperimentState.COMPLETED)
+    judge = Judge(index)
     reading = await reader.read(text("child", BASELINE.replace("0.04", "0.05")), text("base", BASELINE))
     assert reading.edit is not None
     index.put(tried(1, edit_key=reading.edit.key, file_signature="another file"))
 
     def ruling(parent: str, **words: object) -> Ruling:
-        return judge.judge_code(question(parent, **words), reading).ruling
+        return judge.judge_code(question(parent, **words), reading, OWN).ruling
 
     assert ruling("p") is Ruling.DUPLICATE
     assert ruling("q") is Ruling.ASK
@@ -120,12 +142,12 @@ async def test_the_same_edit_on_another_parent_is_asked_about_unless_it_is_delib
 
 async def test_classes_never_meet_in_the_judge(reader: CodeReader) -> None:
     index = EditIndex()
-    judge = Judge(index, lambda _: ExperimentState.COMPLETED)
+    judge = Judge(index)
     reading = await reader.read(text("child", BASELINE.replace("0.04", "0.05")), text("base", BASELINE))
     index.put(tried(1, file_signature=reading.file_signature))
 
-    here = judge.judge_code(question(), reading)
-    there = judge.judge_code(question(hardware_class=OTHER_CLASS), reading)
+    here = judge.judge_code(question(), reading, OWN)
+    there = judge.judge_code(question(hardware_class=OTHER_CLASS), reading, OWN)
 
     assert here.ruling is Ruling.DUPLICATE
     assert there.ruling is Ruling.NEW
@@ -135,9 +157,38 @@ def test_what_an_experiment_said_and_did_not_do_blocks_nobody() -> None:
     canonical = canonical_changes((ConstantChange(name="LR", new="0.05"),), BASELINE)
     index = EditIndex()
     index.put(tried(1, stated_key=canonical.key, code_key="other", file_signature="fs"))
-    judge = Judge(index, lambda _: ExperimentState.COMPLETED)
+    judge = Judge(index)
 
-    assert judge.judge_words(question(), canonical).ruling is Ruling.ASK
+    assert judge.judge_words(question(), canonical, OWN).ruling is Ruling.ASK
+
+
+CRASHED, REJECTED = ExperimentState.CRASHED, ExperimentState.REJECTED
+
+
+@pytest.mark.parametrize(
+    ("precedents", "trusted", "settling"),
+    [
+        ([precedent(1, "a")], "", None),
+        ([precedent(1, "a")], "a", "1"),
+        ([precedent(1, "a"), precedent(2, "a")], "", None),
+        ([precedent(1, "a"), precedent(2, "b")], "", "2"),
+        ([precedent(2, "a"), precedent(1, "b")], "", "2"),
+        ([precedent(1, "a"), precedent(2, "b")], "a", "1"),
+        ([precedent(1, "a"), precedent(2, "z")], "", None),
+        ([precedent(1, "a"), precedent(2, "b", CRASHED)], "", None),
+        ([precedent(1, "a", REJECTED), precedent(2, "b", CRASHED)], "", "2"),
+        ([precedent(1, "a", ExperimentState.REFUTED), precedent(2, "b")], "", "1"),
+        ([precedent(1, "z", ExperimentState.CANDIDATE)], "", "1"),
+        ([precedent(1, "o"), precedent(2, "a")], "", "1"),
+        ([precedent(1, "a", CRASHED)], "a", "1"),
+    ],
+)
+def test_an_edit_is_settled_by_trust_by_two_voting_owners_or_by_its_own_owner(
+    precedents: list[Precedent], trusted: str, settling: str | None
+) -> None:
+    found = belief(trusted=trusted).settling(precedents)
+
+    assert (found.experiment_id if found else None) == settling
 
 
 def test_keys_cover_their_parent() -> None:
