@@ -115,7 +115,7 @@ class Claimer:
         if isinstance(verdict, StartRefused):
             self._leases.drop(lease.claim_id)
             answer = f"the code was tried as {verdict.match.title!r} (by {verdict.level})"
-            return Refusal(hypothesis=proposal.hypothesis, answer=answer)
+            return Refusal(hypothesis=proposal.hypothesis, answer=answer, question=verdict.question)
         return self._started(context, proposal, experiment_id, source, verdict)
 
     def _started(

@@ -88,7 +88,10 @@ class CommandAgent:
         draft = await self._edit(context, context.parent_source, prompt)
         if draft.source == context.parent_source:
             raise EditRefused(f"the agent changed nothing in train.py; it said: {draft.said}")
-        hypothesis = await asyncio.to_thread(hypothesis_of, context.parent_source, draft, agent=self.name)
+        was_asked = any(refusal.question for refusal in context.refusals)
+        hypothesis = await asyncio.to_thread(
+            hypothesis_of, context.parent_source, draft, agent=self.name, was_asked=was_asked
+        )
         return Proposal(hypothesis=hypothesis, draft=draft.source)
 
     async def edit(self, context: AgentContext, hypothesis: Hypothesis) -> str:

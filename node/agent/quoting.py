@@ -13,7 +13,12 @@ from node.agent.base import Failure, Refusal
 
 QUOTE_LIMIT_CHARS = 4_000
 TITLE_SHOWN_CHARS = 200
+QUESTION_SHOWN_CHARS = 800
 HISTORY_SHOWN = 100
+ANSWERING = """\
+Where you were asked something above, you may instead make the same edit again and answer in
+`hypothesis.json`, as `"distinction": "why it differs, or why it is worth another run"`. Do so only for a good
+reason."""
 
 
 def quoted(text: str, limit_chars: int = QUOTE_LIMIT_CHARS) -> str:
@@ -74,7 +79,11 @@ def refusals_text(refusals: Sequence[Refusal]) -> str:
     if not refusals:
         return ""
     lines = ["These ideas were refused just now as already tried; pick another:", ""]
-    lines += [f"> {inline(r.hypothesis.title)}: {inline(r.answer)} {inline(r.question)}" for r in refusals]
+    for one in refusals:
+        question = inline(one.question, QUESTION_SHOWN_CHARS)
+        lines.append(f"> {inline(one.hypothesis.title)}: {inline(one.answer)} {question}".rstrip())
+    if any(one.question for one in refusals):
+        lines += ["", ANSWERING]
     return "\n".join(lines)
 
 

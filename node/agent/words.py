@@ -20,8 +20,11 @@ from node.agent.scratch import Draft
 TITLE_MARK = "HYPOTHESIS:"
 
 
-def hypothesis_of(parent_source: str, draft: Draft, *, agent: str) -> Hypothesis:
-    """The words of the agent beside the changes that the files show: the latter are never its say."""
+def hypothesis_of(parent_source: str, draft: Draft, *, agent: str, was_asked: bool = False) -> Hypothesis:
+    """The words of the agent beside the changes that the files show: the latter are never its say.
+
+    Its distinction counts where it ``was_asked`` for one: else it answers a warning that it has not seen.
+    """
     try:
         signature = edit_signature(parent_source, draft.source)
         constants: list[Change] = list(signature.changes)
@@ -39,6 +42,7 @@ def hypothesis_of(parent_source: str, draft: Draft, *, agent: str) -> Hypothesis
         title=title[:TITLE_LIMIT_CHARS],
         rationale=_text(draft.words.get("rationale"))[:RATIONALE_LIMIT_CHARS],
         changes=tuple([*constants, *(mechanisms if touched else [])][:CHANGES_LIMIT]),
+        distinction=_text(draft.words.get("distinction"))[:RATIONALE_LIMIT_CHARS] if was_asked else "",
         agent=agent,
     )
 

@@ -7,7 +7,7 @@ from node_builders import BASELINE, is_alive, make_context, make_summary
 
 from node.agent.base import AgentError, EditRefused, Failure, Refusal
 from node.agent.command import AgentCommand, CommandAgent
-from node.agent.quoting import history_table, inline, quoted
+from node.agent.quoting import history_table, inline, quoted, refusals_text
 
 EDIT = (
     "s = open('train.py').read();"
@@ -49,6 +49,28 @@ json.dump(words, open("hypothesis.json", "w"))
     assert hypothesis.title == "Warmer matrices [31m"
     assert hypothesis.rationale == "they are cold"
     assert hypothesis.changes == (ConstantChange(name="MATRIX_LR", old="0.04", new="0.05"),)
+
+
+@pytest.mark.parametrize(("question", "distinction"), [("", ""), ("why again?", "a hunch")])
+async def test_an_agent_answers_a_question_with_a_distinction_and_only_then(tmp_path, question, distinction):
+    code = EDIT + """; import json; json.dump({"distinction": "a hunch"}, open("hypothesis.json", "w"))"""
+    refusal = Refusal(hypothesis=Hypothesis(title="Warmer"), answer="tried", question=question)
+
+    proposal = await agent_of(tmp_path, code).propose(make_context(refusals=(refusal,)))
+
+    assert proposal.hypothesis.distinction == distinction
+
+
+def test_a_question_is_shown_whole_with_the_way_to_answer_it():
+    question = "is this very edit; " * 20 + "say why"
+    asked = Refusal(hypothesis=Hypothesis(title="Warmer"), answer="close to 'Warm'", question=question)
+    refused = Refusal(hypothesis=Hypothesis(title="Colder"), answer="tried as 'Cold'")
+
+    text = refusals_text((asked, refused))
+
+    assert "> Warmer: close to 'Warm' " + question in text
+    assert '"distinction"' in text
+    assert "distinction" not in refusals_text((refused,))
 
 
 async def test_a_marked_line_of_output_names_the_idea_too(tmp_path):

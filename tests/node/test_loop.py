@@ -242,14 +242,17 @@ async def test_refused_proposals_lead_to_others_that_know_of_them(tmp_path):
     question = NeedsDistinction(match=near_match("near"), question="How does it differ?")
     swarm = FakeSwarm(
         verdicts=[duplicate("old news"), question],
-        start_verdicts=[StartRefused(match=near_match("same code"), level="file")],
+        start_verdicts=[
+            StartRefused(match=near_match("same code"), level="file"),
+            StartRefused(match=near_match("doubtful code"), level="file", question="Why again?"),
+        ],
     )
     node = Node(tmp_path, swarm, ScriptedAgent(scored(1.5)), max_experiments=1)
 
     await node.run()
 
     refusals = node.agent.contexts[-1].refusals
-    assert [refusal.question for refusal in refusals] == ["", "How does it differ?", ""]
+    assert [refusal.question for refusal in refusals] == ["", "How does it differ?", "", "Why again?"]
     assert "old news" in refusals[0].answer
     assert "same code" in refusals[2].answer
     assert len(swarm.published) == 1

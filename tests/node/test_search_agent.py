@@ -50,7 +50,8 @@ async def test_a_node_never_proposes_what_the_history_holds():
         history.append(make_summary(changes=changes, score=2.0, delta=0.01))
 
 
-async def test_a_refused_proposal_is_not_made_again_in_the_round():
+@pytest.mark.parametrize("question", ["", "its owner is not trusted so far: say why in the distinction"])
+async def test_a_refused_proposal_is_not_made_again_in_the_round(question):
     agent = SearchAgent(node_id="n1")
     refusals = []
 
@@ -59,7 +60,8 @@ async def test_a_refused_proposal_is_not_made_again_in_the_round():
             await agent.propose(make_context("LR = 0.1\nMOM = 0.9\n", refusals=tuple(refusals)))
         ).hypothesis
         assert hypothesis.changes not in [refusal.hypothesis.changes for refusal in refusals]
-        refusals.append(Refusal(hypothesis=hypothesis, answer="duplicate"))
+        assert not hypothesis.distinction
+        refusals.append(Refusal(hypothesis=hypothesis, answer="tried", question=question))
         if len(refusals) == 12:
             break
 
