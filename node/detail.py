@@ -14,6 +14,7 @@ from autoresearch.model import (
     ExperimentId,
     ExperimentState,
     ExperimentSummary,
+    Level,
     OwnerId,
     Result,
 )
@@ -37,7 +38,7 @@ LEFT, RIGHT = "left", "right"
 
 
 def confirmers(changes: Sequence[BestChange]) -> dict[ExperimentId, tuple[OwnerId, ...]]:
-    """Who confirmed each code that was ever built on, by the class's history: the last word counts."""
+    """Who agreed on each code that was ever built on, by the class's history: the last word counts."""
     return {
         change.best.experiment_id: change.best.confirmed_by for change in changes if change.best.confirmed_by
     }
@@ -162,14 +163,12 @@ def _facts(
     """Label and text of each line, in order."""
     experiment = summary.experiment
     digits = digits_for(summary.interval)
-    owners = summary.confirmed_by or confirmers(history).get(experiment.experiment_id, ())
     node = clean(names.get(experiment.node_id, experiment.node_id))
     owner, agent = clean(experiment.owner_id), clean(experiment.hypothesis.agent)
     yield "id", experiment.experiment_id
     yield "parent", experiment.parent or "none: this is the baseline"
     yield "state", _state(summary)
-    is_open = summary.state in {ExperimentState.CANDIDATE, ExperimentState.BEST}
-    yield "confirmed by", clean(", ".join(owners)) or ("nobody yet" if is_open else "nobody")
+    yield _agreement(summary, history)
     if summary.reason:
         yield "why", clean(summary.reason)
     score, interval = number(summary.score, digits), number(summary.interval, digits)
@@ -201,6 +200,21 @@ def _state(summary: ExperimentSummary) -> str:
     evidence = evidence_of(summary)
     is_both = summary.level is not None and summary.state is not ExperimentState.COMPLETED
     return f"{evidence} ({summary.state.value})" if is_both else evidence
+
+
+def _agreement(summary: ExperimentSummary, history: Sequence[BestChange]) -> tuple[str, str]:
+    """Who confirmed it or, where that is not enough to call it confirmed, who agreed."""
+    own_id = summary.experiment.experiment_id
+    told = [
+        change.best for change in history if change.best.experiment_id == own_id and change.best.confirmed_by
+    ]
+    owners, level = summary.confirmed_by, summary.level
+    if told and not owners:
+        owners, level = told[-1].confirmed_by, told[-1].level
+    if owners:
+        return "confirmed by" if level is Level.CONFIRMED else "agreed by", clean(", ".join(owners))
+    is_open = summary.state in {ExperimentState.CANDIDATE, ExperimentState.BEST}
+    return "confirmed by", "nobody yet" if is_open else "nobody"
 
 
 def _is_about(change: BestChange, experiment_id: ExperimentId) -> bool:

@@ -1,4 +1,4 @@
-"""The leaderboard of one class as a table: scores, how sure we are, who confirmed, and why some fell.
+"""The leaderboard of one class as a table: scores, how sure we are, who agreed, and why some fell.
 
 A narrow terminal loses whole columns, the dearest last; an id, a state and a score are never cut.
 """
@@ -24,11 +24,11 @@ from node.rendering import (
 )
 
 TITLE_SHOWN_MIN_CHARS = 12
-CAPPED_CHARS = {"node": 24, "confirmed by": 24}
+CAPPED_CHARS = {"node": 24, "agreed by": 24}
 COLUMN_GAP = 2
-HEADINGS = ("#", "{metric}", "+-95%", "n", "delta", "state", "confirmed by", "title", "node", "id")
-LEFT_COLUMNS = frozenset({"state", "confirmed by", "title", "node", "id"})
-LEFT_OUT_FIRST = ("node", "delta", "confirmed by", "+-95%")
+HEADINGS = ("#", "{metric}", "+-95%", "n", "delta", "state", "agreed by", "title", "node", "id")
+LEFT_COLUMNS = frozenset({"state", "agreed by", "title", "node", "id"})
+LEFT_OUT_FIRST = ("node", "delta", "agreed by", "+-95%")
 """What a narrow table goes without, in this order, until a title can be told by its beginning."""
 
 Owners = Mapping[ExperimentId, Sequence[OwnerId]]
@@ -48,7 +48,7 @@ def leaderboard_table(
         metric: the heading of the score.
         experiments: what is listed, in order.
         names: of nodes, by id.
-        confirmed_by: owners who confirmed experiments that have been superseded since.
+        confirmed_by: owners who agreed on experiments that have been superseded since.
         width: of the terminal.
     """
     headings = tuple(name.format(metric=metric) for name in HEADINGS)
@@ -57,8 +57,8 @@ def leaderboard_table(
         owners = summary.confirmed_by or (confirmed_by or {}).get(summary.experiment.experiment_id, ())
         for name, cell in zip(headings, _row(place, summary, names, owners), strict=True):
             columns[name].append(cell)
-    if not any(cell.plain != "-" for cell in columns["confirmed by"]):
-        del columns["confirmed by"]
+    if not any(cell.plain != "-" for cell in columns["agreed by"]):
+        del columns["agreed by"]
     widths = _widths(columns, width)
     table = bare_table()
     for name, chars in widths.items():

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from autoresearch.evidence import interval_half_width
-from autoresearch.model import ConstantChange, ExperimentSummary, Result, WorkingBest
+from autoresearch.model import ConstantChange, ExperimentSummary, Level, Result, WorkingBest
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -185,7 +185,8 @@ def best_line(best: WorkingBest | None) -> str:
         return "none yet"
     interval = interval_of(best)
     digits = digits_for(interval)
-    by = f" by {clean(', '.join(best.confirmed_by))}" if best.confirmed_by else ""
+    word = " by" if best.level is Level.CONFIRMED else ", agreed by"
+    by = f"{word} {clean(', '.join(best.confirmed_by))}" if best.confirmed_by else ""
     return (
         f"{best.mean:.{digits}f} +- {number(interval, digits)}  {best.level.value}{by}  "
         f"{clean(best.title) or 'baseline'}  ({counted(best.runs, 'run')}, {best.experiment_id[-ID_SHOWN:]})"

@@ -23,6 +23,7 @@ from coordinator.domain.class_state import (
     latest,
     working_best,
 )
+from coordinator.domain.reasons import in_figures
 from coordinator.domain.series import required_test
 
 OWNERS_TO_CONFIRM = 2
@@ -314,8 +315,7 @@ class Draft:
         pairs = f"{standing.level}: {len(standing.pairs)} pairs"
         if standing.is_sealed:
             return f"{pairs} pass; their scores are sealed until it is decided"
-        gains = self._gains(standing.pairs)
-        return f"{pairs} gain {math.fsum(gains) / len(gains):.6g} on average"
+        return f"{pairs} {in_figures(self._gains(standing.pairs), self.state.spread(self._rules))}"
 
     def _gains(self, pairs: Sequence[Pair]) -> list[float]:
         return [self._rules.gain(pair.candidate_score, pair.control_score) for pair in pairs]

@@ -12,6 +12,7 @@ from autoresearch.model import ExperimentId, ExperimentState, Level, OwnerId
 from coordinator.domain.bundles import remembered
 from coordinator.domain.class_state import Decided, Pair, SmallGain, Standing, latest
 from coordinator.domain.draft import OWNERS_TO_CONFIRM, is_final
+from coordinator.domain.reasons import in_figures, why_dropped
 from coordinator.domain.refutation import RefutingDraft
 from coordinator.domain.series import kept_votes, replications_of, required_test, votes_of
 from coordinator.domain.trust import (
@@ -77,7 +78,8 @@ class JudgingDraft(RefutingDraft):
         votes = kept_votes(standing, anchor_id)
         if standing.has_passed_votes:
             if self._is_contradicted(standing, votes):
-                self.refute(standing, f"contradicted: {len(votes)} pairs of other owners lose on average")
+                told = in_figures(self._gains(votes), self.state.spread(self._rules))
+                self.refute(standing, f"contradicted: {len(votes)} pairs of other owners {told}")
                 return None
             return standing
         verdict = self._verdict(standing, votes, anchor_id)
@@ -173,9 +175,12 @@ class JudgingDraft(RefutingDraft):
     def _drop(self, standing: Standing, pairs: Sequence[Pair], reason: str) -> None:
         """Refutes by the rule. A gain that is only too small is remembered for a bundle."""
         candidate, gains = standing.candidate, self._gains(pairs)
-        mean_gain = math.fsum(gains) / len(gains)
+        mean_gain, spread = math.fsum(gains) / len(gains), self.state.spread(self._rules)
         control = self.state.standings.get(pairs[0].slot.control_id)
-        is_edit = candidate.parent_id is not None and required_test(candidate, control) is BETTER
+        test = required_test(candidate, control)
+        why = why_dropped(gains, spread, test, is_disputed=self._is_disputed(standing))
+        reason = f"{reason} that {in_figures(gains, spread)}: {why}"
+        is_edit = candidate.parent_id is not None and test is BETTER
         if mean_gain <= 0 or not is_edit:
             self.refute(standing, reason)
             return
@@ -187,7 +192,7 @@ class JudgingDraft(RefutingDraft):
             pairs=len(pairs),
         )
         self.state = remembered(self.state, small)
-        self.refute(standing, f"{reason}; its mean gain of {mean_gain:.6g} is kept for a bundle")
+        self.refute(standing, f"{reason}; the gain is kept for a bundle")
 
     def _verdict(self, standing: Standing, pairs: Sequence[Pair], control_id: ExperimentId | None) -> Verdict:
         """The sequential rule, which promotes only what is better on the mean of all its runs too."""
@@ -226,7 +231,8 @@ class JudgingDraft(RefutingDraft):
             self._supersede(standing.control_id, standing.experiment_id)
         reason = self._shown(standing)
         if owners:
-            reason += f"; confirmed by {', '.join(owners)}"
+            word = "confirmed" if level is Level.CONFIRMED else "agreed"
+            reason += f"; {word} by {', '.join(owners)}"
         state = ExperimentState.BEST if level is Level.CONFIRMED else ExperimentState.CANDIDATE
         self.mark(standing.experiment_id, state, reason)
         if standing.experiment_id == self.state.working_id:

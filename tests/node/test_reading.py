@@ -186,7 +186,9 @@ def change(experiment_id, level, reason, *owners, previous=None):
 async def test_a_leaderboard_says_how_sure_we_are_and_who_confirmed(capsys):
     reader = FakeReader(
         confirmed("id-00000001", "Warmer", "ada", "grace"),
-        confirmed("id-00000002", "Wider", "ada", level=Level.ONE_OWNER, state=ExperimentState.CANDIDATE),
+        confirmed(
+            "id-00000002", "Wider", "ada", "bob", level=Level.ONE_OWNER, state=ExperimentState.CANDIDATE
+        ),
         scored("id-00000003", "Deeper", 2.1),
     )
 
@@ -195,13 +197,13 @@ async def test_a_leaderboard_says_how_sure_we_are_and_who_confirmed(capsys):
     lines = capsys.readouterr().out.splitlines()
     heading = next(line for line in lines if "val_bpb" in line and "+-95%" in line)
     first, second, third = (next(line for line in lines if line.endswith(f"0000000{n}")) for n in (1, 2, 3))
-    at = {name: heading.index(name) for name in ("state", "confirmed by", "title", "id")}
+    at = {name: heading.index(name) for name in ("state", "agreed by", "title", "id")}
     assert heading.split()[:5] == ["#", "val_bpb", "+-95%", "n", "delta"]
     assert first.split()[:5] == ["1", "1.900", "0.012", "6", "-0.010"]
-    for line, state, owners in ((first, "confirmed", "ada, grace"), (second, "one-owner", "ada")):
+    for line, state, owners in ((first, "confirmed", "ada, grace"), (second, "one-owner", "ada, bob")):
         assert line[at["state"] :].startswith(state)
-        assert line[at["confirmed by"] : at["title"]].strip() == owners
-    assert third[at["confirmed by"] : at["title"]].strip() == "-"
+        assert line[at["agreed by"] : at["title"]].strip() == owners
+    assert third[at["agreed by"] : at["title"]].strip() == "-"
     assert {line[at["id"] - 2 : at["id"]] for line in (first, second, third)} == {"  "}
 
 
@@ -255,7 +257,7 @@ async def test_nothing_is_said_of_who_confirmed_or_fell_while_nobody_did(capsys)
     await reading.leaderboard(reader, hardware_class="", limit=5, as_json=False)
 
     shown = capsys.readouterr().out
-    assert "confirmed by" not in shown
+    assert "agreed by" not in shown
     assert "refuted" not in shown
 
 
@@ -479,6 +481,29 @@ async def test_what_is_sealed_is_counted_and_named(capsys):
     assert listed.count("sealed") == 1
     assert "00000001: 2 verification runs in, sealed until decided" in listed
     assert document["sealed_runs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [(Level.CONFIRMED, "confirmed by ada, bob"), (Level.ONE_OWNER, "agreed by    ada, bob")],
+)
+async def test_what_several_owners_agree_on_is_called_confirmed_only_at_that_level(capsys, level, told):
+    present = confirmed("id-00000001", "Wider", "ada", "bob", level=level, state=ExperimentState.CANDIDATE)
+    former = fallen("id-00000002", ExperimentState.SUPERSEDED, "id-00000001 is better")
+    reader = FakeReader(present)
+    reader.changes = (change("id-00000002", level, "some pairs", "ada", "bob"),)
+
+    await reading.show(reader, "00000001", as_json=False)
+    shown = [capsys.readouterr().out]
+    reader = FakeReader(former)
+    reader.changes = (change("id-00000002", level, "some pairs", "ada", "bob"),)
+    await reading.show(reader, "00000002", as_json=False)
+    shown.append(capsys.readouterr().out)
+    best = rendering.best_line(change("id-00000001", level, "", "ada", "bob").best)
+
+    assert all(f"  {told}\n" in page for page in shown)
+    assert (" confirmed by ada, bob " in best) == (level is Level.CONFIRMED)
+    assert (" one-owner, agreed by ada, bob " in best) == (level is Level.ONE_OWNER)
 
 
 async def test_show_says_why_an_experiment_was_refuted(capsys):
