@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from autoresearch.challenge import HiddenGap
 from autoresearch.evidence import pooled_spread
 from autoresearch.model import (
     ExperimentId,
@@ -26,10 +27,10 @@ from autoresearch.model import (
     WorkingBest,
 )
 
-SCHEMA = 2
-"""Version of the text form; a reader refuses what it does not know. What 1 lacks has defaults."""
+SCHEMA = 3
+"""Version of the text form; a reader refuses what it does not know. What older ones lack has defaults."""
 
-SCHEMAS_READ = frozenset({1, 2})
+SCHEMAS_READ = frozenset({1, 2, 3})
 
 RUNS_LIMIT = 64
 """Latest runs of one code that its mean is taken over; an interval gains nothing from more."""
@@ -40,11 +41,15 @@ GROUPS_LIMIT = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a challenge says about judging. ``prior_sd`` is what is believed of the spread before runs."""
+    """What a challenge says about judging. ``prior_sd`` is what is believed of the spread before runs.
+
+    ``hidden_gap`` is None where runs have no figure for it.
+    """
 
     direction: Literal["lower", "higher"]
     prior_sd: float
     baseline_runs: int
+    hidden_gap: HiddenGap | None = None
 
     def gain(self, score: float, reference: float) -> float:
         """How much better ``score`` is than ``reference``; positive is better whatever the direction."""
@@ -90,7 +95,8 @@ class Slot:
 class Pair:
     """A candidate's and its control's score with one seed on one node.
 
-    ``holdout_gap`` is how much worse the candidate scored on the held-back validation.
+    ``holdout_gap`` is how much worse the candidate scored on the held-back validation. ``hidden_gap`` and
+    ``control_hidden_gap`` are how much worse each predicted what no input showed it; None if not measured.
     """
 
     verification_id: str
@@ -100,6 +106,8 @@ class Pair:
     candidate_score: float
     control_score: float
     holdout_gap: float | None = None
+    hidden_gap: float | None = None
+    control_hidden_gap: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +125,7 @@ class Half:
     score: float | None
     is_deterministic: bool = False
     holdout_gap: float | None = None
+    hidden_gap: float | None = None
 
     def __post_init__(self) -> None:
         if self.purpose not in (Purpose.VERIFY_CANDIDATE, Purpose.VERIFY_CONTROL):

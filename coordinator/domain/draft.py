@@ -188,6 +188,8 @@ class Draft:
             candidate_score=candidate.score,
             control_score=control.score,
             holdout_gap=candidate.holdout_gap,
+            hidden_gap=candidate.hidden_gap,
+            control_hidden_gap=control.hidden_gap,
         )
         standing = self.state.standings[candidate.slot.candidate_id]
         self.put(

@@ -12,6 +12,7 @@ from autoresearch.model import ExperimentId, ExperimentState, Level, OwnerId
 from coordinator.domain.bundles import remembered
 from coordinator.domain.class_state import Decided, Pair, SmallGain, Standing, latest
 from coordinator.domain.draft import OWNERS_TO_CONFIRM, is_final
+from coordinator.domain.hidden_gap import gap_outliers, is_gap_disputed, why_it_looks_ahead
 from coordinator.domain.reasons import in_figures, why_dropped
 from coordinator.domain.refutation import RefutingDraft
 from coordinator.domain.series import kept_votes, replications_of, required_test, votes_of
@@ -66,6 +67,10 @@ class JudgingDraft(RefutingDraft):
                 return
             if verdict is Verdict.PROMOTE:
                 standing = replace(standing, has_passed=True)
+        reason = self._why_it_looks_ahead(standing)
+        if reason is not None:
+            self.refute(standing, reason)
+            return
         self._raise_level(standing)
 
     def _judge_votes(self, standing: Standing) -> Standing | None:
@@ -98,7 +103,16 @@ class JudgingDraft(RefutingDraft):
 
     def _is_disputed(self, standing: Standing) -> bool:
         votes = kept_votes(standing, self.state.anchor_id)
-        return is_disputed(votes, self._rules, self.state.spread(self._rules))
+        spread = self.state.spread(self._rules)
+        return is_disputed(votes, self._rules, spread) or is_gap_disputed(votes, self._rules)
+
+    def _why_it_looks_ahead(self, standing: Standing) -> str | None:
+        """A reason to refuse what has passed, asked after every pair: who hides it may come first."""
+        if not standing.has_passed:
+            return None
+        votes = kept_votes(standing, self.state.anchor_id)
+        pairs = votes if standing.has_passed_votes else replications_of(standing)
+        return why_it_looks_ahead(pairs, self._rules)
 
     def _while_disputed(self, standing: Standing, votes: Sequence[Pair]) -> Verdict:
         """More owners are asked; who still disagree after the last look have not shown a gain."""
@@ -107,9 +121,17 @@ class JudgingDraft(RefutingDraft):
         return Verdict.DROP if len(votes) >= test.looks[-1].pairs else Verdict.CONTINUE
 
     def _outliers(self, standing: Standing) -> frozenset[OwnerId]:
-        """Owners whose votes on this candidate contradict the others'."""
+        """Owners whose votes on this candidate contradict the others': in scores, or in what was hidden."""
+        return self._score_outliers(standing) | self._gap_outliers(standing)
+
+    def _score_outliers(self, standing: Standing) -> frozenset[OwnerId]:
         votes = votes_of(standing, self.state.anchor_id)
         return outliers(votes, self._rules, self.state.spread(self._rules), self._trusted(votes))
+
+    def _gap_outliers(self, standing: Standing) -> frozenset[OwnerId]:
+        out, votes = self._score_outliers(standing), votes_of(standing, self.state.anchor_id)
+        kept = [pair for pair in votes if pair.owner_id not in out]
+        return gap_outliers(kept, self._rules, self._trusted(kept))
 
     def _trusted(self, votes: Sequence[Pair]) -> frozenset[OwnerId]:
         """Those owners of votes whose word can carry a confirmation."""
@@ -149,7 +171,8 @@ class JudgingDraft(RefutingDraft):
             return
         copied = self._rules.gain(standing.candidate.screen_score, anchor.mean)
         spread, gains = self.state.spread(self._rules), gains_by_owner(votes, self._rules)
-        self.state = checked(self.state, spread, gains, standing.left_out, copied)
+        contrary = self._gap_outliers(standing)
+        self.state = checked(self.state, spread, gains, standing.left_out, copied, contrary=contrary)
         decided = Decided(
             candidate_id=standing.experiment_id,
             source_hash=standing.candidate.source_hash,
@@ -170,7 +193,8 @@ class JudgingDraft(RefutingDraft):
         )
         only = None if is_first_meeting else owner_id
         spread, gains = self.state.spread(self._rules), gains_by_owner(votes, self._rules)
-        self.state = checked(self.state, spread, gains, left_out, None, only=only)
+        contrary = self._gap_outliers(standing)
+        self.state = checked(self.state, spread, gains, left_out, None, only=only, contrary=contrary)
 
     def _drop(self, standing: Standing, pairs: Sequence[Pair], reason: str) -> None:
         """Refutes by the rule. A gain that is only too small is remembered for a bundle."""

@@ -106,7 +106,14 @@ def outliers(
     are ``TRUSTED_MAJORITY`` or more, and twice as many. Otherwise they stay, and the candidate is disputed:
     who is right only further owners can say.
     """
-    kept = gains_by_owner(pairs, rules)
+    return outliers_among(gains_by_owner(pairs, rules), spread, trusted)
+
+
+def outliers_among(
+    figures: Mapping[OwnerId, Sequence[float]], spread: float, trusted: Collection[OwnerId]
+) -> frozenset[OwnerId]:
+    """``outliers`` by each owner's figures, whatever is measured; a pair's varies as sqrt(2) spreads."""
+    kept = dict(figures)
     out = _farthest(kept, spread, lambda owner, left: _may_be_left_out(owner, left, trusted))
     kept = {owner: own for owner, own in kept.items() if owner not in out}
     overruled = _farthest(kept, spread, lambda _, left: len(left) > 1)
@@ -135,8 +142,14 @@ def _farthest(
 
 def is_disputed(pairs: Sequence[Pair], rules: Rules, spread: float) -> bool:
     """True if an owner among those that were kept still contradicts the others: nothing is promoted."""
-    kept = gains_by_owner(pairs, rules)
-    return len(kept) > 1 and any(abs(_errors(kept, owner, spread)) > CONFLICT_ERRORS for owner in kept)
+    return disagree(gains_by_owner(pairs, rules), spread)
+
+
+def disagree(figures: Mapping[OwnerId, Sequence[float]], spread: float) -> bool:
+    """True if some owner's figures contradict the others'."""
+    return len(figures) > 1 and any(
+        abs(_errors(figures, owner, spread)) > CONFLICT_ERRORS for owner in figures
+    )
 
 
 def checked(
@@ -148,6 +161,7 @@ def checked(
     *,
     only: OwnerId | None = None,
     informed: OwnerId | None = None,
+    contrary: Collection[OwnerId] = (),
 ) -> ClassState:
     """The state after every owner of these gains (or one) was checked against the others.
 
@@ -159,13 +173,14 @@ def checked(
         copied_gain: What a node would report that copied the screening run; None to leave candour as it is.
         only: The owner whose further pair this is.
         informed: An owner who could read what the others had measured: agreeing earns it nothing.
+        contrary: Owners left out for another figure than the score, whatever their gains say.
     """
     for owner in gains if only is None else (only,):
         others = {key: own for key, own in gains.items() if key not in left_out or key == owner}
         if len(others) < 2:  # noqa: PLR2004  (the owner and another)
             continue
         record = trust_of(state, owner)
-        if abs(_errors(others, owner, spread)) > CONFLICT_ERRORS:
+        if owner in contrary or abs(_errors(others, owner, spread)) > CONFLICT_ERRORS:
             if owner in left_out:
                 record = replace(record, agreed=0, strikes=record.strikes + 1, candour=0.0)
         else:

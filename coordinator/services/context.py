@@ -83,6 +83,7 @@ class ChallengeContext:
             direction=challenge.direction,
             prior_sd=challenge.prior_sd,
             baseline_runs=challenge.min_baseline_runs,
+            hidden_gap=challenge.hidden_gap,
         )
         self.baseline = SourceText(
             source_hash=SourceHash(challenge.baseline_hash), text=challenge.baseline_source

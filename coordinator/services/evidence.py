@@ -45,7 +45,8 @@ class Evidence:
     False for what is kept and changes no best: a replication of equal code, a run of another class than
     the node's, a run of another node's experiment, a task's run whose claim is unknown. ``size`` is the
     code's length in syntax nodes, 0 if it cannot be read; ``holdout_gap`` how much
-    worse it scored on the held-back validation, None where that was not measured.
+    worse it scored on the held-back validation, and ``hidden_gap`` how much worse it predicted what no input
+    showed it, None where that was not measured.
     """
 
     result: Result
@@ -56,6 +57,7 @@ class Evidence:
     counts: bool
     size: int = 0
     holdout_gap: float | None = None
+    hidden_gap: float | None = None
 
     def state(self) -> ExperimentState | None:
         """What the experiment becomes by this run alone; None leaves it."""
@@ -111,6 +113,7 @@ class Evidence:
             score=self.score,
             is_deterministic=is_codes_fault(self.result.outcome, self.result.crash_kind),
             holdout_gap=self.holdout_gap if self.result.purpose is Purpose.VERIFY_CANDIDATE else None,
+            hidden_gap=self.hidden_gap,
         )
 
 

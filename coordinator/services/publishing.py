@@ -222,6 +222,7 @@ class Publishing:
             is_first=is_first,
             counts=self._counts(request, experiment, is_first=is_first),
             holdout_gap=self._holdout_gap(result),
+            hidden_gap=self._hidden_gap(result),
             size=await self._size(experiment) if is_first and result.outcome is Outcome.COMPLETED else 0,
         )
         is_baseline = self._is_baseline(result)
@@ -285,6 +286,11 @@ class Publishing:
         if public is None or held_back is None or result.outcome is not Outcome.COMPLETED:
             return None
         return self._c.rules.gain(public, held_back)
+
+    def _hidden_gap(self, result: Result) -> float | None:
+        """How much worse the run predicted what no input showed it; None if it was not measured."""
+        policy = self._c.challenge.hidden_gap
+        return None if policy is None else result.metrics.get(policy.metric)
 
     async def _size(self, experiment: Experiment) -> int:
         """The code's length; what cannot be read is of none."""

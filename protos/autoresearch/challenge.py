@@ -32,6 +32,9 @@ BUILT_IN_LIMIT = 256
 HOLDOUT_PREFIX = "holdout_"
 """By this a reader knows a held-back score among a result's metrics."""
 
+HIDDEN_GAP_PREFIX = "hidden_gap_"
+"""By this a reader knows the figure of ``HiddenGap`` among them."""
+
 CPU_PATIENCE = 4
 """Enough for a core that a worker shares with three others; a busier machine is of no use to a run."""
 
@@ -480,8 +483,13 @@ def _audit(table: _Table) -> Audit:
 
 
 def _hidden_gap(table: _Table) -> HiddenGap:
+    metric = table.text("metric", pattern=_METRIC)
+    if not metric.startswith(HIDDEN_GAP_PREFIX):
+        raise ChallengeError(
+            f"{table.where}.metric is {metric!r}; give a name that begins with {HIDDEN_GAP_PREFIX!r}"
+        )
     return HiddenGap(
-        metric=table.text("metric", pattern=_METRIC),
+        metric=metric,
         pair_sd=table.number("pair_sd", low=1e-9, high=1e9),
         run_sd=table.number("run_sd", low=1e-9, high=1e9),
         sigmas=table.number("sigmas", low=1.0, high=100.0, default=4.0),

@@ -68,8 +68,9 @@ def pair(
     number: int | None = None,
     rules: Rules = RULES,
     holdout_gap: float | None = None,
+    hidden: tuple[float | None, float | None] = (None, None),
 ) -> Decision:
-    """Both halves of a pair; a vote if the owner is among the voters."""
+    """Both halves of a pair, with their hidden gaps; a vote if the owner is among the voters."""
     standing = state.standings[ExperimentId(name)]
     is_vote = owner in set(voters) if is_vote is None else is_vote
     control_id = ExperimentId(control) if control else (state.anchor_id if is_vote else standing.control_id)
@@ -82,9 +83,9 @@ def pair(
     )
     verification_id = f"{name}-{len(standing.pairs)}-{len(standing.failures)}-{owner}"
     marks, changes, requeued = {}, (), ()
-    for purpose, score in (
-        (Purpose.VERIFY_CANDIDATE, candidate_score),
-        (Purpose.VERIFY_CONTROL, control_score),
+    for purpose, score, hidden_gap in (
+        (Purpose.VERIFY_CANDIDATE, candidate_score, hidden[0]),
+        (Purpose.VERIFY_CONTROL, control_score, hidden[1]),
     ):
         half = Half(
             verification_id=verification_id,
@@ -95,6 +96,7 @@ def pair(
             score=score,
             is_deterministic=score is None,
             holdout_gap=holdout_gap if purpose is Purpose.VERIFY_CANDIDATE else None,
+            hidden_gap=hidden_gap,
         )
         decision = record_verification(state, context(voters, rules=rules), half)
         state = decision.state

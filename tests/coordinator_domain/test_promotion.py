@@ -299,7 +299,7 @@ def test_the_state_survives_its_text() -> None:
 
 
 def test_a_state_of_another_schema_is_refused() -> None:
-    text = dump_state(open_class()).replace('"schema":2', '"schema":99')
+    text = dump_state(open_class()).replace('"schema":3', '"schema":99')
 
     with pytest.raises(ValueError, match="schema 99"):
         load_state(text, CLASS)

@@ -88,6 +88,10 @@ min_baseline_runs = 3
 harness_versions = ["1"]
 contribution_licence = "MIT"
 [policy.limits]
+[policy.hidden_gap]
+metric = "hidden_gap_bpb"
+pair_sd = 0.02
+run_sd = 0.05
 [policy.audit]
 """
 

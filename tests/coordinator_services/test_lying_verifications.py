@@ -217,6 +217,25 @@ async def test_a_verification_tells_how_far_the_held_back_validation_is_off(rig:
     assert all(change.holdout_gap is None for change in history[:-1])
 
 
+async def test_a_gain_that_is_not_there_where_nothing_is_shown_is_refuted_with_the_figures(rig: Rig) -> None:
+    experiment_id, nodes = await swarm_of(rig, "ann", "bob", "cid")
+    for node in nodes:
+        task = await rig.next_pair(node)
+        half = rig.verification(task, experiment_id, Purpose.VERIFY_CANDIDATE, 0.93)
+        half = replace(half, metrics={"val_bpb": 0.93, "hidden_gap_bpb": 0.08})
+        await rig.publish(node, half, lease=task.lease)
+        control = rig.verification(task, rig.baseline_id, Purpose.VERIFY_CONTROL, 1.0)
+        control = replace(control, metrics={"val_bpb": 1.0, "hidden_gap_bpb": 0.01})
+        await rig.publish(node, control, lease=task.lease)
+
+    summary, _results = await rig.one.leaderboard.get_experiment(experiment_id)
+
+    assert summary.state is ExperimentState.REFUTED
+    assert summary.reason.startswith(
+        "looks ahead: it gains 0.07 where its input shows what is to be predicted"
+    )
+
+
 async def test_a_verification_of_another_owners_task_is_refused(rig: Rig) -> None:
     experiment_id, (ann, bob) = await swarm_of(rig, "ann", "bob")
     task = await rig.next_pair(ann)
