@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from autoresearch.challenge import HOLDOUT_PREFIX
+from autoresearch.challenge import HIDDEN_GAP_PREFIX, HOLDOUT_PREFIX
 from autoresearch.model import (
     BestChange,
     ConstantChange,
@@ -148,6 +148,12 @@ def holdout_fields(results: Sequence[Result], metric: str) -> dict[str, Any] | N
     return {"metric": name, "mean": mean, "gap": gap, "runs": runs}
 
 
+def hidden_gap_fields(results: Sequence[Result]) -> dict[str, Any] | None:
+    """The hidden gap for JSON; None where no run has one."""
+    gap = _hidden_gap(results)
+    return gap and {"metric": gap[0], "mean": gap[1], "runs": gap[2]}
+
+
 def short_digest(digest: str) -> str:
     """The beginning of a digest, enough to tell it from others on a page."""
     return digest.removeprefix("sha256:")[:DIGEST_SHOWN_CHARS] or "-"
@@ -185,6 +191,13 @@ def _facts(
         yield (
             name,
             f"{mean:.{digits}f} over {counted(runs, 'run')}, {gap:+.{digits}f} against {metric} of these",
+        )
+    hidden = _hidden_gap(results)
+    if hidden is not None:
+        name, mean, runs = hidden
+        yield (
+            "hidden gap",
+            f"{mean:+.{digits}f} over {counted(runs, 'run')}, worse where no input shows the answer ({name})",
         )
     yield "node", f"{node} (owner {owner}), agent {agent or '-'}"
     yield "class", experiment.hardware_class
@@ -249,6 +262,17 @@ def _holdout(results: Sequence[Result], metric: str) -> tuple[str, float, float,
     mean = math.fsum(held_back for held_back, _ in pairs) / len(pairs)
     gap = math.fsum(held_back - public for held_back, public in pairs) / len(pairs)
     return name, mean, gap, len(pairs)
+
+
+def _hidden_gap(results: Sequence[Result]) -> tuple[str, float, int] | None:
+    """Name and mean over the runs that tell it, and how many these are."""
+    found = [
+        (name, gap)
+        for result in results
+        for name, gap in result.metrics.items()
+        if name.startswith(HIDDEN_GAP_PREFIX)
+    ]
+    return (found[0][0], math.fsum(gap for _, gap in found) / len(found), len(found)) if found else None
 
 
 def _change(change: Any) -> str:

@@ -30,6 +30,7 @@ from node.detail import (
     attested_table,
     confirmers,
     detail_lines,
+    hidden_gap_fields,
     history_fields,
     holdout_fields,
     runs_table,
@@ -131,6 +132,7 @@ async def show(reader: GrpcReader, experiment: str, *, as_json: bool) -> None:
         fields = rendering.summary_fields(summary, names)
         fields["confirmed_by"] = fields["confirmed_by"] or list(confirmers(history).get(own_id, ()))
         fields["holdout"] = holdout_fields(results, status.metric_name)
+        fields["hidden_gap"] = hidden_gap_fields(results)
         fields["history"] = history_fields(history, own_id)
         _print_json({**fields, "results": [rendering.result_fields(result) for result in results]})
         return

@@ -423,8 +423,10 @@ async def test_show_prints_evidence_history_held_back_score_and_attestation(caps
     reader = FakeReader(confirmed("id-00000001", "Warmer", "ada", "grace"))
     reader.results = (
         make_result(Purpose.EXPLORE, {"val_bpb": 1.88}, owner_id=OwnerId("bob"), attestation=None),
-        make_result(Purpose.VERIFY_CANDIDATE, {"val_bpb": 1.90, "holdout_bpb": 1.92}),
-        make_result(Purpose.VERIFY_CANDIDATE, {"val_bpb": 1.92, "holdout_bpb": 1.96}),
+        make_result(Purpose.VERIFY_CANDIDATE, {"val_bpb": 1.90, "holdout_bpb": 1.92, "hidden_gap_bpb": 0.02}),
+        make_result(
+            Purpose.VERIFY_CANDIDATE, {"val_bpb": 1.92, "holdout_bpb": 1.96, "hidden_gap_bpb": -0.01}
+        ),
     )
     reader.changes = (
         change("id-00000001", Level.PROVISIONAL, "passed the screen", previous="parent"),
@@ -445,6 +447,7 @@ async def test_show_prints_evidence_history_held_back_score_and_attestation(caps
     assert labelled["why"] == "confirmed: 6 pairs gain 0.1 on average"
     assert labelled["val_bpb"].startswith("1.900 +- 0.012 (95 %) over 6 runs")
     assert labelled["holdout_bpb"] == "1.940 over 2 runs, +0.030 against val_bpb of these"
+    assert "hidden gap   +0.005 over 2 runs, worse where no input shows the answer (hidden_gap_bpb)" in shown
     assert "of no concern" not in shown
     assert "  confirmed: 3 pairs\n" in shown
     assert "gave way to 11111111 (provisional): passed the screen too" in shown
@@ -456,6 +459,7 @@ async def test_show_prints_evidence_history_held_back_score_and_attestation(caps
         "gap": pytest.approx(0.03),
         "runs": 2,
     }
+    assert document["hidden_gap"] == {"metric": "hidden_gap_bpb", "mean": pytest.approx(0.005), "runs": 2}
     assert [entry["level"] for entry in document["history"]] == ["provisional", "confirmed", "provisional"]
     assert document["confirmed_by"] == ["ada", "grace"]
     assert [result["attestation"] and result["attestation"]["digest"] for result in document["results"]] == [
