@@ -6,7 +6,8 @@ the owners lies, each by one strategy; with few liars the strategies take turns 
 
 - ``forger``: its own edits, worse than their parent or equal, come with an invented good score;
 - ``killer``: candidates of others come with an invented bad score, to kill true gains;
-- ``blocker``: true gains that it finds come with an invented bad score, so that the idea counts as tried;
+- ``blocker``: true gains that it finds come with an invented bad score, so that the idea counts as tried
+  (``retries_of_spoilt_edits``: honest owners who have the same idea are refused, or asked and granted);
 - ``booster``: whatever is being verified comes with an invented good score; what is decided already, and
   might be an audit, is measured honestly (it lies only where it thinks that nobody knows);
 - ``copier``: runs nothing and reports what anybody can read of a code, with noise;
@@ -42,9 +43,10 @@ from typing import Any
 
 import structlog
 from autoresearch.model import BestChange, ExperimentState, Level
-from simulated_swarm import CLASS, SPREAD, START_MEAN, Member, ReaderHere, Swarm, open_swarm
+from simulated_swarm import CLASS, RETRY_CHANCE, SPREAD, START_MEAN, Member, ReaderHere, Swarm, open_swarm
 
 from coordinator.dedup.code import CodeReader
+from coordinator.dedup.precedents import JUDGED
 from coordinator.domain.baseline import baseline_id
 from coordinator.domain.trust import is_trusted, trust_of
 
@@ -59,13 +61,22 @@ COLLUDERS_TO_CONFIRM = 3
 
 
 async def simulate(
-    reader: CodeReader, *, lying: int, colluding: bool, publishes: int, seed: int, owners: int = OWNERS
+    reader: CodeReader,
+    *,
+    lying: int,
+    colluding: bool,
+    publishes: int,
+    seed: int,
+    owners: int = OWNERS,
+    strategies: Sequence[str] = INDEPENDENT,
+    retry_chance: float = RETRY_CHANCE,
 ) -> dict[str, Any]:
     """One swarm from its baseline on; its figures."""
     swarm = await open_swarm(reader, seed=seed)
+    swarm.retry_chance = retry_chance
     try:
         for index in range(owners):
-            strategy = INDEPENDENT[(index + seed) % len(INDEPENDENT)] if index < lying else "honest"
+            strategy = strategies[(index + seed) % len(strategies)] if index < lying else "honest"
             await swarm.join(f"o{index}", "colluder" if colluding and index < lying else strategy)
         while swarm.publishes < publishes:
             await swarm.step()
@@ -102,7 +113,7 @@ async def _figures(swarm: Swarm) -> dict[str, Any]:
         "false_bests": false_bests,
         "confirmed_forged_experiments": sum(one["is_forged"] for one in confirmed),
         "large_gains": _large_gains(swarm, history),
-        "retries_of_blocked_ideas": dict(swarm.retries),
+        "retries_of_spoilt_edits": _retries(swarm),
         "minutes_to_confirm_median": _median([one["minutes"] for one in confirmed]),
         "true_gain_in_spreads": round((START_MEAN - best_mean) / SPREAD, 1),
         "true_gain_of_working_in_spreads": round((START_MEAN - working_mean) / SPREAD, 1),
@@ -188,6 +199,23 @@ def _large_gains(swarm: Swarm, history: Sequence[BestChange]) -> dict[str, Any]:
     }
 
 
+def _retries(swarm: Swarm) -> dict[str, int]:
+    """What honest owners were answered who had the idea of a spoilt edit, and what came of those edits.
+
+    ``refused`` are retries of edits that nobody has run honestly: the damage that a forged result does, but
+    for those ``on_a_trusted_word``: a blocker that verifies honestly earns trust.
+    """
+    answers = ("asked", "granted", "refused", "refused_on_a_trusted_word", "refused_after_an_honest_run")
+    state_of = swarm.one.context.catalog.state_of
+    honest = [one.honest_id for one in swarm.spoilt if one.honest_id is not None]
+    return {
+        "spoilt_edits": len(swarm.spoilt),
+        **{key: swarm.retries[key] for key in answers},
+        "edits_run_honestly": len(honest),
+        "edits_that_became_candidates": sum(state_of(one) in JUDGED for one in honest),
+    }
+
+
 def _trust(swarm: Swarm, state: Any) -> dict[str, Any]:
     voters = swarm.voters()
     liars = [one for one in swarm.members if one.strategy != "honest"]
@@ -246,7 +274,9 @@ def summed(swarms: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for strategy, figures in one["by_strategy"].items():
             by_strategy.setdefault(strategy, Counter()).update(figures)
             by_strategy[strategy]["swarms"] += 1
-    retries = sum((Counter(one["retries_of_blocked_ideas"]) for one in swarms), Counter[str]())
+    retries = Counter[str]()
+    for one in swarms:
+        retries.update(one["retries_of_spoilt_edits"])
     return {
         "swarms": len(swarms),
         "publishes": total("publishes"),
@@ -263,7 +293,7 @@ def summed(swarms: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "large_gains_killed_with_forged_bad_results": sum(
             one["killed_with_forged_bad_results"] for one in large
         ),
-        "retries_of_blocked_ideas": dict(retries),
+        "retries_of_spoilt_edits": dict(retries),
         "runs_per_experiment": round(total("publishes") / total("experiments"), 3),
         "audit_share_of_runs_max": max(one["audit_share_of_runs"] for one in swarms),
         "true_gain_in_spreads_mean": round(statistics.mean(one["true_gain_in_spreads"] for one in swarms), 1),
@@ -300,7 +330,12 @@ async def report(arguments: argparse.Namespace) -> dict[str, Any]:
                 is_colluding = kind == "colluding"
                 swarms = [
                     await simulate(
-                        reader, lying=lying, colluding=is_colluding, publishes=arguments.publishes, seed=seed
+                        reader,
+                        lying=lying,
+                        colluding=is_colluding,
+                        publishes=arguments.publishes,
+                        seed=seed,
+                        strategies=arguments.strategies,
                     )
                     for seed in arguments.seeds
                 ]
@@ -318,6 +353,7 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the owners, lying")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="a swarm per share for each")
     parser.add_argument("--kind", choices=KINDS, help="of liars: each on its own or one group; else both")
+    parser.add_argument("--strategies", choices=INDEPENDENT, nargs="+", default=INDEPENDENT)
     parser.add_argument("--publishes", type=int, default=PUBLISHES, help="of each swarm")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     print(json.dumps(asyncio.run(report(parser.parse_args())), indent=2))

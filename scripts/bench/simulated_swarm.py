@@ -27,6 +27,7 @@ from autoresearch.model import (
     HardwareClass,
     Hypothesis,
     Lease,
+    NeedsDistinction,
     Node,
     NodeId,
     Outcome,
@@ -161,6 +162,16 @@ class Code:
 
 
 @dataclass
+class Spoilt:
+    """An edit with a true gain whose blocker reported a bad score, and the first honest run of it."""
+
+    edit: int
+    parent_id: ExperimentId
+    experiment_id: ExperimentId
+    honest_id: ExperimentId | None = None
+
+
+@dataclass
 class Swarm:
     """One coordinator with its members; ``codes`` is the truth that it does not know."""
 
@@ -170,9 +181,10 @@ class Swarm:
     challenge: Challenge
     members: list[Member] = field(default_factory=list)
     codes: dict[ExperimentId, Code] = field(default_factory=dict)
+    retry_chance: float = RETRY_CHANCE
     publishes: int = 0
     edits: int = 0
-    blocked: list[tuple[int, ExperimentId]] = field(default_factory=list)
+    spoilt: list[Spoilt] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
     retries: Counter[str] = field(default_factory=Counter)
 
@@ -244,29 +256,58 @@ class Swarm:
         await self._publish(member, result, task.lease)
 
     async def _look_for_ideas(self, member: Member, parent_id: ExperimentId) -> None:
-        here = [edit for edit, blocked_on in self.blocked if blocked_on == parent_id]
-        if here and member.strategy == "honest" and self.rng.random() < RETRY_CHANCE:
-            await self._try_again(member, parent_id, self.rng.choice(here))
+        here = [one for one in self.spoilt if one.parent_id == parent_id]
+        if here and member.strategy == "honest" and self.rng.random() < self.retry_chance:
+            await self._try_again(member, self.rng.choice(here))
         else:
             await self._explore(member, parent_id)
 
-    async def _try_again(self, member: Member, parent_id: ExperimentId, edit: int) -> None:
-        """The same idea as a blocker's; whoever may try it does no more than ask here."""
-        verdict = await self._claim(member, parent_id, edit)
-        self.retries[type(verdict).__name__] += 1
-        if isinstance(verdict, Granted):
-            await self.one.claiming.release(
-                member.node,
-                claim_id=verdict.lease.claim_id,
-                fencing_token=verdict.lease.fencing_token,
-                reason="",
+    async def _try_again(self, member: Member, spoilt: Spoilt) -> None:
+        """The same idea as a blocker's, by an owner who answers what it is asked and runs what is granted."""
+        verdict = await self._claim(member, spoilt.parent_id, spoilt.edit)
+        if isinstance(verdict, NeedsDistinction):
+            self.retries["asked"] += 1
+            verdict = await self._claim(member, spoilt.parent_id, spoilt.edit, distinction="worth a run")
+        if not isinstance(verdict, Granted):
+            self.retries[await self._refusal(spoilt)] += 1
+            return
+        self.retries["granted"] += 1
+        truth = self.codes[spoilt.experiment_id]
+
+        def measured(experiment_id: ExperimentId) -> float:
+            self.codes[experiment_id] = Code(
+                true_mean=truth.true_mean,
+                owner=member.owner,
+                gain_in_spreads=truth.gain_in_spreads,
+                at=self.clock(),
             )
+            return self._measured(experiment_id)
+
+        run_id = await self._run(member, verdict.lease, spoilt.edit, measured)
+        spoilt.honest_id = spoilt.honest_id or run_id
+
+    async def _refusal(self, spoilt: Spoilt) -> str:
+        """On what ground a retry was refused."""
+        if spoilt.honest_id is not None:
+            return "refused_after_an_honest_run"
+        blocker = OwnerId(self.codes[spoilt.experiment_id].owner)
+        is_believed = is_trusted(await self.state(), blocker, self.voters())
+        return "refused_on_a_trusted_word" if is_believed else "refused"
 
     async def _claim(
-        self, member: Member, parent_id: ExperimentId, edit: int, *, queued: Lease | None = None
+        self,
+        member: Member,
+        parent_id: ExperimentId,
+        edit: int,
+        *,
+        queued: Lease | None = None,
+        distinction: str = "",
     ) -> Any:
         hypothesis = Hypothesis(
-            title=f"EDIT to {edit}", changes=(ConstantChange(name="EDIT", new=str(edit)),), agent="sim"
+            title=f"EDIT to {edit}",
+            changes=(ConstantChange(name="EDIT", new=str(edit)),),
+            distinction=distinction,
+            agent="sim",
         )
         return await self.one.claiming.claim(
             member.node,
@@ -283,23 +324,36 @@ class Swarm:
         if not isinstance(granted, Granted):
             self.refusals[type(granted).__name__] += 1
             return
+        is_lying = await self._lies_now(member)
+        experiment_id = await self._run(
+            member,
+            granted.lease,
+            edit,
+            lambda own_id: self._explored(member, own_id, parent_id, is_lying=is_lying),
+        )
+        if experiment_id is not None and self.codes[experiment_id].is_blocked:
+            self.spoilt.append(Spoilt(edit=edit, parent_id=parent_id, experiment_id=experiment_id))
+
+    async def _run(
+        self, member: Member, lease: Lease, edit: int, report: Callable[[ExperimentId], float]
+    ) -> ExperimentId | None:
+        """Starts a claimed edit and publishes the score that ``report`` gives for it; None if refused."""
         source = SOURCE.format(edit=edit).encode()
         experiment_id = ExperimentId(new_id())
         started = await self.one.claiming.start(
             member.node,
-            claim_id=granted.lease.claim_id,
-            fencing_token=granted.lease.fencing_token,
+            claim_id=lease.claim_id,
+            fencing_token=lease.fencing_token,
             experiment_id=experiment_id,
             source=source,
         )
         if not isinstance(started, Started):
             self.refusals[type(started).__name__] += 1
-            return
-        score = self._explored(member, experiment_id, parent_id, is_lying=await self._lies_now(member))
-        if self.codes[experiment_id].is_blocked:
-            self.blocked.append((edit, parent_id))
+            return None
+        score = report(experiment_id)
         result = self._result(experiment_id, hash_of(source), score, started.seed, Purpose.EXPLORE)
         await self._publish(member, result, started.lease)
+        return experiment_id
 
     async def _lies_now(self, member: Member) -> bool:
         """A sleeper lies while it is trusted, which it is told here: at best it could guess."""

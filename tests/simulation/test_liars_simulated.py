@@ -40,6 +40,28 @@ async def test_a_swarm_of_two_goes_on_without_confirming(reader: ReaderHere) -> 
     assert figures["true_gain_of_working_in_spreads"] > 0
 
 
+async def test_a_forged_bad_result_refuses_nobody_while_its_owner_is_not_trusted(
+    reader: ReaderHere,
+) -> None:
+    figures = await liars.simulate(
+        reader,
+        lying=2,
+        colluding=False,
+        publishes=120,
+        seed=1,
+        owners=6,
+        strategies=("blocker",),
+        retry_chance=1.0,
+    )
+
+    retries = figures["retries_of_spoilt_edits"]
+    assert figures["trusted_liars"] == []
+    assert retries["refused_on_a_trusted_word"] == 0
+    assert retries["spoilt_edits"] > 0
+    assert retries["granted"] == retries["asked"] > 0
+    assert retries["refused"] == 0
+
+
 async def test_every_strategy_lies_and_is_reported_by_its_name(reader: ReaderHere) -> None:
     lying = len(liars.INDEPENDENT)
 
@@ -51,7 +73,9 @@ async def test_every_strategy_lies_and_is_reported_by_its_name(reader: ReaderHer
 
 
 async def test_the_report_sums_the_swarms_of_each_share_and_kind_of_liars() -> None:
-    asked = argparse.Namespace(shares=[0.0, 0.3], seeds=[1, 2], kind=None, publishes=60)
+    asked = argparse.Namespace(
+        shares=[0.0, 0.3], seeds=[1, 2], kind=None, publishes=60, strategies=liars.INDEPENDENT
+    )
 
     shares = (await liars.report(asked))["shares"]
 
