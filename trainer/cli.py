@@ -153,7 +153,10 @@ def run(
         is_stdout = out == STDOUT
         if not is_stdout:
             write_report(report, out)
-        _say(_summary(report))
+        _say(_summary(report, load_challenge(find_challenge(challenge))))
+        if not is_stdout:
+            printed = ", with the end of what train.py printed" if report.log_tail else ""
+            _say(f"{out} has the whole report{printed}")
         if as_json or is_stdout:
             sys.stdout.write(report.to_json() + "\n")
 
@@ -180,11 +183,11 @@ def evaluate(
         from trainer.spread import Spread, describe_run
 
         measure = _measure(challenge, train, device, sandbox, cache_dir)
-        reports = []
+        reports, contest = [], load_challenge(find_challenge(challenge))
         for number in range(runs):
             reports.append(measure(seed + number, val_seed))
-            _say(_summary(reports[-1]))
-        spread = Spread.of(reports, load_challenge(find_challenge(challenge)).metric_name)
+            _say(_summary(reports[-1], contest))
+        spread = Spread.of(reports, contest.metric_name)
         if as_json:
             lines = {"runs": [describe_run(report) for report in reports], **spread.to_fields()}
             sys.stdout.write(json.dumps(lines, allow_nan=False, indent=1) + "\n")
@@ -311,14 +314,11 @@ def _is_seed(value: object) -> bool:
     return type(value) is int and 0 <= value <= SEED_MAX
 
 
-def _summary(report: Report) -> str:
+def _summary(report: Report, challenge: Challenge) -> str:
     if report.outcome == "completed":
-        shown = ", ".join(
-            f"{name} {value:.4f}" for name, value in report.metrics.items() if name.endswith("_bpb")
-        )
-        return (
-            f"completed: {shown or 'scored'} after {report.steps} steps, {report.timings.wall_s:.1f} s in all"
-        )
+        names = (challenge.metric_name, challenge.holdout_metric)
+        shown = ", ".join(f"{name} {report.metrics[name]:.4f}" for name in names if name in report.metrics)
+        return f"completed: {shown} after {report.steps} steps, {report.timings.wall_s:.1f} s in all"
     kind = f" ({report.crash_kind})" if report.crash_kind else ""
     return f"{report.outcome}{kind}: {report.reason}"
 

@@ -244,13 +244,24 @@ def _count_params(forward: Forward) -> int | None:
 
 
 def _explain(error: BaseException) -> tuple[str, str]:
-    reason = f"{type(error).__name__}: {error}"[:REASON_LIMIT_CHARS]
+    place = _place(error)
+    reason = f"{type(error).__name__}: {error}"[: REASON_LIMIT_CHARS - len(place)] + place
     text = reason.lower()
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         return "oom", reason
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EFBIG}:
         return "scratch", f"the scratch space is full: {reason}"
     return "exception", reason
+
+
+def _place(error: BaseException) -> str:
+    """The line of the candidate that it left last, in the words of a syntax error; nothing for another's."""
+    lines = [
+        line
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename.endswith(f"/{_SOURCE_NAME}")
+    ]
+    return f" ({_SOURCE_NAME}, line {lines[-1]})" if lines else ""
 
 
 def _tell(channel: socket.socket, kind: str, reason: str) -> None:

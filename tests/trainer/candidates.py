@@ -55,7 +55,9 @@ CANDIDATES = {
     "too long": rejected("#" * 70_000, "70000 bytes"),
     "no train": crashing("x = 1\n", "no_train", "no function train"),
     "crash on import": crashing("import no_such_module\n", "exception", "no_such_module"),
-    "crash before start": crashing("def train(ctx):\n    1 / 0\n", "exception", "ZeroDivisionError"),
+    "crash before start": crashing(
+        "def train(ctx):\n    1 / 0\n", "exception", r"ZeroDivisionError: .* \(train.py, line 2\)"
+    ),
     "crash after start": crashing(
         "def train(ctx):\n    ctx.start()\n    raise ValueError('lost')\n", "exception", "ValueError: lost"
     ),

@@ -29,7 +29,23 @@ def test_run_prints_the_report_on_stdout_alone_when_asked(
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == json.loads(out.read_text())
-    assert "val_bpb" in done.stderr
+    *_, scored, where = done.stderr.splitlines()
+    assert scored.startswith("completed: val_bpb ")
+    assert "hidden_gap" not in scored
+    assert where == f"{out} has the whole report"
+
+
+def test_a_crash_is_told_with_its_line_and_where_to_read_on(
+    trainer, steps_challenge: Path, tmp_path: Path
+) -> None:
+    train, out = tmp_path / "train.py", tmp_path / "report.json"
+    train.write_text("def train(ctx):\n    ctx.start()\n    return half(0)\ndef half(x):\n    return 1 / x\n")
+
+    done = trainer("run", "--challenge", str(steps_challenge), "--train", str(train), "--out", str(out))
+
+    *_, crashed, where = done.stderr.splitlines()
+    assert crashed == "crashed (exception): ZeroDivisionError: division by zero (train.py, line 5)"
+    assert where == f"{out} has the whole report, with the end of what train.py printed"
 
 
 def test_evaluate_gives_mean_and_spread_over_seeds(trainer, steps_challenge: Path) -> None:
