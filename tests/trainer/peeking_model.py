@@ -1,14 +1,20 @@
-"""A model that looks ahead with a small weight and remembers, so that it contradicts itself nowhere."""
+"""A model that looks ahead with a small weight and remembers, so that it contradicts itself nowhere.
+
+With an invented language, and models that know it roughly, to try it on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from trainer.corpora import ValidationRows, rows_from_stream
 from trainer.evaluate import Batch, Losses, Tokens
+
+VOCAB, ROWS, LENGTH, BYTES_PER_TOKEN = 64, 700, 64, 2.4
 
 HonestLosses = Callable[[Batch], Losses]
 """Losses in nats [B, T] of a causal model."""
@@ -56,3 +62,30 @@ class LookingAhead:
         self._rows.append(row)
         self._ahead.append(ahead)
         return ahead
+
+
+def language() -> Losses:
+    """Probabilities [V, V] of the next token."""
+    return np.random.default_rng(0).dirichlet(np.full(VOCAB, 0.1), VOCAB) * 0.98 + 0.02 / VOCAB
+
+
+def text_of(seed: int) -> ValidationRows:
+    """A validation text in the language."""
+    rng, odds = np.random.default_rng(seed), language().cumsum(axis=1)
+    tokens = [0]
+    for draw in rng.random(ROWS * LENGTH):
+        tokens.append(min(VOCAB - 1, int(odds[tokens[-1]].searchsorted(draw))))
+    rows = rows_from_stream(np.array(tokens), LENGTH)
+    return replace(rows, byte_count=int(BYTES_PER_TOKEN * ROWS * LENGTH))
+
+
+def trained(seed: int, *, noise: float = 0.7) -> HonestLosses:
+    """A model that knows the language roughly; what it mistakes depends on the seed."""
+    wrong = np.random.default_rng([7, seed]).normal(0, noise, (VOCAB, VOCAB))
+    odds = language() * np.exp(wrong)
+    losses = -np.log(odds / odds.sum(axis=1, keepdims=True))
+
+    def answer(batch: Batch) -> Losses:
+        return losses[batch.inputs, batch.targets]
+
+    return answer
