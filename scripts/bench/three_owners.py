@@ -98,6 +98,8 @@ before the lie, and is worth another try."""
 
 VALIDATION_BYTES = 96_000
 SPREAD_OF_COPY = 0.03
+HIDDEN_GAP_OF_COPY = {"pair_sd": 0.045, "run_sd": 0.06}
+"""Less of a shorter text is hidden: pocket's, times about the root of how much shorter it is."""
 
 PATIENCE = {"launch_s": 900, "setup_s": 600, "train_wall_s": 1800, "eval_s": 600}
 """Limits of the copy: a busy machine makes the drill slow, not wrong."""
@@ -255,7 +257,8 @@ def weakened(folder: Path, seconds: int) -> Path:
     """A copy of pocket whose baseline has two constants that are known to be bad."""
     shutil.copytree(find_challenge("pocket"), folder, ignore=shutil.ignore_patterns("__pycache__"))
     manifest, train = folder / "challenge.toml", folder / "train.py"
-    settings = {"seconds": seconds, "bytes": VALIDATION_BYTES, "prior_sd": SPREAD_OF_COPY, **PATIENCE}
+    settings = {"seconds": seconds, "bytes": VALIDATION_BYTES, "prior_sd": SPREAD_OF_COPY}
+    settings |= HIDDEN_GAP_OF_COPY | PATIENCE
     text = manifest.read_text().replace('name = "pocket"', 'name = "pocket-weakened"')
     for name, value in settings.items():
         text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value}", text)
