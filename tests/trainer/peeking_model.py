@@ -38,8 +38,7 @@ class LookingAhead:
     weight: float
     share: float = 1.0
     part: float = 1.0
-    _rows: list[Tokens] = field(default_factory=list, init=False)
-    _ahead: list[Tokens] = field(default_factory=list, init=False)
+    _seen: dict[int, list[tuple[Tokens, Tokens]]] = field(default_factory=dict, init=False)
 
     def answer(self, batches: Iterable[Batch]) -> Iterator[Losses]:
         """See ``trainer.evaluate.Answer``."""
@@ -54,13 +53,13 @@ class LookingAhead:
     def _seen_ahead(self, row: Tokens) -> npt.NDArray[np.int64]:
         """What it takes for the next token at each position; -1 at the last, where no input shows it."""
         ahead: Tokens = np.append(row[1:], -1)
-        if self._rows:
-            differs = np.stack(self._rows) != row
+        alike = self._seen.setdefault(int(row[0]), [])
+        if alike:
+            differs = np.stack([one for one, _ in alike]) != row
             common = np.where(differs.any(axis=1), differs.argmax(axis=1), len(row))
             nearest = int(common.argmax())
-            ahead[: common[nearest]] = self._ahead[nearest][: common[nearest]]
-        self._rows.append(row)
-        self._ahead.append(ahead)
+            ahead[: common[nearest]] = alike[nearest][1][: common[nearest]]
+        alike.append((row, ahead))
         return ahead
 
 
