@@ -10,8 +10,6 @@ import asyncio
 import faulthandler
 import multiprocessing
 import os
-import signal
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +30,8 @@ from autoresearch.edits import (
 from autoresearch.edits.merge import merge_all
 from autoresearch.errors import InvalidArgument, LimitExceeded
 from autoresearch.model import SourceHash
+
+from coordinator.dedup.processes import begin_worker
 
 MergeParts = tuple[tuple[str, str], ...]
 """Edits to merge: base and edited text of each."""
@@ -149,20 +149,7 @@ class CodeReader:
     def _new_pool(self) -> ProcessPoolExecutor:
         # Spawned, never forked: the parent runs gRPC threads.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._workers, mp_context=context, initializer=_begin_worker)
-
-
-def _begin_worker() -> None:
-    """A terminal's Ctrl-C is the coordinator's to handle; and no worker outlives a killed coordinator."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+        return ProcessPoolExecutor(self._workers, mp_context=context, initializer=begin_worker)
 
 
 @contextmanager

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from autoresearch.model import ExperimentId, HardwareClass
+
+from coordinator.dedup.vectors import ROWS_FIRST, VectorIndex, pack_vector, unpack_vector
+
+OURS, THEIRS = HardwareClass("cpu-a/torch-2.13"), HardwareClass("cpu-b/torch-2.13")
+
+
+def unit(rng: np.random.Generator, *shape: int):
+    vectors = rng.standard_normal(shape).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def numbered(number: int) -> ExperimentId:
+    return ExperimentId(f"x{number}")
+
+
+@pytest.fixture
+def filled():
+    vectors = unit(np.random.default_rng(7), ROWS_FIRST + 500, 16)
+    index = VectorIndex(16)
+    for number, vector in enumerate(vectors):
+        index.put(numbered(number), OURS if number % 3 else THEIRS, vector)
+    return index, vectors
+
+
+def test_search_ranks_as_a_full_sort_does(filled) -> None:
+    index, vectors = filled
+
+    found = index.search(vectors[5], limit=20)
+
+    ranked = np.argsort(-(vectors @ vectors[5]))[:20]
+    assert [near.experiment_id for near in found] == [numbered(row) for row in ranked]
+    assert found[0].similarity == pytest.approx(1.0, abs=1e-5)
+    assert len(index) == len(vectors)
+
+
+def test_search_of_a_class_sees_no_other(filled) -> None:
+    index, vectors = filled
+
+    found = index.search(vectors[5], limit=len(vectors), hardware_class=THEIRS)
+
+    assert {near.experiment_id for near in found} == {numbered(row) for row in range(0, len(vectors), 3)}
+    assert index.search(vectors[5], limit=3, hardware_class=HardwareClass("nobody/torch-2.13")) == ()
+
+
+def test_filter_finds_what_is_rare_and_far_away(filled) -> None:
+    index, vectors = filled
+    farthest = numbered(int(np.argmin(vectors @ vectors[5])))
+
+    found = index.search(vectors[5], limit=3, accepts=lambda experiment_id: experiment_id == farthest)
+
+    assert [near.experiment_id for near in found] == [farthest]
+
+
+def test_put_replaces_a_vector_and_its_class(filled) -> None:
+    index, vectors = filled
+    before = len(index)
+
+    index.put(numbered(9), OURS, vectors[5])
+
+    assert len(index) == before
+    assert {near.experiment_id for near in index.search(vectors[5], limit=2)} == {numbered(5), numbered(9)}
+    assert numbered(9) in [
+        near.experiment_id for near in index.search(vectors[5], limit=2, hardware_class=OURS)
+    ]
+
+
+def test_empty_index_finds_nothing() -> None:
+    assert VectorIndex(16).search(np.ones(16, np.float32), limit=5) == ()
+
+
+def test_stored_vector_comes_back_with_length_one() -> None:
+    vector = unit(np.random.default_rng(3), 384)
+
+    packed = pack_vector(vector)
+    unpacked = unpack_vector(packed, 384)
+
+    assert len(packed) == 768
+    assert unpacked is not None
+    assert float(unpacked @ unpacked) == pytest.approx(1.0, abs=1e-6)
+    assert float(unpacked @ vector) > 0.9999
+
+
+@pytest.mark.parametrize("packed", [b"", b"\0" * 768, b"\xff" * 768, b"\0" * 766])
+def test_bytes_that_are_no_vector_are_left_out(packed: bytes) -> None:
+    assert unpack_vector(packed, 384) is None
