@@ -1,0 +1,185 @@
+"""A description as what can be compared: settings, mechanisms, and the words that are left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from autoresearch.edits.words.clause import Clause
+from autoresearch.edits.words.clauses import read_clauses
+from autoresearch.edits.words.parts import nest
+from autoresearch.edits.words.settling import BETAS, settle, settled_value, split_betas
+from autoresearch.edits.words.spelling import stem
+from autoresearch.edits.words.tokens import tokenise
+from autoresearch.edits.words.trimming import trim
+from autoresearch.edits.words.vocabulary import Vocabulary
+
+Subject = frozenset[str]
+"""What a setting is about: a knob and the scopes that narrow it."""
+
+_NAME_WORDS_LIMIT = 3
+_DIRECTIONS = {"up": "up", "double": "up", "triple": "up", "quadruple": "up"}
+_DIRECTIONS |= {"down": "down", "half": "down", "quarter": "down"}
+_MECHANISMS = frozenset({"ema", "dropout", "drop_path", "label_smoothing", "z_loss", "grad_clip", "warmup"})
+_MECHANISMS |= {"n_kv_head"}
+"""Knobs that are no part of every program."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A knob and its value; an empty text was not said.
+
+    Attributes:
+        subject: The knob with its scopes.
+        old, new: Canonical values.
+        factor: What the value is multiplied with; what is added to it, if it has a sign.
+        direction: ``up`` or ``down`` where the verb says so.
+        qualifiers: Words that the table does not know and that may narrow the knob.
+        is_mechanism: The knob is no part of every program: naming it is to add it.
+    """
+
+    subject: Subject
+    old: str = ""
+    new: str = ""
+    factor: str = ""
+    direction: str = ""
+    qualifiers: frozenset[str] = frozenset()
+    is_mechanism: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """True when it does not say how much."""
+        return not self.new and not self.factor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a description says to do.
+
+    Attributes:
+        settings: By subject.
+        added, removed: Terms of the mechanisms that come and go; ``replaced`` are those that give way.
+        amounts: Numbers of the mechanisms.
+        words: What the table does not know, stemmed.
+        is_specific: A term of the mechanisms names one, not a family of them.
+    """
+
+    settings: Mapping[Subject, Setting] = field(default_factory=dict)
+    added: frozenset[str] = frozenset()
+    removed: frozenset[str] = frozenset()
+    replaced: frozenset[str] = frozenset()
+    amounts: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+    is_specific: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """True when nothing in it was understood."""
+        return not (self.settings or self.mechanisms)
+
+    @property
+    def mechanisms(self) -> frozenset[str]:
+        """Terms of what comes and what goes."""
+        return self.added | self.removed
+
+
+def read_with(table: Vocabulary, text: str) -> Reading:
+    """The reading of a description by a table, without what its parent would say."""
+    parts = trim(nest(list(table.find_terms(tokenise(text)))), table)
+    builder = _Builder(table)
+    for clause in read_clauses(parts):
+        builder.put(clause)
+    return builder.reading()
+
+
+class _Builder:
+    """Collects clauses into one reading."""
+
+    def __init__(self, table: Vocabulary) -> None:
+        self._table = table
+        self._settings: dict[Subject, Setting] = {}
+        self._mentioned: set[Subject] = set()
+        self._added: set[str] = set()
+        self._removed: set[str] = set()
+        self._replaced: set[str] = set()
+        self._amounts: set[str] = set()
+        self._words: set[str] = set()
+
+    def put(self, clause: Clause) -> None:
+        if clause.is_context:
+            return
+        settle(clause)
+        clause.ideas -= self._table.implied_by(clause.knobs)
+        self._words.update(self._stems(clause.words))
+        if not clause.is_named and clause.is_explicit and clause.new:
+            self._name_by_words(clause)
+        if clause.ideas and clause.knobs & _MECHANISMS and not (clause.has_value or clause.extras):
+            # Several mechanisms in a row: each is its own.
+            self.put(Clause(knobs=clause.knobs & _MECHANISMS, verb=clause.verb))
+            clause.knobs -= _MECHANISMS
+        if clause.knobs and not clause.ideas:
+            self._put_settings(clause)
+        elif clause.ideas or clause.scopes:
+            self._put_mechanism(clause)
+
+    def reading(self) -> Reading:
+        stated = {name: setting for name, setting in self._settings.items() if name not in self._mentioned}
+        added, removed = frozenset(self._added), frozenset(self._removed)
+        return Reading(
+            settings=stated if stated or added or removed else self._settings,
+            added=added - self._table.implied_by(added),
+            removed=removed - self._table.implied_by(removed),
+            replaced=frozenset(self._replaced) - added,
+            amounts=frozenset(self._amounts),
+            words=frozenset(self._words),
+            is_specific=bool((added | removed) - self._table.generic),
+        )
+
+    def _stems(self, words: Iterable[str]) -> Iterator[str]:
+        return (stem(word) for word in words if word not in self._table.silent)
+
+    def _name_by_words(self, clause: Clause) -> None:
+        """A knob that the table does not know is called what the text calls it."""
+        name = [word for word in clause.qualifiers if word not in self._table.silent]
+        clause.knobs |= {"_".join(name[-_NAME_WORDS_LIMIT:])} if name else set()
+        clause.qualifiers = []
+
+    def _put_settings(self, clause: Clause) -> None:
+        is_mention = clause.verb in {"", "set", "replace"} and not clause.knobs & _MECHANISMS
+        for setting in self._settings_of(clause):
+            known = self._settings.get(setting.subject)
+            if known is not None and not known.is_open:
+                continue
+            self._settings[setting.subject] = setting
+            self._mentioned.discard(setting.subject)
+            if setting.is_open and is_mention:
+                self._mentioned.add(setting.subject)
+
+    def _settings_of(self, clause: Clause) -> Iterator[Setting]:
+        terms = frozenset(clause.knobs | clause.scopes)
+        subject = terms - self._table.implied_by(terms)
+        if BETAS in subject and "," in clause.new:
+            for name, old, new in split_betas(clause.old, clause.new):
+                yield Setting(subject=(subject - {BETAS}) | {name}, old=old, new=new)
+            return
+        is_removed = clause.verb == "remove" and not clause.factor
+        yield Setting(
+            subject=subject,
+            old=clause.old,
+            new=settled_value(subject, clause.new, is_removed=is_removed),
+            factor="" if clause.new else clause.factor,
+            direction=_DIRECTIONS.get(clause.verb, ""),
+            qualifiers=frozenset(self._stems(clause.qualifiers)),
+            is_mechanism=bool(subject & _MECHANISMS),
+        )
+
+    def _put_mechanism(self, clause: Clause) -> None:
+        terms = clause.knobs | clause.scopes | clause.ideas
+        if clause.verb == "remove":
+            self._removed |= terms
+        else:
+            self._added |= terms
+        self._replaced |= clause.replaced
+        if clause.factor and clause.factor != clause.new:
+            self._amounts.add("*" + clause.factor)
+        self._amounts.update(value for value in (clause.new, *clause.extras) if value not in {"", "true"})

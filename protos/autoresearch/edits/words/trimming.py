@@ -1,0 +1,209 @@
+"""Keeps of a description what it says to do; drops why, on what base, and what came of it.
+
+Purposes ("to improve ...", "for better ..."), reasons ("because", "so that", after a dash or a colon),
+present values of other knobs ("with X = 3", "on top of ...", "at depth 8") and outcomes are no part of an
+edit. Nothing is dropped before something was said, so that no description comes out empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autoresearch.edits.words.parts import (
+    IDEAS,
+    KNOBS,
+    NAMES,
+    VERBS,
+    Aside,
+    Part,
+    is_amount,
+    is_term,
+    is_word,
+    part_at,
+    verb_of,
+    word_of,
+)
+from autoresearch.edits.words.tokens import Kind, Token
+from autoresearch.edits.words.vocabulary import ARTICLES, Sort, Term, Vocabulary
+
+LABEL_LIMIT = 7
+"""Items before a colon that may be a label."""
+
+_LOOK_AHEAD = 8
+_NEAR = 4
+_JOINTS = frozenset({",", ";", "+", "&", "and", "plus", "then", "combined", "also"})
+_DEEDS = frozenset({"add", "remove", "up", "down", "replace", "half", "double", "triple", "quadruple"})
+_FACTORS = frozenset({"half", "double", "triple", "quadruple", "quarter"})
+_TARGETS = frozenset(
+    {"zero", "none", "null", "default", "true", "false", "one", "two", "three", "four", "five"}
+)
+_TARGETS |= {"six", "seven", "eight", "nine", "ten", "twelve", "sixteen"}
+
+
+def trim(parts: Sequence[Part], table: Vocabulary) -> list[Part]:
+    """What the description says to do."""
+    return _Trimmer(_without_label(parts), table).trim()
+
+
+class _Trimmer:
+    """The parts, and what is known of those that were kept."""
+
+    def __init__(self, parts: Sequence[Part], table: Vocabulary) -> None:
+        self._parts = parts
+        self._table = table
+        self._forget()
+
+    def trim(self) -> list[Part]:
+        at = 0
+        while at < len(self._parts):
+            if self._has_content():
+                if self._is_label(at):
+                    self._forget()
+                    at += 1
+                    continue
+                if self._ends(at):
+                    break
+                if self._starts_remark(at):
+                    at = self._resumption(at)
+                    continue
+            self._keep(self._parts[at])
+            at += 1
+        return self._kept
+
+    def _forget(self) -> None:
+        self._kept: list[Part] = []
+        self._has_amount = self._has_name = self._has_verb = self._has_idea = False
+        self._has_aside = self._has_split = False
+
+    def _keep(self, part: Part) -> None:
+        if word_of(part) in ARTICLES:
+            return
+        self._kept.append(part)
+        self._has_amount |= is_amount(part)
+        self._has_name |= is_term(part, NAMES)
+        self._has_verb |= is_term(part, VERBS)
+        self._has_idea |= is_term(part, IDEAS)
+        self._has_aside |= isinstance(part, Aside)
+        self._has_split |= isinstance(part, Term) and part.name == "split"
+
+    def _has_content(self) -> bool:
+        return self._has_name and (self._has_amount or self._has_verb or self._has_idea)
+
+    def _is_label(self, at: int) -> bool:
+        """True at a colon after a name for the change that comes: ``less decay: WEIGHT_DECAY 0.2 -> 0.1``."""
+        if word_of(self._parts[at]) != ":" or self._has_amount or self._has_idea:
+            return False
+        following = part_at(self._parts, at + 1)
+        if is_amount(following):
+            return False
+        return verb_of(following) in _DEEDS or _states_change(self._parts[at + 1 : at + 1 + _LOOK_AHEAD])
+
+    def _ends(self, at: int) -> bool:
+        """True at a dash, a colon or the end of a sentence after which nothing is ordered."""
+        part, following = self._parts[at], part_at(self._parts, at + 1)
+        if isinstance(part, Token) and part.kind is Kind.DASH:
+            # "different rates for different groups - 0.1 for embeddings": what differs comes after the dash.
+            return self._has_amount or self._has_aside or not self._has_split
+        match word_of(part):
+            case ":":
+                return self._has_amount or not (is_amount(following) or is_term(following, VERBS))
+            case ".":
+                return verb_of(following) not in _DEEDS
+            case _:
+                return False
+
+    def _starts_remark(self, at: int) -> bool:
+        part, following = self._parts[at], part_at(self._parts, at + 1)
+        if not is_word(part):
+            return False
+        word, is_definite = word_of(part), word_of(following) == "the"
+        if word_of(following) in ARTICLES:
+            following = part_at(self._parts, at + 2)
+        is_base = word_of(following) in self._table.bases
+        match word:
+            case "with":
+                return is_definite or is_base or (self._has_amount and self._is_present_value(at + 1))
+            case "on":
+                return is_base or word_of(following) == "top" or is_amount(following)
+            case "at":
+                return is_base or is_term(following, frozenset({Sort.KNOB}))
+            case "as":
+                return not is_term(following, NAMES)
+            case _:
+                return _starts_purpose(word, following) or word in self._table.reasons
+
+    def _is_present_value(self, at: int) -> bool:
+        """``WARMDOWN_RATIO=0.6``: a knob and its value, without a word of changing it; or no name at all."""
+        ahead = self._parts[at : at + _NEAR]
+        if not ahead or not is_term(ahead[0], NAMES):
+            return bool(ahead) and is_word(ahead[0])
+        is_change = any(word_of(part) in {"->", "from"} for part in self._parts[at : at + _NEAR + 1])
+        return not is_change and not any(is_term(part, VERBS) for part in ahead[:2])
+
+    def _resumption(self, at: int) -> int:
+        """Where, after a remark, another change is stated; the end when there is none."""
+        is_list = word_of(self._parts[at]) in {"with", "on", "at"}
+        for index in range(at + 1, len(self._parts)):
+            part = self._parts[index]
+            word = word_of(part)
+            is_list |= word == "and"
+            if word in {".", ":"} or (isinstance(part, Token) and part.kind is Kind.DASH):
+                return index
+            ahead = self._parts[index + 1 : index + 1 + _LOOK_AHEAD]
+            if word == "by" and word_of(part_at(ahead, 0)).endswith("ing") and any(map(is_amount, ahead)):
+                return index + 2
+            if word in _JOINTS and _states_change(ahead) and (not is_list or _is_explicit(ahead)):
+                return index
+        return len(self._parts)
+
+
+def _without_label(parts: Sequence[Part]) -> Sequence[Part]:
+    for at, part in enumerate(parts[:LABEL_LIMIT]):
+        if word_of(part) == ":":
+            has_content = any(is_amount(one) or is_term(one, KNOBS | IDEAS) for one in parts[:at])
+            return parts if has_content else parts[at + 1 :]
+    return parts
+
+
+def _starts_purpose(word: str, following: Part | None) -> bool:
+    match word:
+        case "to":
+            if verb_of(following):
+                return verb_of(following) not in _FACTORS
+            return is_word(following) and word_of(following) not in _TARGETS
+        case "for":
+            is_share = isinstance(following, Token) and following.kind is Kind.PERCENT
+            return not (is_share or is_term(following, NAMES))
+        case "without":
+            return not is_term(following, NAMES)
+        case "in":
+            return word_of(following) in {"order", "baseline", "effort"}
+        case _:
+            return False
+
+
+def _is_explicit(ahead: Sequence[Part]) -> bool:
+    """A verb that orders it, or the value that it comes from: no mention of a value that is there."""
+    if any(verb_of(part) in _DEEDS for part in ahead[:2]):
+        return True
+    for part in ahead:
+        if word_of(part) in _JOINTS:
+            return False
+        if word_of(part) in {"->", "from"}:
+            return True
+    return False
+
+
+def _states_change(ahead: Sequence[Part]) -> bool:
+    """A knob with a value that comes soon, led by a verb or nothing."""
+    has_knob = False
+    for number, part in enumerate(ahead):
+        if word_of(part) in _JOINTS and has_knob:
+            return False
+        if is_term(part, KNOBS):
+            if number >= _NEAR:  # the object of some other clause
+                return False
+            has_knob = True
+        elif is_amount(part) and has_knob:
+            return True
+    return False
