@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 token_app = typer.Typer(help="Make, list and revoke enrolment tokens.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
+dedup_app = typer.Typer(help="Tell repeated edits from new ones.", no_args_is_help=True)
+app.add_typer(dedup_app, name="dedup")
 
 T = TypeVar("T")
 
@@ -200,6 +202,29 @@ def revoke_token(
         operator_data_dir=(data_dir,),
     )
     _say(f"token {token_id} is revoked")
+
+
+@dedup_app.command("judge")
+def judge_pairs(
+    file: Annotated[
+        typer.FileBinaryRead,
+        typer.Argument(
+            help="JSON lines with a, b and, if known, id, a_code, b_code, parent_code; - for stdin."
+        ),
+    ],
+) -> None:
+    """Say of pairs of edits whether they are the same: block, confirm or allow, as JSON lines.
+
+    Needs neither a store nor a model. Code decides where both sides have it, else the words.
+    """
+    from coordinator.dedup.pair_lines import PairLineError, judge_lines  # noqa: PLC0415
+
+    with _explained():
+        try:
+            for answer in judge_lines(file):
+                _tell(answer)
+        except PairLineError as error:
+            _fail(f"{error}", ExitCode.USAGE)
 
 
 def _ask(
