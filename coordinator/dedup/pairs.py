@@ -88,7 +88,7 @@ def judge_readings(a: Reading, b: Reading) -> PairVerdict:
         return _allow(differences[0])
     doubts = [f"one of them names no batch in particular: {_name(only_a[0])}"] if is_general else []
     doubts += [doubt for one, other in shared if (doubt := _doubt(one, other))]
-    doubts += [_lone_amounts(a, b)] if a.amounts != b.amounts else []
+    doubts += [_lone_amounts(a, b)] if _amounts(a) != _amounts(b) else []
     return (
         _confirm(doubts[0]) if doubts else _block(f"both change {_listed(map(_stated, a.settings.values()))}")
     )
@@ -113,7 +113,7 @@ def _judge_mechanisms(a: Reading, b: Reading) -> PairVerdict:
     unknown, known = len(a.words ^ b.words), len(a.words & b.words)
     is_near = unknown <= _UNKNOWN_WORDS_TO_BLOCK + known
     shared = sorted(a.mechanisms & b.mechanisms)
-    if a.amounts != b.amounts:
+    if _amounts(a) != _amounts(b):
         return _confirm(_lone_amounts(a, b)) if is_near else _allow("they name different mechanisms")
     is_named = is_near if a.is_specific else unknown < len(shared)
     if is_named and (a.added, a.removed) == (b.added, b.removed):
@@ -135,17 +135,24 @@ def _mechanisms_apart(a: Reading, b: Reading) -> str:
     if a.replaced and b.replaced and not a.replaced & b.replaced:
         return f"they replace different things: {_listed(sorted(a.replaced | b.replaced))}"
     is_same = (a.added, a.removed) == (b.added, b.removed)
-    if len(shared) < _TERMS_SHARED_MIN * len(either) or (not is_same and a.amounts != b.amounts):
+    if len(shared) < _TERMS_SHARED_MIN * len(either) or (not is_same and _amounts(a) != _amounts(b)):
         return f"only one of them has to do with {_listed(sorted(either - shared))}"
-    return _other_amounts(a, b) if a.amounts and b.amounts and a.amounts != b.amounts else ""
+    if a.before and b.before and a.before != b.before:
+        return f"they start from {_listed(sorted(a.before))} and {_listed(sorted(b.before))}"
+    is_other = bool(_amounts(a)) and bool(_amounts(b)) and _amounts(a) != _amounts(b)
+    return _other_amounts(a, b) if is_other else ""
+
+
+def _amounts(reading: Reading) -> frozenset[str]:
+    return reading.amounts | reading.rest
 
 
 def _other_amounts(a: Reading, b: Reading) -> str:
-    return f"their amounts differ: {_listed(sorted(a.amounts ^ b.amounts))}"
+    return f"their amounts differ: {_listed(sorted(_amounts(a) ^ _amounts(b)))}"
 
 
 def _lone_amounts(a: Reading, b: Reading) -> str:
-    return f"only one of them says how much: {_listed(sorted(a.amounts | b.amounts))}"
+    return f"only one of them gives {_listed(sorted(_amounts(a) ^ _amounts(b)))}"
 
 
 def _difference(a: Setting, b: Setting) -> str:

@@ -40,12 +40,26 @@ _SCALING |= {"factor"}
 _VALUES = {"zero": "0", "none": "none", "null": "none", "true": "true", "false": "false", "one": "1"}
 _VALUES |= {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8"}
 _VALUES |= {"nine": "9", "ten": "10", "twelve": "12", "sixteen": "16", "single": "1"}
+_DETERMINERS = frozenset({"one", "single"})
 _DERIVED = frozenset({"n_head", "width", "grad_accum", "seq_len", "num_loops", "vocab_size", "epochs"})
 """Knobs that an aside mentions because they follow from what was changed."""
 
 _MANNERS = frozenset({"constant", "linear", "cosine", "alternating", "every_layer", "split", "exponential"})
-_MANNERS |= {"sqrt"}
+_MANNERS |= {
+    "sqrt",
+    "adaptive",
+    "learnable",
+    "stochastic",
+    "anneal",
+    "lr_schedule",
+    "per_layer_scaling",
+    "tanh",
+}
 """Ideas that say how a knob's value is meant."""
+
+MECHANISMS = frozenset({"ema", "dropout", "drop_path", "label_smoothing", "z_loss", "grad_clip", "warmup"})
+MECHANISMS |= {"n_kv_head"}
+"""Knobs that are no part of every program."""
 
 _PARAMETERS = frozenset({"experts", "top_k", "temperature", "stride", "chunk", "init", "gate_channels"})
 """Knobs that belong to a mechanism named after them: a 4-expert MoE."""
@@ -88,6 +102,9 @@ def _read_name(sentence: Sentence, term: Term) -> None:
     is_knob = term.sort in KNOBS
     _part_if_needed(sentence, is_knob=is_knob)
     clause = sentence.clause
+    if term.name in MECHANISMS and clause.ideas - _MANNERS and not (clause.knobs or clause.has_value):
+        sentence.close()
+        clause = sentence.clause
     gives_way = sentence.role is Role.OLD or sentence.is_replacing
     if is_knob:
         knob, _, scope = term.name.partition("+")
@@ -97,7 +114,8 @@ def _read_name(sentence: Sentence, term: Term) -> None:
     elif gives_way:
         clause.replaced.add(term.name)
     elif term.sort is Sort.IDEA:
-        if clause.knobs - _PARAMETERS and clause.has_value and term.name not in _MANNERS:
+        is_list = clause.has_value or (clause.knobs <= MECHANISMS and not clause.ideas)
+        if clause.knobs - _PARAMETERS and is_list and term.name not in _MANNERS:
             sentence.close()
         sentence.clause.ideas.add(term.name)
     elif clause.knobs and clause.has_value:
@@ -134,7 +152,7 @@ def _read_word(sentence: Sentence, word: str, ahead: Sequence[Part]) -> None:
         sentence.role = Role.FROM if sentence.role is Role.FROM else Role.PLAIN
     elif word in _WAS | _INSTEAD:
         sentence.role = Role.OLD
-    elif word in _VALUES and (clause.knobs or ahead):
+    elif word in _VALUES and not clause.new and (clause.knobs or word not in _DETERMINERS):
         value = _VALUES[word]
         take_amount(sentence, Token(kind=Kind.NUMBER, text=word, value=value, plain=value), ahead)
     elif not _read_particle(sentence, word, ahead) and word.isalnum():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from autoresearch.edits.words.clause import Clause
-from autoresearch.edits.words.clauses import read_clauses
+from autoresearch.edits.words.clauses import MECHANISMS, read_clauses
 from autoresearch.edits.words.parts import nest
 from autoresearch.edits.words.settling import BETAS, settle, settled_value, split_betas
 from autoresearch.edits.words.spelling import stem
@@ -20,9 +20,6 @@ Subject = frozenset[str]
 _NAME_WORDS_LIMIT = 3
 _DIRECTIONS = {"up": "up", "double": "up", "triple": "up", "quadruple": "up"}
 _DIRECTIONS |= {"down": "down", "half": "down", "quarter": "down"}
-_MECHANISMS = frozenset({"ema", "dropout", "drop_path", "label_smoothing", "z_loss", "grad_clip", "warmup"})
-_MECHANISMS |= {"n_kv_head"}
-"""Knobs that are no part of every program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +56,8 @@ class Reading:
     Attributes:
         settings: By subject.
         added, removed: Terms of the mechanisms that come and go; ``replaced`` are those that give way.
-        amounts: Numbers of the mechanisms.
+        amounts: Numbers of the mechanisms; ``rest`` are those that belong to nothing that was understood.
+        before: What the amounts of the mechanisms were.
         words: What the table does not know, stemmed.
         is_specific: A term of the mechanisms names one, not a family of them.
     """
@@ -69,6 +67,8 @@ class Reading:
     removed: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
     amounts: frozenset[str] = frozenset()
+    rest: frozenset[str] = frozenset()
+    before: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     is_specific: bool = False
 
@@ -103,6 +103,8 @@ class _Builder:
         self._removed: set[str] = set()
         self._replaced: set[str] = set()
         self._amounts: set[str] = set()
+        self._rest: set[str] = set()
+        self._before: set[str] = set()
         self._words: set[str] = set()
 
     def put(self, clause: Clause) -> None:
@@ -113,14 +115,17 @@ class _Builder:
         self._words.update(self._stems(clause.words))
         if not clause.is_named and clause.is_explicit and clause.new:
             self._name_by_words(clause)
-        if clause.ideas and clause.knobs & _MECHANISMS and not (clause.has_value or clause.extras):
+        if clause.ideas and clause.knobs & MECHANISMS and not (clause.has_value or clause.extras):
             # Several mechanisms in a row: each is its own.
-            self.put(Clause(knobs=clause.knobs & _MECHANISMS, verb=clause.verb))
-            clause.knobs -= _MECHANISMS
+            self.put(Clause(knobs=clause.knobs & MECHANISMS, verb=clause.verb))
+            clause.knobs -= MECHANISMS
         if clause.knobs and not clause.ideas:
             self._put_settings(clause)
+            self._rest |= clause.extras
         elif clause.ideas or clause.scopes:
             self._put_mechanism(clause)
+        else:
+            self._rest |= {clause.new, *clause.extras} - {""}
 
     def reading(self) -> Reading:
         stated = {name: setting for name, setting in self._settings.items() if name not in self._mentioned}
@@ -131,6 +136,8 @@ class _Builder:
             removed=removed - self._table.implied_by(removed),
             replaced=frozenset(self._replaced) - added,
             amounts=frozenset(self._amounts),
+            rest=frozenset(self._rest),
+            before=frozenset(self._before),
             words=frozenset(self._words),
             is_specific=bool((added | removed) - self._table.generic),
         )
@@ -145,7 +152,7 @@ class _Builder:
         clause.qualifiers = []
 
     def _put_settings(self, clause: Clause) -> None:
-        is_mention = clause.verb in {"", "set", "replace"} and not clause.knobs & _MECHANISMS
+        is_mention = clause.verb in {"", "set", "replace"} and not clause.knobs & MECHANISMS
         for setting in self._settings_of(clause):
             known = self._settings.get(setting.subject)
             if known is not None and not known.is_open:
@@ -170,7 +177,7 @@ class _Builder:
             factor="" if clause.new else clause.factor,
             direction=_DIRECTIONS.get(clause.verb, ""),
             qualifiers=frozenset(self._stems(clause.qualifiers)),
-            is_mechanism=bool(subject & _MECHANISMS),
+            is_mechanism=bool(subject & MECHANISMS),
         )
 
     def _put_mechanism(self, clause: Clause) -> None:
@@ -182,4 +189,5 @@ class _Builder:
         self._replaced |= clause.replaced
         if clause.factor and clause.factor != clause.new:
             self._amounts.add("*" + clause.factor)
-        self._amounts.update(value for value in (clause.new, *clause.extras) if value not in {"", "true"})
+        self._before |= {clause.old} if clause.old and clause.new else set()
+        self._amounts |= {clause.new or clause.old, *clause.extras} - {"", "true"}

@@ -44,24 +44,25 @@ _REFERENCES = re.compile(
     r"|\b(?:arxiv|iclr|neurips|icml|emnlp|acl)[: ]?\s?\d{4}(?:\.\d{4,5})?\b|\b2\d{3}\.\d{5}\b",
     re.IGNORECASE,
 )
-_WIDTH = r"(?:n embd|d ?model|model dim|n dim|dim|width)"
+_WIDTH = r"(?:n[ _]embd|d[ _]?model|model[ _]dim|n[ _]dim|dim|width)"
 _NOTATIONS = tuple(
     (re.compile(form, re.IGNORECASE), meaning)
     for form, meaning in (
         (r"(?<=\d)_(?=\d{3})", ""),  # 262_144
+        (rf"\b{_WIDTH}\s?/\s?(\d{{1,5}})\b", r" \1 "),  # dim / 768: the reference is what is named
+        (r"\b[a-z_]{1,40}\s?//?\s?(\d{1,4})\b(?!\s?/)", r" 1/\1 "),  # seq_len // 8
         (r"_", " "),
         (r"'s\b|(?<=s)'(?=\s)", " "),
         (r"^bottleneck:.{1,1000}?\bhypothesis:", " "),
         (r"\bheads? of (\d{1,4})[- ](?:channel|dim|dimension)s?\b", r"head dim \1"),
         (r"\brelu\s?(?:\^|\*\*)\s?2(?![.\d])", "relu2"),
         (r"\)\s?(?:\^|\*\*)\s?2(?![.\d])", ") squared"),
+        (r"\)\s?(?:\^|\*\*)\s?[-(]?[\d./]{1,9}", ")"),  # (dim / 768) ** -0.5
         (r"\b([a-z]{1,30})\^2\b", r"\1 squared"),
         (r"\bz-loss\b", "zloss"),
         (r"\bmlp(?=\d)", "mlp "),
         (rf"(?<=\d)\s?[*x]\s?{_WIDTH}\b", "x"),  # 4 * n_embd
-        (rf"\b{_WIDTH}\s?/\s?(\d{{1,5}})\b", r" \1 "),  # dim / 768: the reference is what is named
         (r"^\W{0,3}(\d{1,2}|[a-z]{3,6})[- ]layers?\b", r"\1 depth "),
-        (r"\b[a-z]{1,30}\s?//?\s?(\d{1,4})\b(?!\s?/)", r" 1/\1 "),  # seq_len // 8
         (r"/step\b", " per step"),
     )
 )
@@ -75,6 +76,7 @@ _SHORTHANDS = tuple(
         (r"(?<=\bpattern )([SL])(?=[\s,;.(]|$)", r'"\1"'),
     )
 )
+_DIVISION = re.compile(r"(?<=[a-zA-Z]) /\s?([2-9]|1\d)(?![\w./])")
 _KEPT_ENDINGS = ("ss", "us", "is", "as")
 _BRITISH = re.compile(r"is(e|ed|es|ing|ation)$")
 _ENDINGS = ("ization", "ation", "ing", "ed", "ize", "ly", "e")
@@ -85,10 +87,15 @@ def respelled(text: str) -> str:
     """The first ``TEXT_LIMIT_CHARS`` of a text with one spelling for each sign and notation."""
     text = unicodedata.normalize("NFKC", text[:TEXT_LIMIT_CHARS].translate(_SIGNS))
     text = " ".join(_ARROWS.sub(f" {ARROW} ", text[:TEXT_LIMIT_CHARS]).split())
-    text = _REFERENCES.sub(" ", text)
+    text = _DIVISION.sub(_as_factor, _REFERENCES.sub(" ", text))
     for form, meaning in _SHORTHANDS + _NOTATIONS:
         text = form.sub(meaning, text)
     return text
+
+
+def _as_factor(match: re.Match[str]) -> str:
+    """What a value is multiplied with: ``EMBEDDING_LR /2``."""
+    return f" x{1 / int(match[1]):.6g} "
 
 
 def spelled(word: str) -> str:

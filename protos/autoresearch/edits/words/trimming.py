@@ -33,6 +33,7 @@ _LOOK_AHEAD = 8
 _NEAR = 4
 _JOINTS = frozenset({",", ";", "+", "&", "and", "plus", "then", "combined", "also"})
 _DEEDS = frozenset({"add", "remove", "up", "down", "replace", "half", "double", "triple", "quadruple"})
+_QUANTIFIERS = frozenset({"all", "every", "both", "only"})
 _FACTORS = frozenset({"half", "double", "triple", "quadruple", "quarter"})
 _TARGETS = frozenset(
     {"zero", "none", "null", "default", "true", "false", "one", "two", "three", "four", "five"}
@@ -51,6 +52,7 @@ class _Trimmer:
     def __init__(self, parts: Sequence[Part], table: Vocabulary) -> None:
         self._parts = parts
         self._table = table
+        self._ordered_until = 0
         self._forget()
 
     def trim(self) -> list[Part]:
@@ -63,8 +65,9 @@ class _Trimmer:
                     continue
                 if self._ends(at):
                     break
-                if self._starts_remark(at):
+                if at >= self._ordered_until and self._starts_remark(at):
                     at = self._resumption(at)
+                    self._ordered_until = at + _NEAR
                     continue
             self._keep(self._parts[at])
             at += 1
@@ -73,7 +76,7 @@ class _Trimmer:
     def _forget(self) -> None:
         self._kept: list[Part] = []
         self._has_amount = self._has_name = self._has_verb = self._has_idea = False
-        self._has_aside = self._has_split = False
+        self._has_aside = self._has_split = self._is_replacing = False
 
     def _keep(self, part: Part) -> None:
         if word_of(part) in ARTICLES:
@@ -83,6 +86,8 @@ class _Trimmer:
         self._has_name |= is_term(part, NAMES)
         self._has_verb |= is_term(part, VERBS)
         self._has_idea |= is_term(part, IDEAS)
+        self._is_replacing |= verb_of(part) == "replace"
+        self._is_replacing &= word_of(part) not in {"with", "by", "to", "for", "->"}
         self._has_aside |= isinstance(part, Aside)
         self._has_split |= isinstance(part, Term) and part.name == "split"
 
@@ -117,7 +122,7 @@ class _Trimmer:
         if not is_word(part):
             return False
         word, is_definite = word_of(part), word_of(following) == "the"
-        if word_of(following) in ARTICLES:
+        if word_of(following) in ARTICLES or (word == "for" and word_of(following) in _QUANTIFIERS):
             following = part_at(self._parts, at + 2)
         is_base = word_of(following) in self._table.bases
         match word:
@@ -130,13 +135,16 @@ class _Trimmer:
             case "as":
                 return not is_term(following, NAMES)
             case _:
-                return _starts_purpose(word, following) or word in self._table.reasons
+                is_target = word == "for" and self._is_replacing
+                return word in self._table.reasons or (_starts_purpose(word, following) and not is_target)
 
     def _is_present_value(self, at: int) -> bool:
         """``WARMDOWN_RATIO=0.6``: a knob and its value, without a word of changing it; or no name at all."""
         ahead = self._parts[at : at + _NEAR]
         if not ahead or not is_term(ahead[0], NAMES):
             return bool(ahead) and is_word(ahead[0])
+        if any(word_of(part) == "enabled" for part in ahead[1:]):
+            return False
         is_change = any(word_of(part) in {"->", "from"} for part in self._parts[at : at + _NEAR + 1])
         return not is_change and not any(is_term(part, VERBS) for part in ahead[:2])
 
@@ -152,7 +160,9 @@ class _Trimmer:
             ahead = self._parts[index + 1 : index + 1 + _LOOK_AHEAD]
             if word == "by" and word_of(part_at(ahead, 0)).endswith("ing") and any(map(is_amount, ahead)):
                 return index + 2
-            if word in _JOINTS and _states_change(ahead) and (not is_list or _is_explicit(ahead)):
+            if word not in _JOINTS:
+                continue
+            if _orders_mechanism(ahead) or (_states_change(ahead) and (not is_list or _is_explicit(ahead))):
                 return index
         return len(self._parts)
 
@@ -194,16 +204,27 @@ def _is_explicit(ahead: Sequence[Part]) -> bool:
     return False
 
 
+def _orders_mechanism(ahead: Sequence[Part]) -> bool:
+    """``and add z-loss``: a verb that comes first, and what it adds, removes or replaces."""
+    verbs = [at for at, part in enumerate(ahead[:2]) if verb_of(part) in {"add", "remove", "replace"}]
+    return bool(verbs) and any(
+        is_term(part, KNOBS | IDEAS) for part in ahead[verbs[0] + 1 : verbs[0] + _NEAR]
+    )
+
+
 def _states_change(ahead: Sequence[Part]) -> bool:
     """A knob with a value that comes soon, led by a verb or nothing."""
-    has_knob = False
+    has_knob, has_factor = False, False
     for number, part in enumerate(ahead):
+        has_factor |= verb_of(part) in _FACTORS
         if word_of(part) in _JOINTS and has_knob:
             return False
         if is_term(part, KNOBS):
             if number >= _NEAR:  # the object of some other clause
                 return False
             has_knob = True
+            if has_factor:
+                return True
         elif is_amount(part) and has_knob:
             return True
     return False
