@@ -19,6 +19,7 @@ _RATIO_TOLERANCE = Decimal("1e-6")
 """Ratios are of rounded values; values themselves are compared exactly."""
 
 _NARROWING_WORDS_LIMIT = 2
+_OTHER_WORDS_LIMIT = 5
 _UNKNOWN_WORDS_TO_BLOCK = 2
 _UNKNOWN_WORDS_TO_ASK = 6
 _TERMS_SHARED_MIN = 0.75
@@ -89,6 +90,8 @@ def judge_readings(a: Reading, b: Reading) -> PairVerdict:
     doubts = [f"one of them names no batch in particular: {_name(only_a[0])}"] if is_general else []
     doubts += [doubt for one, other in shared if (doubt := _doubt(one, other))]
     doubts += [_lone_amounts(a, b)] if _amounts(a) != _amounts(b) else []
+    if len(a.words ^ b.words) > _OTHER_WORDS_LIMIT:
+        doubts.append("they set the same, and say more in other words")
     return (
         _confirm(doubts[0]) if doubts else _block(f"both change {_listed(map(_stated, a.settings.values()))}")
     )
@@ -116,6 +119,7 @@ def _judge_mechanisms(a: Reading, b: Reading) -> PairVerdict:
     if _amounts(a) != _amounts(b):
         return _confirm(_lone_amounts(a, b)) if is_near else _allow("they name different mechanisms")
     is_named = is_near if a.is_specific else unknown < len(shared)
+    is_named &= bool(_amounts(a)) or not (a.has_details and b.has_details)
     if is_named and (a.added, a.removed) == (b.added, b.removed):
         return _block(f"both are about {_listed(shared)}, with the same amounts")
     if unknown <= _UNKNOWN_WORDS_TO_ASK + 2 * known:

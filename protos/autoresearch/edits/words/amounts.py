@@ -53,6 +53,7 @@ def _place(sentence: Sentence, token: Token) -> None:
     if sentence.role in {Role.FROM, Role.OLD}:
         clause.extras |= {value} if clause.old else set()
         clause.old = clause.old or value
+        clause.is_start = sentence.role is Role.FROM
         sentence.role = Role.PLAIN
     elif not clause.new:
         clause.new = value

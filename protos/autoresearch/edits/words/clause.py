@@ -31,6 +31,7 @@ class Clause:
         extras: Other amounts.
         words: Words that the table does not know; ``qualifiers`` are those before the first amount.
         is_explicit: It gives a value as such: with an equals sign, an arrow, or from one to another.
+        is_start: The old value is where something starts: "from 90 % of the run".
         is_context: It says what stays as it is.
     """
 
@@ -46,6 +47,7 @@ class Clause:
     words: list[str] = field(default_factory=list)
     qualifiers: list[str] = field(default_factory=list)
     is_explicit: bool = False
+    is_start: bool = False
     is_context: bool = False
 
     @property

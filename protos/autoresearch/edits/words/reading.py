@@ -60,6 +60,7 @@ class Reading:
         before: What the amounts of the mechanisms were.
         words: What the table does not know, stemmed.
         is_specific: A term of the mechanisms names one, not a family of them.
+        has_details: The text goes on after it has named a mechanism; what it says there is not read.
     """
 
     settings: Mapping[Subject, Setting] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class Reading:
     before: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     is_specific: bool = False
+    has_details: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -85,11 +87,11 @@ class Reading:
 
 def read_with(table: Vocabulary, text: str) -> Reading:
     """The reading of a description by a table, without what its parent would say."""
-    parts = trim(nest(list(table.find_terms(tokenise(text)))), table)
+    parts, has_details = trim(nest(list(table.find_terms(tokenise(text)))), table)
     builder = _Builder(table)
     for clause in read_clauses(parts):
         builder.put(clause)
-    return builder.reading()
+    return builder.reading(has_details=has_details)
 
 
 class _Builder:
@@ -127,7 +129,7 @@ class _Builder:
         else:
             self._rest |= {clause.new, *clause.extras} - {""}
 
-    def reading(self) -> Reading:
+    def reading(self, *, has_details: bool) -> Reading:
         stated = {name: setting for name, setting in self._settings.items() if name not in self._mentioned}
         added, removed = frozenset(self._added), frozenset(self._removed)
         return Reading(
@@ -139,6 +141,7 @@ class _Builder:
             rest=frozenset(self._rest),
             before=frozenset(self._before),
             words=frozenset(self._words),
+            has_details=has_details,
             is_specific=bool((added | removed) - self._table.generic),
         )
 
@@ -189,5 +192,6 @@ class _Builder:
         self._replaced |= clause.replaced
         if clause.factor and clause.factor != clause.new:
             self._amounts.add("*" + clause.factor)
-        self._before |= {clause.old} if clause.old and clause.new else set()
-        self._amounts |= {clause.new or clause.old, *clause.extras} - {"", "true"}
+        start = clause.old if clause.is_start and not clause.new else ""
+        self._before |= {clause.old} - {"", start}
+        self._amounts |= {clause.new or start, *clause.extras} - {"", "true"}

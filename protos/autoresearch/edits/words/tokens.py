@@ -26,7 +26,7 @@ _WINDOWS = (
 )
 _TOKEN = re.compile(
     rf"(?P<power>2\s?(?:\*\*|\^)\s?(?P<exponent>\d{{1,2}})\b)"
-    rf"|(?P<tuple>\(\s?(?:{_NUMBER})\s?(?:,\s?(?:{_NUMBER})\s?){{1,7}}\))"
+    rf"|(?P<tuple>\(\s?[-+]?(?:{_NUMBER})\s?(?:,\s?[-+]?(?:{_NUMBER})\s?){{1,7}}\))"
     rf"|(?P<ratio>\b\d{{1,4}}:\d{{1,4}}\b)"
     rf"|(?P<duration>(?<![\w.])\d[\d.,]{{0,12}}\s?(?:-\s?)?{_DURATION}\b)"
     rf"|(?P<fraction>(?<![\w./])\d{{1,4}}(?:\.\d{{1,4}})?/\d{{1,4}}(?![\w./]))"
@@ -125,7 +125,7 @@ def _power(match: re.Match[str]) -> Token:
 
 
 def _tuple(match: re.Match[str]) -> Token:
-    parts = [canonical(_decimal(part)) for part in re.findall(_NUMBER, match[0])]
+    parts = [canonical(_decimal(part)) for part in re.findall(rf"[-+]?(?:{_NUMBER})", match[0])]
     return Token(kind=Kind.TUPLE, text=match[0], value=",".join(parts))
 
 

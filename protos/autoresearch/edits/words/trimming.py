@@ -41,9 +41,13 @@ _TARGETS = frozenset(
 _TARGETS |= {"six", "seven", "eight", "nine", "ten", "twelve", "sixteen"}
 
 
-def trim(parts: Sequence[Part], table: Vocabulary) -> list[Part]:
-    """What the description says to do."""
-    return _Trimmer(_without_label(parts), table).trim()
+def trim(parts: Sequence[Part], table: Vocabulary) -> tuple[list[Part], bool]:
+    """What the description says to do, and whether details of it may have gone with the rest.
+
+    After a colon stand reasons as well as details. Where amounts came before it, they are the details.
+    """
+    trimmer = _Trimmer(_without_label(parts), table)
+    return trimmer.trim(), trimmer.has_details
 
 
 class _Trimmer:
@@ -53,6 +57,7 @@ class _Trimmer:
         self._parts = parts
         self._table = table
         self._ordered_until = 0
+        self.has_details = False
         self._forget()
 
     def trim(self) -> list[Part]:
@@ -64,6 +69,7 @@ class _Trimmer:
                     at += 1
                     continue
                 if self._ends(at):
+                    self.has_details = word_of(self._parts[at]) == ":" and not self._has_amount
                     break
                 if at >= self._ordered_until and self._starts_remark(at):
                     at = self._resumption(at)
