@@ -7,8 +7,8 @@ pairs, in two ways: by its difference from the control, and by itself, which bou
 up to.
 
 Verifiers may lie about it as about scores, so it is checked as they are: who contradicts the others' figures
-is left out, or the candidate disputed (``trust.outliers_among``). Where
-most pairs have no figure, nothing is asked.
+is left out, or the candidate disputed (``trust.outliers_among``), and then neither refused nor confirmed by
+it. Where most pairs have no figure, nothing is asked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from autoresearch.evidence import LOOKS
 from autoresearch.model import OwnerId
 
 from coordinator.domain.class_state import Pair, Rules
-from coordinator.domain.trust import disagree, outliers_among
+from coordinator.domain.trust import contradicts, disagree, outliers_among
+
+LOOKS_AHEAD = "looks ahead"
+"""How each reason to refuse a code begins."""
+
+PAIRS_TO_REFUSE = LOOKS[0].pairs
+"""Fewer refuse nothing, as fewer promote nothing: a trusted owner before whom others give way would refuse a
+code with its first pair."""
 
 PAIRS_COUNTED = LOOKS[-1].pairs
 """More pairs than these make no bound narrower: honest edits of a kind are all off by a little (in ``pocket``
@@ -70,13 +77,13 @@ def why_it_looks_ahead(pairs: Sequence[Pair], rules: Rules) -> str | None:
         gains = [rules.gain(pair.candidate_score, pair.control_score) for pair in measured]
         gain = math.fsum(gains) / len(gains)
         return (
-            f"looks ahead: it gains {gain:.3g} where its input shows what is to be predicted, and "
+            f"{LOOKS_AHEAD}: it gains {gain:.3g} where its input shows what is to be predicted, and "
             f"{gain - gap:.3g} where none does ({count} pairs; {allowed:.2g} less would be chance)"
         )
     gap, count = alone.mean(pairs)
     if _is_known(count, pairs) and (allowed := alone.allowed(count, policy.sigmas)) < gap:
         return (
-            f"looks ahead, or what it is built on does: it is worse by {gap:.3g} where no input shows what "
+            f"{LOOKS_AHEAD}, or what it is built on does: it is worse by {gap:.3g} where no input shows what "
             f"is to be predicted ({count} pairs; {allowed:.2g} would be chance)"
         )
     return None
@@ -91,14 +98,30 @@ def gap_outliers(pairs: Sequence[Pair], rules: Rules, trusted: Collection[OwnerI
     return frozenset(found)
 
 
+def gap_contradictors(
+    pairs: Sequence[Pair], rules: Rules, left_out: Collection[OwnerId]
+) -> frozenset[OwnerId]:
+    """Owners whose figures contradict those of the others that are not left out, whoever of them is right."""
+    found: set[OwnerId] = set()
+    for figure in _figures(rules):
+        figures = figure.by_owner(pairs)
+        for owner in figures:
+            others = {key: own for key, own in figures.items() if key not in left_out or key == owner}
+            if contradicts(others, owner, figure.spread):
+                found.add(owner)
+    return frozenset(found)
+
+
 def is_gap_disputed(pairs: Sequence[Pair], rules: Rules) -> bool:
     """True if owners among those that were kept contradict each other about it."""
     return any(disagree(figure.by_owner(pairs), figure.spread) for figure in _figures(rules))
 
 
 def _is_known(count: int, pairs: Sequence[Pair]) -> bool:
-    """True if most pairs tell it: one verifier among others of an older harness has no word of its own."""
-    return 2 * count > len(pairs)
+    """True if most of enough pairs tell it: one verifier among others of an older harness has no word of its
+    own.
+    """
+    return 2 * count > len(pairs) >= PAIRS_TO_REFUSE
 
 
 def _figures(rules: Rules) -> Iterator[_Figure]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from autoresearch.evidence import BETTER, Verdict, margin, standard_error, verify
@@ -12,7 +12,12 @@ from autoresearch.model import ExperimentId, ExperimentState, Level, OwnerId
 from coordinator.domain.bundles import remembered
 from coordinator.domain.class_state import Decided, Pair, SmallGain, Standing, latest
 from coordinator.domain.draft import OWNERS_TO_CONFIRM, is_final
-from coordinator.domain.hidden_gap import gap_outliers, is_gap_disputed, why_it_looks_ahead
+from coordinator.domain.hidden_gap import (
+    gap_contradictors,
+    gap_outliers,
+    is_gap_disputed,
+    why_it_looks_ahead,
+)
 from coordinator.domain.reasons import in_figures, why_dropped
 from coordinator.domain.refutation import RefutingDraft
 from coordinator.domain.series import kept_votes, replications_of, required_test, votes_of
@@ -107,12 +112,15 @@ class JudgingDraft(RefutingDraft):
         return is_disputed(votes, self._rules, spread) or is_gap_disputed(votes, self._rules)
 
     def _why_it_looks_ahead(self, standing: Standing) -> str | None:
-        """A reason to refuse what has passed, asked after every pair: who hides it may come first."""
+        """A reason to refuse what has passed, asked after every pair: who hides it may come first.
+
+        None while owners contradict each other about it: one of them may have come to kill a true gain.
+        """
         if not standing.has_passed:
             return None
         votes = kept_votes(standing, self.state.anchor_id)
         pairs = votes if standing.has_passed_votes else replications_of(standing)
-        return why_it_looks_ahead(pairs, self._rules)
+        return None if is_gap_disputed(pairs, self._rules) else why_it_looks_ahead(pairs, self._rules)
 
     def _while_disputed(self, standing: Standing, votes: Sequence[Pair]) -> Verdict:
         """More owners are asked; who still disagree after the last look have not shown a gain."""
@@ -132,6 +140,11 @@ class JudgingDraft(RefutingDraft):
         out, votes = self._score_outliers(standing), votes_of(standing, self.state.anchor_id)
         kept = [pair for pair in votes if pair.owner_id not in out]
         return gap_outliers(kept, self._rules, self._trusted(kept))
+
+    def _contrary(self, standing: Standing, left_out: Collection[OwnerId]) -> frozenset[OwnerId]:
+        """Owners who contradict others about what was hidden: their gains earn them nothing here."""
+        votes = votes_of(standing, self.state.anchor_id)
+        return self._gap_outliers(standing) | gap_contradictors(votes, self._rules, left_out)
 
     def _trusted(self, votes: Sequence[Pair]) -> frozenset[OwnerId]:
         """Those owners of votes whose word can carry a confirmation."""
@@ -171,7 +184,7 @@ class JudgingDraft(RefutingDraft):
             return
         copied = self._rules.gain(standing.candidate.screen_score, anchor.mean)
         spread, gains = self.state.spread(self._rules), gains_by_owner(votes, self._rules)
-        contrary = self._gap_outliers(standing)
+        contrary = self._contrary(standing, standing.left_out)
         self.state = checked(self.state, spread, gains, standing.left_out, copied, contrary=contrary)
         decided = Decided(
             candidate_id=standing.experiment_id,
@@ -193,7 +206,7 @@ class JudgingDraft(RefutingDraft):
         )
         only = None if is_first_meeting else owner_id
         spread, gains = self.state.spread(self._rules), gains_by_owner(votes, self._rules)
-        contrary = self._gap_outliers(standing)
+        contrary = self._contrary(standing, left_out)
         self.state = checked(self.state, spread, gains, left_out, None, only=only, contrary=contrary)
 
     def _drop(self, standing: Standing, pairs: Sequence[Pair], reason: str) -> None:
@@ -285,12 +298,13 @@ class JudgingDraft(RefutingDraft):
     def _is_vouched_for(self, standing: Standing, owners: Sequence[OwnerId]) -> bool:
         """True if the pairs of trusted owners pass alone, and one of them is among those who are for it.
 
-        Where enough of them are at hand, the pairs have to stand without any one of them: then one owner's
-        word, or one owner's luck, confirms nothing.
+        And nobody contradicts the others about what was hidden. Where enough trusted owners are at hand, the
+        pairs have to stand without any one of them: then one owner's word, or one owner's luck, confirms
+        nothing.
         """
         votes = kept_votes(standing, self.state.anchor_id)
         trusted = self._trusted(votes)
-        if not trusted & set(owners):
+        if not trusted & set(owners) or is_gap_disputed(votes, self._rules):
             return False
         if not can_spare_any(self.state, standing, self._context.voters):
             return self._trusted_verdict(standing, votes) is Verdict.PROMOTE

@@ -147,9 +147,12 @@ def is_disputed(pairs: Sequence[Pair], rules: Rules, spread: float) -> bool:
 
 def disagree(figures: Mapping[OwnerId, Sequence[float]], spread: float) -> bool:
     """True if some owner's figures contradict the others'."""
-    return len(figures) > 1 and any(
-        abs(_errors(figures, owner, spread)) > CONFLICT_ERRORS for owner in figures
-    )
+    return any(contradicts(figures, owner, spread) for owner in figures)
+
+
+def contradicts(figures: Mapping[OwnerId, Sequence[float]], owner: OwnerId, spread: float) -> bool:
+    """True if an owner's figures are farther from the others' than luck explains."""
+    return len(figures) > 1 and abs(_errors(figures, owner, spread)) > CONFLICT_ERRORS
 
 
 def checked(
@@ -173,14 +176,14 @@ def checked(
         copied_gain: What a node would report that copied the screening run; None to leave candour as it is.
         only: The owner whose further pair this is.
         informed: An owner who could read what the others had measured: agreeing earns it nothing.
-        contrary: Owners left out for another figure than the score, whatever their gains say.
+        contrary: Owners who contradict others about another figure than the score, whatever their gains say.
     """
     for owner in gains if only is None else (only,):
         others = {key: own for key, own in gains.items() if key not in left_out or key == owner}
         if len(others) < 2:  # noqa: PLR2004  (the owner and another)
             continue
         record = trust_of(state, owner)
-        if owner in contrary or abs(_errors(others, owner, spread)) > CONFLICT_ERRORS:
+        if owner in contrary or contradicts(others, owner, spread):
             if owner in left_out:
                 record = replace(record, agreed=0, strikes=record.strikes + 1, candour=0.0)
         else:
@@ -200,7 +203,7 @@ def audited(state: ClassState, spread: float, decided: Decided, owner_id: OwnerI
     for owner, known in decided.gains:
         if owner != owner_id:
             gains.setdefault(owner, []).append(known)
-    left_out = {owner_id} if abs(_errors(gains, owner_id, spread)) > CONFLICT_ERRORS else set[OwnerId]()
+    left_out = {owner_id} if contradicts(gains, owner_id, spread) else set[OwnerId]()
     state = checked(state, spread, gains, left_out, None, only=owner_id, informed=owner_id)
     kept = replace(
         decided,

@@ -121,6 +121,52 @@ def test_two_owners_who_contradict_each_other_promote_nothing() -> None:
     assert not decision.state.standings[X].has_passed
 
 
+WITH_LIAR = ("liar", *VOTERS)
+ENORMOUS = (2.0, 0.0)
+
+
+def just_passed(*trusted: str) -> ClassState:
+    """A gain that passes, and that trusted owners' pairs alone do not carry yet."""
+    honest = each((0.0, 0.0), "ann", "bob", "cid")
+    return voted(verifying(*trusted), honest, gain=0.03, voters=WITH_LIAR).state
+
+
+def test_who_is_trusted_alone_refuses_no_true_gain_with_its_first_pairs() -> None:
+    state = just_passed("liar")
+
+    first = voted(state, each(ENORMOUS, "liar", "liar"), gain=0.03, voters=WITH_LIAR)
+
+    assert first.state.standings[X].left_out == ("ann", "bob", "cid")
+    assert first.state.standings[X].has_passed_votes
+
+
+def test_a_trusted_owner_whom_another_contradicts_refuses_and_confirms_nothing() -> None:
+    disputed = voted(just_passed("liar", "ann", "bob"), each(ENORMOUS, "liar"), gain=0.03, voters=WITH_LIAR)
+    moderate = voted(
+        just_passed("liar", "ann", "bob"), each((0.13, 0.0), "liar"), gain=0.03, voters=WITH_LIAR
+    )
+    settled = voted(disputed.state, each((0.0, 0.0), "ann", "bob"), gain=0.03, voters=WITH_LIAR)
+    trusted = with_trust(settled.state, Trust(owner_id=OwnerId("dan"), agreed=20, candour=5.0))
+    settled = voted(trusted, each((0.0, 0.0), "dan"), gain=0.03, voters=WITH_LIAR)
+
+    for one in (disputed, moderate):
+        assert one.state.standings[X].has_passed_votes
+        assert one.state.confirmed_id is None
+        # Its score agrees with theirs, which says nothing of an owner who may have invented the other figure.
+        assert trust_of(one.state, OwnerId("liar")).agreed == 20
+    assert settled.state.confirmed_id == X
+    assert settled.marks[X][0] is ExperimentState.BEST
+    assert settled.state.standings[X].left_out == ("cid", "liar")
+
+
+def test_the_first_vote_of_a_trusted_owner_refuses_nothing_that_open_owners_have_passed() -> None:
+    passed = voted(verifying("liar"), each((0.0, 0.0), "x", "y", "z"), voters=()).state
+
+    decision = voted(passed, each(ENORMOUS, "liar"), voters=WITH_LIAR)
+
+    assert decision.state.standings[X].level is Level.SELF_REPLICATED
+
+
 def test_a_code_that_passed_before_is_refuted_by_the_pairs_that_tell() -> None:
     passed = voted(verifying(), each((None, None), "ann", "bob", "cid")).state
 
