@@ -18,7 +18,7 @@ from autoresearch.edits.words.tokens import number_of
 _RATIO_TOLERANCE = Decimal("1e-6")
 """Ratios are of rounded values; values themselves are compared exactly."""
 
-_NARROWING_WORDS_LIMIT = 2
+_NARROWING_WORDS_LIMIT = 1
 _OTHER_WORDS_LIMIT = 5
 _UNKNOWN_WORDS_TO_BLOCK = 2
 _UNKNOWN_WORDS_TO_ASK = 6
@@ -90,6 +90,8 @@ def judge_readings(a: Reading, b: Reading) -> PairVerdict:
     doubts = [f"one of them names no batch in particular: {_name(only_a[0])}"] if is_general else []
     doubts += [doubt for one, other in shared if (doubt := _doubt(one, other))]
     doubts += [_lone_amounts(a, b)] if _amounts(a) != _amounts(b) else []
+    if a.context and b.context and a.context != b.context:
+        doubts.append(f"they mention other values beside it: {_listed(sorted(a.context ^ b.context))}")
     if len(a.words ^ b.words) > _OTHER_WORDS_LIMIT:
         doubts.append("they set the same, and say more in other words")
     return (
@@ -185,7 +187,7 @@ def _doubt(a: Setting, b: Setting) -> str:
         is_apart = len(directions) > 1 and not (a.old and b.old)
         return f"they move {name} in opposite directions to the same value" if is_apart else ""
     if a.is_open and b.is_open:
-        is_same = a.is_mechanism and a.qualifiers == b.qualifiers
+        is_same = a.is_mechanism and not (a.direction or b.direction) and a.qualifiers == b.qualifiers
         return "" if is_same else f"neither of them says how much {name} changes"
     is_said = (a.factor and a.factor == b.factor) or (_factor(a) is not None and _factor(b) is not None)
     return "" if is_said else f"only one of them says how much {name} changes"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from autoresearch.edits.words.clause import Clause
 from autoresearch.edits.words.clauses import MECHANISMS, read_clauses
@@ -18,6 +18,9 @@ Subject = frozenset[str]
 """What a setting is about: a knob and the scopes that narrow it."""
 
 _NAME_WORDS_LIMIT = 3
+_DEEDS = frozenset({"weight_tying", "untie", "share", "split", "freeze", "reset"})
+"""Ideas that are verbs themselves."""
+
 _DIRECTIONS = {"up": "up", "double": "up", "triple": "up", "quadruple": "up"}
 _DIRECTIONS |= {"down": "down", "half": "down", "quarter": "down"}
 
@@ -61,6 +64,7 @@ class Reading:
         words: What the table does not know, stemmed.
         is_specific: A term of the mechanisms names one, not a family of them.
         has_details: The text goes on after it has named a mechanism; what it says there is not read.
+        context: Amounts that are mentioned as present ones of other knobs.
     """
 
     settings: Mapping[Subject, Setting] = field(default_factory=dict)
@@ -73,6 +77,7 @@ class Reading:
     words: frozenset[str] = frozenset()
     is_specific: bool = False
     has_details: bool = False
+    context: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -87,11 +92,11 @@ class Reading:
 
 def read_with(table: Vocabulary, text: str) -> Reading:
     """The reading of a description by a table, without what its parent would say."""
-    parts, has_details = trim(nest(list(table.find_terms(tokenise(text)))), table)
+    trimmed = trim(nest(list(table.find_terms(tokenise(text)))), table)
     builder = _Builder(table)
-    for clause in read_clauses(parts):
+    for clause in read_clauses(trimmed.parts):
         builder.put(clause)
-    return builder.reading(has_details=has_details)
+    return replace(builder.reading(), has_details=trimmed.has_details, context=trimmed.context)
 
 
 class _Builder:
@@ -99,6 +104,7 @@ class _Builder:
 
     def __init__(self, table: Vocabulary) -> None:
         self._table = table
+        self._verb = ""
         self._settings: dict[Subject, Setting] = {}
         self._mentioned: set[Subject] = set()
         self._added: set[str] = set()
@@ -112,6 +118,9 @@ class _Builder:
     def put(self, clause: Clause) -> None:
         if clause.is_context:
             return
+        if self._verb == "remove" and not (clause.verb or clause.has_value or clause.ideas & _DEEDS):
+            clause.verb = "remove"  # "remove the QK norm and the softcap"
+        self._verb = clause.verb
         settle(clause)
         clause.ideas -= self._table.implied_by(clause.knobs)
         self._words.update(self._stems(clause.words))
@@ -129,7 +138,7 @@ class _Builder:
         else:
             self._rest |= {clause.new, *clause.extras} - {""}
 
-    def reading(self, *, has_details: bool) -> Reading:
+    def reading(self) -> Reading:
         stated = {name: setting for name, setting in self._settings.items() if name not in self._mentioned}
         added, removed = frozenset(self._added), frozenset(self._removed)
         return Reading(
@@ -141,7 +150,6 @@ class _Builder:
             rest=frozenset(self._rest),
             before=frozenset(self._before),
             words=frozenset(self._words),
-            has_details=has_details,
             is_specific=bool((added | removed) - self._table.generic),
         )
 

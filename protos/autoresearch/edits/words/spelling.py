@@ -63,6 +63,10 @@ _NOTATIONS = tuple(
         (r"\bmlp(?=\d)", "mlp "),
         (rf"(?<=\d)\s?[*x]\s?{_WIDTH}\b", "x"),  # 4 * n_embd
         (r"^\W{0,3}(\d{1,2}|[a-z]{3,6})[- ]layers?\b", r"\1 depth "),
+        (
+            r"^(try|use|stack|run|set) (?:up |with )?(\d{1,2}) (?:transformer )?(?:layers|blocks)\b",
+            r"\1 depth \2",
+        ),
         (r"/step\b", " per step"),
     )
 )

@@ -8,6 +8,7 @@ edit. Nothing is dropped before something was said, so that no description comes
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from autoresearch.edits.words.parts import (
     IDEAS,
@@ -32,6 +33,7 @@ LABEL_LIMIT = 7
 _LOOK_AHEAD = 8
 _NEAR = 4
 _JOINTS = frozenset({",", ";", "+", "&", "and", "plus", "then", "combined", "also"})
+_BEFORE_VALUES = frozenset({"to", "from", "by", "=", "at"})
 _DEEDS = frozenset({"add", "remove", "up", "down", "replace", "half", "double", "triple", "quadruple"})
 _QUANTIFIERS = frozenset({"all", "every", "both", "only"})
 _FACTORS = frozenset({"half", "double", "triple", "quadruple", "quarter"})
@@ -41,13 +43,27 @@ _TARGETS = frozenset(
 _TARGETS |= {"six", "seven", "eight", "nine", "ten", "twelve", "sixteen"}
 
 
-def trim(parts: Sequence[Part], table: Vocabulary) -> tuple[list[Part], bool]:
-    """What the description says to do, and whether details of it may have gone with the rest.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trimmed:
+    """What a description says to do, and what is known of the rest.
 
-    After a colon stand reasons as well as details. Where amounts came before it, they are the details.
+    Attributes:
+        parts: What was kept.
+        has_details: It went on after a colon, where reasons stand as well as details. Where amounts came
+            before the colon, they are the details.
+        context: Amounts of other knobs that are mentioned as they are: "with HEAD_DIM=128".
     """
+
+    parts: Sequence[Part]
+    has_details: bool
+    context: frozenset[str]
+
+
+def trim(parts: Sequence[Part], table: Vocabulary) -> Trimmed:
+    """Parts the orders of a description from its remarks."""
     trimmer = _Trimmer(_without_label(parts), table)
-    return trimmer.trim(), trimmer.has_details
+    kept = trimmer.trim()
+    return Trimmed(parts=kept, has_details=trimmer.has_details, context=frozenset(trimmer.context))
 
 
 class _Trimmer:
@@ -58,6 +74,7 @@ class _Trimmer:
         self._table = table
         self._ordered_until = 0
         self.has_details = False
+        self.context: set[str] = set()
         self._forget()
 
     def trim(self) -> list[Part]:
@@ -72,12 +89,19 @@ class _Trimmer:
                     self.has_details = word_of(self._parts[at]) == ":" and not self._has_amount
                     break
                 if at >= self._ordered_until and self._starts_remark(at):
-                    at = self._resumption(at)
+                    end = self._resumption(at)
+                    self._note_context(at, end)
+                    at = end
                     self._ordered_until = at + _NEAR
                     continue
             self._keep(self._parts[at])
             at += 1
         return self._kept
+
+    def _note_context(self, start: int, end: int) -> None:
+        if word_of(self._parts[start]) == "with":
+            remark = self._parts[start:end]
+            self.context |= {part.value for part in remark if isinstance(part, Token) and is_amount(part)}
 
     def _forget(self) -> None:
         self._kept: list[Part] = []
@@ -164,6 +188,8 @@ class _Trimmer:
             if word in {".", ":"} or (isinstance(part, Token) and part.kind is Kind.DASH):
                 return index
             ahead = self._parts[index + 1 : index + 1 + _LOOK_AHEAD]
+            if word in _BEFORE_VALUES and not self._has_amount and is_amount(part_at(ahead, 0)):
+                return index
             if word == "by" and word_of(part_at(ahead, 0)).endswith("ing") and any(map(is_amount, ahead)):
                 return index + 2
             if word not in _JOINTS:
@@ -177,7 +203,8 @@ def _without_label(parts: Sequence[Part]) -> Sequence[Part]:
     for at, part in enumerate(parts[:LABEL_LIMIT]):
         if word_of(part) == ":":
             has_content = any(is_amount(one) or is_term(one, KNOBS | IDEAS) for one in parts[:at])
-            return parts if has_content else parts[at + 1 :]
+            scopes = [one for one in parts[:at] if is_term(one, frozenset({Sort.SCOPE}))]
+            return parts if has_content else [*scopes, *parts[at + 1 :]]
     return parts
 
 
@@ -221,11 +248,12 @@ def _orders_mechanism(ahead: Sequence[Part]) -> bool:
 def _states_change(ahead: Sequence[Part]) -> bool:
     """A knob with a value that comes soon, led by a verb or nothing."""
     has_knob, has_factor = False, False
+    names = NAMES if any(word_of(part) in {"->", "from"} for part in ahead) else KNOBS
     for number, part in enumerate(ahead):
         has_factor |= verb_of(part) in _FACTORS
         if word_of(part) in _JOINTS and has_knob:
             return False
-        if is_term(part, KNOBS):
+        if is_term(part, names):
             if number >= _NEAR:  # the object of some other clause
                 return False
             has_knob = True
