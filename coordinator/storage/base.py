@@ -415,12 +415,18 @@ class ReadStore(Protocol):
         """Epoch and last event id."""
 
     async def put_vector(self, experiment_id: ExperimentId, model: str, vector: bytes) -> None:
-        """Keeps an embedding with the id of the model that made it; the first one stays. Raises NotFound
-        for an unknown experiment.
+        """Keeps an embedding with the id of the model that made it; of each model the first one stays.
+        Raises NotFound for an unknown experiment.
         """
 
-    def get_vectors(self, model: str) -> AsyncIterator[tuple[ExperimentId, bytes]]:
-        """Every vector of one model."""
+    def get_vectors(self, model: str, *, after: int = 0) -> AsyncIterator[tuple[ExperimentId, bytes]]:
+        """The vectors of one model in the order in which they came, without the first ``after``."""
+
+    async def get_vector_models(self) -> tuple[str, ...]:
+        """The models that vectors are kept of."""
+
+    async def drop_vectors(self, model: str) -> None:
+        """Forgets the vectors of a model, which has to make them anew (idempotent)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -916,6 +916,35 @@ async def test_vectors_are_kept_per_model_once(store: Store) -> None:
         await store.put_vector(ExperimentId("unknown"), "mini", b"")
 
 
+async def test_vectors_that_came_since_are_read_alone(store: Store) -> None:
+    experiments = [make_experiment() for _ in range(3)]
+    for number, experiment in enumerate(experiments):
+        await store.publish(make_publication(experiment))
+        await store.put_vector(experiment.experiment_id, "mini", bytes([number]))
+
+    found = [entry async for entry in store.get_vectors("mini", after=2)]
+
+    assert found == [(experiments[2].experiment_id, b"\x02")]
+    assert [entry async for entry in store.get_vectors("mini", after=3)] == []
+
+
+async def test_another_model_takes_the_place_of_one_that_is_dropped(store: Store) -> None:
+    experiment = make_experiment()
+    await store.publish(make_publication(experiment))
+    for model in ("mini", "maxi"):
+        await store.put_vector(experiment.experiment_id, model, model.encode())
+    before = await store.get_vector_models()
+
+    await store.drop_vectors("mini")
+    await store.drop_vectors("mini")
+
+    assert (set(before), await store.get_vector_models()) == ({"mini", "maxi"}, ("maxi",))
+    assert [entry async for entry in store.get_vectors("mini")] == []
+    await store.put_vector(experiment.experiment_id, "mini", b"again")
+    assert [entry async for entry in store.get_vectors("mini")] == [(experiment.experiment_id, b"again")]
+    assert [entry async for entry in store.get_vectors("maxi")] == [(experiment.experiment_id, b"maxi")]
+
+
 async def test_vector_leaves_state_and_results_as_they_are(store: Store) -> None:
     experiment = make_experiment()
     await store.publish(replace(make_publication(experiment), reason="why"))

@@ -311,12 +311,17 @@ class MemoryReading:
     async def put_vector(self, experiment_id: ExperimentId, model: str, vector: bytes) -> None:
         if experiment_id not in self._t.experiments:
             raise NotFound(f"experiment {experiment_id} is not in the store, so it can have no vector")
-        self._t.vectors.setdefault((model, experiment_id), vector)
+        self._t.vectors.setdefault(model, {}).setdefault(experiment_id, vector)
 
-    async def get_vectors(self, model: str) -> AsyncIterator[tuple[ExperimentId, bytes]]:
-        for (of_model, experiment_id), vector in tuple(self._t.vectors.items()):
-            if of_model == model:
-                yield experiment_id, vector
+    async def get_vectors(self, model: str, *, after: int = 0) -> AsyncIterator[tuple[ExperimentId, bytes]]:
+        for entry in tuple(self._t.vectors.get(model, {}).items())[after:]:
+            yield entry
+
+    async def get_vector_models(self) -> tuple[str, ...]:
+        return tuple(self._t.vectors)
+
+    async def drop_vectors(self, model: str) -> None:
+        self._t.vectors.pop(model, None)
 
 
 class MemoryOverview:

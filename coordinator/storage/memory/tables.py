@@ -143,7 +143,7 @@ class ChallengeTables:
         self.credit: dict[NodeId, tuple[int, float, int]] = {}
         self.ideas: dict[HypothesisId, Idea] = {}
         self.proposed: dict[HypothesisId, bytes] = {}
-        self.vectors: dict[tuple[str, ExperimentId], bytes] = {}
+        self.vectors: dict[str, dict[ExperimentId, bytes]] = {}
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.dropped_events = 0
         self.last_stream_id = (0, 0)

@@ -127,11 +127,18 @@ class RedisReading:
         if not await self._runner.run("put_vector", args, vectors=vectors):
             raise NotFound(f"experiment {experiment_id} is not in the store, so it can have no vector")
 
-    async def get_vectors(self, model: str) -> AsyncIterator[tuple[ExperimentId, bytes]]:
-        start = 0
+    async def get_vectors(self, model: str, *, after: int = 0) -> AsyncIterator[tuple[ExperimentId, bytes]]:
+        start = after
         key = self._runner.keys.vectors(model)
         while page := await self._runner.link.command("LRANGE", key, start, start + PAGE - 1):
             start += len(page)
             for entry in page:
                 end = 1 + entry[0]
                 yield ExperimentId(unpack_id(entry[1:end])), entry[end:]
+
+    async def get_vector_models(self) -> tuple[str, ...]:
+        models = await self._runner.link.command("HKEYS", self._runner.keys.named("models"))
+        return tuple(model.decode() for model in models if model)
+
+    async def drop_vectors(self, model: str) -> None:
+        await self._runner.run("drop_vectors", [model], vectors=self._runner.keys.vectors(model))

@@ -4,7 +4,8 @@
 -- ARGV: 1 packed experiment id  2 model id  3 vector
 --
 -- Race closed: two replicas that embed one experiment append it once. The list keeps a vector at its own
--- size; the model's number in the experiment's state says that it is there.
+-- size; the model's number in the experiment's state says that it is there. Numbers are counted in the
+-- field '', so that one that was dropped is not given again before 254 others.
 
 local state = redis.call('HGET', K.states, ARGV[1])
 if not state then
@@ -12,7 +13,7 @@ if not state then
 end
 local number = tonumber(redis.call('HGET', K.models, ARGV[2]))
 if not number then
-  number = redis.call('HLEN', K.models) % 255 + 1
+  number = (redis.call('HINCRBY', K.models, '', 1) - 1) % 255 + 1
   redis.call('HSET', K.models, ARGV[2], number)
 end
 if string.byte(state, 2) ~= number then
