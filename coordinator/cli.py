@@ -95,6 +95,8 @@ def serve(
     calls_in_flight: Annotated[int | None, _option("calls_in_flight", "--calls-in-flight")] = None,
     watchers: Annotated[int | None, _option("watchers", "--watchers")] = None,
     feeds: Annotated[int | None, _option("feeds", "--feeds")] = None,
+    embedding_model: Annotated[str | None, _option("embedding_model", "--embedding-model")] = None,
+    embedding_revision: Annotated[str | None, _option("embedding_revision", "--embedding-revision")] = None,
     allow_unsafe_store: Annotated[bool | None, _option("allow_unsafe_store", "--allow-unsafe-store")] = None,
     free_disk_min_mb: Annotated[int | None, _option("free_disk_min_mb", "--free-disk-min-mb")] = None,
     grace_s: Annotated[float | None, _option("grace_s", "--grace-s")] = None,

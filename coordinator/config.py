@@ -74,6 +74,14 @@ class Config:
     calls_in_flight: int = _setting(1_000, "Calls that may run at once, watch streams apart.")
     watchers: int = _setting(10_000, "Open watch streams of nodes.")
     feeds: int = _setting(100, "Open watch streams that see every event.")
+    embedding_model: str = _setting(
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "Model that compares ideas by meaning: a name on the Hugging Face hub or a folder; none for none.",
+    )
+    embedding_revision: str = _setting(
+        "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+        "Commit of the model on the hub; a folder is taken as it is.",
+    )
     allow_unsafe_store: bool = _setting(False, "Use a store at a URL even if it may forget or evict results.")
     free_disk_min_mb: int = _setting(512, "Below this much free disk (MiB) the own store takes no writes.")
     grace_s: float = _setting(5.0, "Seconds that running calls get to end when the coordinator stops.")
@@ -241,6 +249,8 @@ def _check(config: Config) -> None:
     split_address(config.listen)
     if not config.challenges:
         raise ConfigError("challenges is empty; name at least one, such as pocket")
+    if not config.embedding_model or not config.embedding_revision:
+        raise ConfigError("embedding_model and embedding_revision need a value; none does without a model")
     if (config.tls_cert is None) != (config.tls_key is None):
         raise ConfigError("tls_cert and tls_key belong together; give both or neither")
     lows: tuple[tuple[str, float], ...] = (

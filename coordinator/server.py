@@ -27,6 +27,7 @@ from autoresearch.v1 import admin_pb2_grpc, ideas_pb2_grpc, leaderboard_pb2_grpc
 
 from coordinator.auth.keys import KeyAuthenticator, load_operator_key
 from coordinator.config import DEFAULT_ADDRESS, Config, ConfigError, is_loopback, split_address
+from coordinator.dedup.embedder import SentenceTransformerEmbedder
 from coordinator.rpc.admin import AdminServicer
 from coordinator.rpc.health import READING, WRITING, StoreWatch
 from coordinator.rpc.ideas import IdeaServicer
@@ -47,6 +48,7 @@ KEEPALIVE_TIMEOUT_MS = 20_000
 METADATA_LIMIT_BYTES = 16 * 1024
 STORE_FOLDER = "store"
 """Of the embedded store, in the data folder."""
+NO_MODEL = "none"
 CANCEL_AGAIN_S = 1.0
 _MEBIBYTE = 1024**2
 
@@ -108,7 +110,7 @@ async def running_coordinator(
     async with AsyncExitStack() as down:
         if store is None:
             store = await _open_store(config, down)
-        services = SwarmServices(store, hosted, _service_settings(config))
+        services = SwarmServices(store, hosted, _service_settings(config), embedder=_embedder(config))
         down.push_async_callback(services.close)
         await services.start()
         watch = StoreWatch(store)
@@ -228,6 +230,12 @@ def _service_settings(config: Config) -> ServiceSettings:
         heartbeat_interval_s=config.heartbeat_interval_s,
         claims_per_node=config.claims_per_node,
     )
+
+
+def _embedder(config: Config) -> SentenceTransformerEmbedder | None:
+    if config.embedding_model == NO_MODEL:
+        return None
+    return SentenceTransformerEmbedder(config.embedding_model, config.embedding_revision)
 
 
 def _call_limits(config: Config) -> CallLimits:

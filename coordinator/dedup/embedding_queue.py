@@ -104,11 +104,12 @@ class EmbeddingQueue:
                 await self._embed_batches()
             except EmbedderUnavailable as error:
                 self._drop(str(error))
-                if not is_told:
-                    _log.warning("no embedding model: words in common stand in for it", why=str(error))
-                    is_told = True
                 if error.is_final:
+                    _log.info("no embedding model: words in common stand in for it", why=str(error))
                     return
+                if not is_told:
+                    _log.warning("no embedding model at present: words in common stand in", why=str(error))
+                    is_told = True
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_MAX_S)
 

@@ -91,6 +91,10 @@ class EditIndex:
         """What is known of one experiment."""
         return self._edits.get(experiment_id)
 
+    def added_after(self, count: int) -> tuple[TriedEdit, ...]:
+        """The experiments that came after the first ``count``, oldest first."""
+        return tuple(islice(self._edits.values(), count, None))
+
     def unread(self) -> tuple[ExperimentId, ...]:
         """Experiments whose code has not been read yet, latest first."""
         return tuple(

@@ -1,12 +1,15 @@
 """Was this tried? Judged by what an edit does, in order: its file, its edit, its stated changes.
 
-Needs no model. The store has the last word on what is being tried at this moment; what the judge says is
-about experiments that are over. Whose outcome settles an edit and whose only warns, ``precedents`` tells.
+None of that needs a model. Where there is one, an idea whose words nobody can read for what it does, and that
+sounds much like a tried one, is asked about; it is never blocked. The store has the last word on what is
+being tried at this moment; what the judge says is about experiments that are over. Whose outcome settles an
+edit and whose only warns, ``precedents`` tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,8 +17,21 @@ from autoresearch.edits import CanonicalChanges
 from autoresearch.model import ExperimentId, HardwareClass, Hypothesis, Intent
 
 from coordinator.dedup.code import CodeReading
+from coordinator.dedup.embedder import Near
 from coordinator.dedup.index import EditIndex, TriedEdit
 from coordinator.dedup.precedents import Belief, latest
+
+SOUNDS_THE_SAME_MIN = 0.85
+"""Cosine of titles. Of 2,000 titles of real swarms 59 cannot be read for what they do: the 7 of them that are
+this near to another title mean the same, and just below most do not. Titles that can be read may say
+different things at any cosine: of 101 labelled pairs this near that their words tell apart none is one edit.
+"""
+
+_FIGURE = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+_WORD = re.compile(r"[a-z]+")
+_UP = frozenset({"bigger", "higher", "increase", "larger", "longer", "more", "raise", "stronger", "up"})
+_DOWN = frozenset({"decrease", "down", "fewer", "less", "lower", "reduce", "shorter", "smaller", "weaker"})
+_AWAY = frozenset({"disable", "drop", "no", "remove", "skip", "without"})
 
 
 class Level(StrEnum):
@@ -24,6 +40,7 @@ class Level(StrEnum):
     FILE = "file"
     EDIT = "edit"
     WORDS = "words"
+    MEANING = "meaning"
 
 
 class Ruling(StrEnum):
@@ -96,6 +113,23 @@ class Judge:
             if verdict is not None:
                 return verdict
         return self._ask(question, same, Level.WORDS, belief)
+
+    def judge_meaning(self, question: Question, near: Sequence[Near], belief: Belief) -> Verdict:
+        """Asks about an idea whose words nobody can read, if its title sounds like one that was tried."""
+        if question.is_deliberate:
+            return NEW
+        for experiment_id, similarity in near:
+            edit, precedent = self._index.get(experiment_id), belief.find(experiment_id)
+            if similarity < SOUNDS_THE_SAME_MIN or edit is None or precedent is None or precedent.has_crashed:
+                continue
+            if not says_otherwise(question.hypothesis.title, edit.title):
+                return Verdict(
+                    ruling=Ruling.ASK,
+                    level=Level.MEANING,
+                    match=experiment_id,
+                    same_parent=edit.parent_id == question.parent_id,
+                )
+        return NEW
 
     def judge_code(
         self,
@@ -170,3 +204,15 @@ class Judge:
     @staticmethod
     def _others(edits: Iterable[TriedEdit], own_id: ExperimentId | None) -> list[TriedEdit]:
         return [edit for edit in edits if edit.experiment_id != own_id]
+
+
+def says_otherwise(one: str, other: str) -> bool:
+    """True for titles that name other values or go another way, however alike they sound."""
+    figures = [set(_FIGURE.findall(title.casefold())) for title in (one, other)]
+    if not (figures[0] <= figures[1] or figures[1] <= figures[0]):
+        return True
+    words = [set(_WORD.findall(title.casefold())) for title in (one, other)]
+    up, down, away = ([bool(said & known) for said in words] for known in (_UP, _DOWN, _AWAY))
+    return away[0] != away[1] or any(
+        up[side] and not down[side] and down[1 - side] and not up[1 - side] for side in (0, 1)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from autoresearch.errors import NotFound
 from autoresearch.model import (
@@ -15,10 +15,14 @@ from autoresearch.model import (
     NearMatch,
 )
 
+from coordinator.dedup.embedder import Near
 from coordinator.dedup.index import EditIndex, Neighbours
 from coordinator.domain.class_state import Rules
 from coordinator.services.catalog import Catalog
 from coordinator.storage.base import KeyHeld
+
+NEIGHBOUR_MIN = 0.4
+"""Cosine of titles below which an experiment has little to say about an idea."""
 
 KNOBS_LIMIT = 8
 TRIALS_SCAN_LIMIT = 64
@@ -43,9 +47,18 @@ class Adviser:
         parent_id: ExperimentId,
         knobs: Mapping[str, str],
         title: str,
+        *,
+        by_meaning: Sequence[Near] = (),
     ) -> Advice:
-        """Neighbours of an idea and the history of the constants that it turns."""
-        near = self._neighbours.nearest(hardware_class, knobs, title, limit=NEAREST_LIMIT)
+        """Neighbours of an idea and the history of the constants that it turns.
+
+        Experiments with the same constants come first, then those that are near in meaning; where that is
+        not known, those that share words.
+        """
+        exact = self._neighbours.nearest(hardware_class, knobs, title, limit=NEAREST_LIMIT)
+        meant = tuple(one.experiment_id for one in by_meaning if one.similarity >= NEIGHBOUR_MIN)
+        ranked = (*exact, *meant) if knobs else (*meant, *exact)
+        near = tuple(dict.fromkeys(ranked))[:NEAREST_LIMIT]
         trials = [trial for knob in list(knobs)[:KNOBS_LIMIT] for trial in self._trials(hardware_class, knob)]
         return Advice(
             nearest=tuple(self.match(experiment_id, parent_id) for experiment_id in near),

@@ -10,12 +10,13 @@ from autoresearch.model import (
     StartRefused,
 )
 
-from coordinator.dedup.judge import Question, Ruling, Verdict
+from coordinator.dedup.judge import Level, Question, Ruling, Verdict
 from coordinator.services.advice import Adviser
 from coordinator.services.context import Tally
 from coordinator.storage.base import KeyHeld
 
 QUESTION = "{} is the same {}, tried {}: say why yours differs, or pick another"
+SOUNDS_LIKE = "{} sounds much like it and was tried {}: say why yours differs, or pick another"
 UNSETTLED = (
     "{title} (experiment {experiment_id}) is this very edit and {outcome}, but its owner is not trusted so "
     "far: pick another idea, or claim this one again and say in its distinction why it is worth one more run"
@@ -69,4 +70,6 @@ def _question(verdict: Verdict, match: NearMatch) -> str:
             title=match.title or "an experiment", experiment_id=match.experiment_id, outcome=ended
         )
     where = "on the same parent" if verdict.same_parent else "on another parent"
+    if verdict.level is Level.MEANING:
+        return SOUNDS_LIKE.format(match.title, where)
     return QUESTION.format(match.title or match.experiment_id, "idea", where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from coordinator.services.claiming import Claiming
 from coordinator.services.context import ChallengeContext
@@ -32,20 +32,26 @@ class ChallengeServices:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Rebuilds the indexes from the store and starts the follower and the caretaker."""
+        """Rebuilds the indexes from the store and starts what keeps them current."""
         await self.store.put_source(self.context.baseline_source())
         await self.follower.rebuild()
         self._tasks = [
             asyncio.create_task(self.follower.follow(), name="follower"),
             asyncio.create_task(self.caretaker.run(), name="caretaker"),
+            asyncio.create_task(self.context.embeddings.run(), name="embeddings"),
         ]
 
     async def close(self) -> None:
         """Ends the background tasks."""
         self.follower.stop()
         tasks, self._tasks = self._tasks, []
-        # On Python 3.11 a cancellation that meets the end of a timed wait is lost: it is asked for again.
-        while any(not task.done() for task in tasks):
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)
+        await end_tasks(tasks)
+
+
+async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels tasks and sees them end."""
+    # On Python 3.11 a cancellation that meets the end of a timed wait is lost: it is asked for again.
+    while any(not task.done() for task in tasks):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 from dataclasses import dataclass, replace
 
 import structlog
+from autoresearch.edits.words import read_text
 from autoresearch.errors import Conflict, InvalidArgument, LeaseLost, LimitExceeded
 from autoresearch.limits import (
     FLAGS_LIMIT,
@@ -36,7 +38,9 @@ from autoresearch.model import (
 )
 
 from coordinator.dedup.code import SourceText
-from coordinator.dedup.judge import Level, Question, Ruling, Verdict
+from coordinator.dedup.embedder import Near
+from coordinator.dedup.embedding_queue import Lane
+from coordinator.dedup.judge import NEW, SOUNDS_THE_SAME_MIN, Level, Question, Ruling, Verdict
 from coordinator.dedup.precedents import Belief
 from coordinator.services.advice import Adviser
 from coordinator.services.answers import Answers
@@ -67,6 +71,10 @@ from coordinator.storage.base import (
 CLAIMS_RETRY_S = 5.0
 WAIVERS_LIMIT = 4
 """Experiments that the store names one after the other and that only warn; more only in a race."""
+
+MEANING_WAIT_S = 0.2
+"""So long a claim in free words waits to be compared by its meaning; nobody waits for a model that loads."""
+NEAR_LIMIT = 16
 
 SAME_ELSEWHERE = "the same edit was tried on another parent: {}"
 RUN_AGAIN = "the same edit was tried, on the word of an owner that is not trusted so far: {}"
@@ -114,9 +122,17 @@ class Claiming:
         parent = await self._c.source_of(parent_id, caller.hardware_class)
         stated = await self._words.read(hypothesis, parent)
         fingerprint = _fingerprint(hypothesis, parent_id, queued_claim_id)
-        advice = self._adviser.advise(caller.hardware_class, parent_id, stated.knobs, hypothesis.title)
         belief = await self._precedents.belief(caller)
         verdict = self._c.judge.judge_words(question, stated.canonical, belief)
+        near: tuple[Near, ...] = ()
+        if verdict.ruling is Ruling.NEW and not stated.knobs:
+            near = await self._near(question)
+            # Nobody is there to answer for a queued idea, and meaning alone must not put an end to it.
+            if stated.canonical is None and queued_claim_id is None:
+                verdict = await self._verdict_on_meaning(question, parent, near, belief)
+        advice = self._adviser.advise(
+            caller.hardware_class, parent_id, stated.knobs, hypothesis.title, by_meaning=near
+        )
         if verdict.ruling is not Ruling.NEW and not await self._is_repeat(claim_id, caller, fingerprint):
             await self._settle_idea(caller.node_id, queued_claim_id, verdict)
             return self._answers.to_claim(verdict, question, advice)
@@ -258,6 +274,26 @@ class Claiming:
                     f"this node holds {live} claims; finish or release one first",
                     retry_after_s=CLAIMS_RETRY_S,
                 )
+
+    async def _near(self, question: Question) -> tuple[Near, ...]:
+        """The tried experiments of the class that are nearest in meaning, if that is known in time."""
+        found = await self._c.embeddings.nearest(
+            question.hypothesis.title,
+            Lane.CLAIM,
+            limit=NEAR_LIMIT,
+            wait_s=MEANING_WAIT_S,
+            hardware_class=question.hardware_class,
+        )
+        return found or ()
+
+    async def _verdict_on_meaning(
+        self, question: Question, parent: SourceText, near: tuple[Near, ...], belief: Belief
+    ) -> Verdict:
+        """What follows from how an idea sounds: nothing where its words tell what it does."""
+        if not near or near[0].similarity < SOUNDS_THE_SAME_MIN:
+            return NEW
+        reading = await asyncio.to_thread(read_text, question.hypothesis.title, parent.text)
+        return self._c.judge.judge_meaning(question, near, belief) if reading.is_empty else NEW
 
     async def _verdict_on(self, tried: KeyTried, question: Question, belief: Belief) -> Verdict:
         """What follows from what the store says was tried, which may know more than this process."""

@@ -18,6 +18,7 @@ from autoresearch.model import (
 )
 
 from coordinator.dedup.code import CodeReader, SourceText
+from coordinator.dedup.embedding_queue import EmbeddingQueue
 from coordinator.dedup.index import EditIndex
 from coordinator.dedup.judge import Judge
 from coordinator.domain.baseline import baseline_experiment, is_baseline_of, is_reserved_id
@@ -25,6 +26,7 @@ from coordinator.domain.class_state import ClassState, Rules, dump_state, workin
 from coordinator.domain.draft import Context, Decision
 from coordinator.services.catalog import Catalog
 from coordinator.services.classes import Activity, Classes
+from coordinator.services.embedding import Embeddings
 from coordinator.services.leases import Leases
 from coordinator.services.reading import StatedChanges, tried_edit
 from coordinator.services.settings import ServiceSettings
@@ -71,6 +73,7 @@ class ChallengeContext:
         reader: CodeReader,
         sessions: Sessions,
         clock: Callable[[], datetime],
+        embedding_queue: EmbeddingQueue | None = None,
     ) -> None:
         self.challenge = challenge
         self.store = store
@@ -91,6 +94,7 @@ class ChallengeContext:
         self.catalog = Catalog(self.rules, challenge.metric_name)
         self.index = EditIndex()
         self.judge = Judge(self.index)
+        self.embeddings = Embeddings(embedding_queue, self.index, store)
         self.sources = Sources(store, self.baseline)
         self.classes = Classes(store, self._see_class)
         self.leases = Leases(store, store, refresh_s=settings.view_refresh_s)

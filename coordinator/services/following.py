@@ -81,6 +81,7 @@ class Follower:
         """Applies the next page of events, waiting up to ``block_s`` for one; rebuilds after a gap."""
         if self._here is None:
             self._c.classes.forget()
+            self._c.embeddings.forget()
             await self.rebuild()
         page = await self._c.store.read_events(self._here, limit=PAGE_EVENTS, block_s=block_s)
         if page.is_gap:

@@ -6,6 +6,7 @@ raises domain errors of ``autoresearch.errors`` only.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -14,8 +15,10 @@ from autoresearch.errors import ChallengeUnfrozen, InvalidArgument, UnknownChall
 from autoresearch.model import utc_now
 
 from coordinator.dedup.code import CodeReader
+from coordinator.dedup.embedder import Embedder
+from coordinator.dedup.embedding_queue import EmbeddingQueue
 from coordinator.services.admin import Admin
-from coordinator.services.challenge import ChallengeServices
+from coordinator.services.challenge import ChallengeServices, end_tasks
 from coordinator.services.context import ChallengeContext, Sessions
 from coordinator.services.membership import Membership
 from coordinator.services.settings import ServiceSettings
@@ -36,10 +39,12 @@ class SwarmServices:
         *,
         clock: Callable[[], datetime] = utc_now,
         reader: CodeReader | None = None,
+        embedder: Embedder | None = None,
     ) -> None:
         """Composes the services of ``challenges``, the first of which is the default.
 
-        A ``reader`` that is given is left open by ``close``.
+        A ``reader`` that is given is left open by ``close``. Without an ``embedder`` words in common stand in
+        for meaning.
 
         Raises:
             ChallengeUnfrozen: a manifest has no hashes yet.
@@ -49,6 +54,8 @@ class SwarmServices:
         identity = server.identity_store()
         self._own_reader = reader is None
         self._reader = reader or CodeReader(workers=settings.judge_workers, limit_s=settings.judge_limit_s)
+        self._queue = EmbeddingQueue(embedder) if embedder is not None else None
+        self._embedding: asyncio.Task[None] | None = None
         sessions = Sessions()
         contexts = [
             ChallengeContext(
@@ -59,6 +66,7 @@ class SwarmServices:
                 reader=self._reader,
                 sessions=sessions,
                 clock=clock,
+                embedding_queue=self._queue,
             )
             for challenge in challenges
         ]
@@ -93,13 +101,23 @@ class SwarmServices:
         await self._reader.warm_up()
         for one in self._hosted:
             await one.start()
+        if self._queue is not None:
+            self._embedding = asyncio.create_task(self._queue.run(), name="embedding queue")
 
     async def close(self) -> None:
         """Ends background tasks and worker processes."""
         for one in self._hosted:
             await one.close()
+        await self._end_embedding()
         if self._own_reader:
             await self._reader.close()
+
+    async def _end_embedding(self) -> None:
+        task, self._embedding = self._embedding, None
+        if task is not None:
+            await end_tasks([task])
+        if self._queue is not None:
+            await self._queue.close()
 
 
 def check_hosted(challenges: Sequence[Challenge]) -> None:

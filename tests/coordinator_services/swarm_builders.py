@@ -337,14 +337,18 @@ def make_hardware(hardware_class: str = CLASS, *, memory_mb: float = 1_000) -> H
     )
 
 
-def make_rig(reader: CodeReader, *, server: MemoryStoreServer | None = None, clock=None, **settings) -> Rig:
+def make_rig(
+    reader: CodeReader, *, server: MemoryStoreServer | None = None, clock=None, embedder=None, **settings
+) -> Rig:
     clock = clock or FakeClock()
     server = server or MemoryStoreServer(clock=clock)
     chosen = replace(
         ServiceSettings(version="0", view_refresh_s=0.0, claims_per_node=32, reap_interval_s=3600.0),
         **settings,
     )
-    services = SwarmServices(server, [make_challenge()], chosen, clock=clock, reader=reader)
+    services = SwarmServices(
+        server, [make_challenge()], chosen, clock=clock, reader=reader, embedder=embedder
+    )
     return Rig(services=services, server=server, clock=clock)
 
 

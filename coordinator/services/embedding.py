@@ -1,0 +1,109 @@
+"""Finds the tried experiments whose titles are near a text in meaning, where there is a model for it.
+
+What has no vector yet is embedded in the background, and its vector goes to the store with the id of the
+model, for other replicas and for the next start. Rationales are not embedded: they are not compared, and a
+text of their length costs the model many times what a title does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+from autoresearch.errors import LimitExceeded, SwarmError, Unavailable
+from autoresearch.model import ExperimentId, HardwareClass
+
+from coordinator.dedup.embedder import EmbeddingModel, Near
+from coordinator.dedup.embedding_queue import EmbeddingQueue, Lane
+from coordinator.dedup.index import EditIndex
+from coordinator.storage.base import ReadStore
+
+if TYPE_CHECKING:
+    from coordinator.services.vector_book import VectorBook
+
+ROUND_S = 1.0
+RETRY_S = 5.0
+
+_log = structlog.get_logger("coordinator.embedding")
+
+
+class Embeddings:
+    """One challenge's. Without a model it knows nothing, and says so at once."""
+
+    def __init__(self, queue: EmbeddingQueue | None, index: EditIndex, store: ReadStore) -> None:
+        self._queue = queue
+        self._index = index
+        self._store = store
+        self._book: VectorBook | None = None
+        self._catching_up = asyncio.Lock()
+
+    def __len__(self) -> int:
+        return len(self._book) if self._book is not None else 0
+
+    async def nearest(
+        self,
+        text: str,
+        lane: Lane,
+        *,
+        limit: int,
+        wait_s: float,
+        hardware_class: HardwareClass | None = None,
+        accepts: Callable[[ExperimentId], bool] | None = None,
+    ) -> tuple[Near, ...] | None:
+        """The nearest first; None where there is no model, or no vector of the text within ``wait_s``.
+
+        ``accepts`` is called from another thread.
+        """
+        book = self._book
+        if self._queue is None or book is None or self._queue.model != book.model:
+            return None
+        try:
+            vector = await asyncio.wait_for(self._queue.embed(text, lane), wait_s)
+        except (TimeoutError, Unavailable, LimitExceeded):
+            return None
+        return await asyncio.to_thread(
+            book.search, vector, limit=limit, hardware_class=hardware_class, accepts=accepts
+        )
+
+    async def run(self) -> None:
+        """Follows what is tried until cancelled; an unreachable store is asked again."""
+        if self._queue is None:
+            return
+        while True:
+            wait_s = RETRY_S
+            try:
+                await self._queue.loaded()
+                await self.catch_up()
+                wait_s = ROUND_S
+            except SwarmError as error:
+                _log.warning("vectors not kept", why=error.message, again_in_s=wait_s)
+            except Exception:  # noqa: BLE001  (the edge of a task: one bad round must not end the others)
+                _log.exception("vectors not kept, they are read anew")
+                self.forget()
+            await asyncio.sleep(wait_s)
+
+    async def catch_up(self) -> None:
+        """Reads what others have embedded, then embeds what nobody has. Nothing without a model."""
+        async with self._catching_up:
+            if self._queue is None or self._queue.model is None:
+                return
+            if self._book is None or self._book.model != self._queue.model:
+                self._book = await self._open(self._queue, self._queue.model)
+            book = self._book
+            await book.read_stored()
+            await book.embed_missing()
+
+    async def _open(self, queue: EmbeddingQueue, model: EmbeddingModel) -> VectorBook:
+        # Imports numpy, which takes a while.
+        module = await asyncio.to_thread(importlib.import_module, "coordinator.services.vector_book")
+        book: VectorBook = module.VectorBook(model, queue, self._index, self._store)
+        await book.read_stored()
+        _log.info("vectors are read", known=len(book))
+        return book
+
+    def forget(self) -> None:
+        """Reads everything again: the store has begun a new epoch, and may have lost vectors."""
+        self._book = None
