@@ -138,6 +138,8 @@ def _read_verb(sentence: Sentence, name: str) -> None:
         sentence.close()
     clause = sentence.clause
     if name in FACTORS:
+        if clause.factor and not clause.is_named:  # "twice as many steps by halving ..."
+            clause.factor = clause.verb = ""
         clause.factor = clause.factor or FACTORS[name]
         clause.verb = clause.verb or name
         return
