@@ -16,6 +16,7 @@ from node.exit_codes import ExitCode, exit_code_of
 
 DEFAULT_HOST = "localhost"
 LIMIT_MAX = 200
+SEARCH_MAX = 100
 EXPERIMENT_FORM = re.compile(r"[0-9a-f-]{6,36}")
 """An id, or so much of its beginning or end that it can be looked for."""
 AGAINST = ("parent", "best")
@@ -312,6 +313,35 @@ def best(
         )
 
 
+@app.command()
+def search(
+    text: Annotated[str, typer.Argument(help="What to look for, in your own words.")],
+    host: Host = DEFAULT_HOST,
+    *,
+    hardware_class: HardwareClassOption = "",
+    state: Annotated[str, typer.Option("--state", help="Such as completed or refuted; unset for all.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=SEARCH_MAX, help="Experiments shown.")] = 20,
+    as_json: Json = False,
+    challenge: Challenge = None,
+    insecure: Insecure = False,
+    ca: Ca = None,
+) -> None:
+    """What was tried that is like this: the experiments nearest in meaning, with how they went."""
+    with _one_sentence():
+        from node import reading, searching  # noqa: PLC0415 - see leaderboard
+
+        wanted = _state(state)
+        place = _place(host, challenge, ca, insecure=insecure)
+        _run(
+            reading.reading(
+                place,
+                lambda reader: searching.search(
+                    reader, text, hardware_class=hardware_class, state=wanted, limit=limit, as_json=as_json
+                ),
+            )
+        )
+
+
 @config_app.command("show")
 def config_show(*, as_json: Json = False) -> None:
     """Every setting with its value, where it comes from, and how to set it."""
@@ -355,6 +385,19 @@ def _check_experiment(text: str) -> None:
             "beginning or end, as `autoresearch-node leaderboard` lists them",
             ExitCode.USAGE,
         )
+
+
+def _state(text: str) -> Any:
+    from autoresearch.model import ExperimentState  # noqa: PLC0415 - kept off the path of --help
+
+    from node.failures import Failed  # noqa: PLC0415
+
+    if not text:
+        return None
+    known = [state.value for state in ExperimentState]
+    if text not in known:
+        raise Failed(f"{text!r} is no state; choose one of {', '.join(known)}", ExitCode.USAGE)
+    return ExperimentState(text)
 
 
 def _place(host: str, challenge: str | None, ca: Path | None, *, insecure: bool) -> Any:

@@ -46,6 +46,7 @@ POLICY: Mapping[str, Requirement] = {
     LEADERBOARD_SERVICE + "ListNodes": Requirement.PUBLIC,
     LEADERBOARD_SERVICE + "GetProgress": Requirement.PUBLIC,
     LEADERBOARD_SERVICE + "Compare": Requirement.PUBLIC,
+    LEADERBOARD_SERVICE + "Search": Requirement.PUBLIC,
     IDEA_SERVICE + "Propose": Requirement.NODE,
     IDEA_SERVICE + "ListIdeas": Requirement.PUBLIC,
     ADMIN_SERVICE + "CreateToken": Requirement.OPERATOR,

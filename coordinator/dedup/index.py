@@ -7,22 +7,30 @@ ranks and advises; the judge itself needs equality only.
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 from itertools import islice
 from operator import itemgetter
 from typing import Protocol
 
 from autoresearch.model import ExperimentId, HardwareClass
 
+from coordinator.dedup.embedder import Near
+
 SCAN_LIMIT = 24
 """Edits of one constant on each side of a value, or latest with one word, that a search looks at."""
 
-WORD_CHARS_MIN = 4
+WORD_SCAN_LIMIT = 2_000
+"""Latest edits of a class with one word that a search by words looks at."""
+
 UNLIKE = 10.0
 """Distance of values that cannot be compared, and of an edit that leaves the constant alone."""
+
+_WORD = re.compile(r"[^\W_]+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +73,7 @@ class EditIndex:
         self._edits: dict[ExperimentId, TriedEdit] = {}
         self._skipped: set[ExperimentId] = set()
         self._numbers: dict[tuple[HardwareClass, str], list[tuple[float, ExperimentId]]] = defaultdict(list)
+        self._per_class: dict[HardwareClass, int] = defaultdict(int)
         self._by: dict[tuple[HardwareClass, str, str], dict[ExperimentId, None]] = defaultdict(dict)
 
     def __len__(self) -> int:
@@ -81,6 +90,8 @@ class EditIndex:
             for knob, number in _numbers(known):
                 numbers = self._numbers[known.hardware_class, knob]
                 numbers.pop(bisect_left(numbers, (number, known.experiment_id)))
+        if known is None:
+            self._per_class[edit.hardware_class] += 1
         self._edits[edit.experiment_id] = edit
         for place in _places(edit):
             self._by[place][edit.experiment_id] = None
@@ -145,13 +156,33 @@ class EditIndex:
             }
             ranked = sorted(found.values(), key=lambda edit: (_distance(knobs, edit.knobs), _newness(edit)))
             return tuple(edit.experiment_id for edit in ranked[:limit])
-        words = _words(title)
-        shared: dict[ExperimentId, int] = defaultdict(int)
-        for word in words:
-            for edit in self._latest(hardware_class, "word", word):
-                shared[edit.experiment_id] += 1
-        by_words = sorted(shared, key=lambda key: (-shared[key], _newness(self._edits[key])))
-        return tuple(by_words[:limit])
+        sharing = self.sharing_words(title, limit=limit, hardware_class=hardware_class, scan_limit=SCAN_LIMIT)
+        return tuple(near.experiment_id for near in sharing)
+
+    def sharing_words(
+        self,
+        text: str,
+        *,
+        limit: int,
+        hardware_class: HardwareClass | None = None,
+        accepts: Callable[[ExperimentId], bool] | None = None,
+        scan_limit: int = WORD_SCAN_LIMIT,
+    ) -> tuple[Near, ...]:
+        """Experiments whose titles share words with a text; what share of them, rare ones counting more."""
+        classes = self._per_class if hardware_class is None else (hardware_class,)
+        experiments = sum(self._per_class.get(one, 0) for one in classes)
+        weights: dict[str, float] = {}
+        shared: dict[ExperimentId, float] = defaultdict(float)
+        for word in words_of(text):
+            having = sum(len(self._by.get((one, "word", word), ())) for one in classes)
+            weights[word] = math.log((experiments + 1) / (having + 0.5))
+            for one in classes if having else ():
+                for edit in self._latest(one, "word", word, limit=scan_limit):
+                    shared[edit.experiment_id] += weights[word]
+        total = math.fsum(weights.values())
+        accepted = (key for key in shared if accepts is None or accepts(key))
+        nearest = nlargest(limit, accepted, key=lambda key: (shared[key], -_newness(self._edits[key])))
+        return tuple(Near(key, shared[key] / total) for key in nearest)
 
     def _at(self, hardware_class: HardwareClass, kind: str, value: str) -> tuple[TriedEdit, ...]:
         if not value:
@@ -192,13 +223,14 @@ def _places(edit: TriedEdit) -> Iterable[tuple[HardwareClass, str, str]]:
         ("title", plain(edit.title)),
         *(("knob", knob) for knob in edit.knobs),
         *(("value", f"{knob}={value}") for knob, value in edit.knobs.items()),
-        *(("word", word) for word in _words(edit.title)),
+        *(("word", word) for word in words_of(edit.title)),
     ]
     return ((edit.hardware_class, kind, value) for kind, value in keys if value)
 
 
-def _words(title: str) -> Sequence[str]:
-    return sorted({word for word in plain(title).split() if len(word) >= WORD_CHARS_MIN})
+def words_of(text: str) -> Sequence[str]:
+    """The words and figures of a text, each once, in order; the parts of ``MATRIX_LR`` are two of them."""
+    return tuple(dict.fromkeys(_WORD.findall(text.casefold())))
 
 
 def _newness(edit: TriedEdit) -> int:

@@ -62,5 +62,11 @@ class LeaderboardServicer(leaderboard_pb2_grpc.LeaderboardServiceServicer):
         call = codec.compare_call_from_message(request)
         return codec.comparison_to_message(await self._of(call.challenge).compare(call.experiments))
 
+    async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchReply:  # noqa: N802
+        del context
+        call = codec.search_call_from_message(request)
+        found = await self._services.challenge(call.challenge).search.search(call.query)
+        return codec.search_findings_to_message(found)
+
     def _of(self, challenge: str) -> Leaderboard:
         return self._services.challenge(challenge).leaderboard

@@ -11,6 +11,7 @@ from coordinator.services.following import Caretaker, Follower
 from coordinator.services.ideas import Ideas
 from coordinator.services.leaderboard import Leaderboard
 from coordinator.services.publishing import Publishing
+from coordinator.services.searching import Search
 from coordinator.storage.base import StoreHealth
 
 CANCEL_AGAIN_S = 1.0
@@ -27,6 +28,7 @@ class ChallengeServices:
         self.publishing = Publishing(context)
         self.ideas = Ideas(context)
         self.leaderboard = Leaderboard(context, health)
+        self.search = Search(context)
         self.follower = Follower(context)
         self.caretaker = Caretaker(context, self.follower)
         self._tasks: list[asyncio.Task[None]] = []

@@ -60,6 +60,7 @@ RPCS: Mapping[str, Rpc] = {
             "ListNodes",
             "GetProgress",
             "Compare",
+            "Search",
         )
     },
 }

@@ -28,6 +28,7 @@ from autoresearch.calls import (
     ProposeCall,
     PublishCall,
     ReleaseCall,
+    SearchCall,
     StartCall,
 )
 from autoresearch.errors import (
@@ -62,6 +63,8 @@ from autoresearch.model import (
     Published,
     Purpose,
     Result,
+    SearchFindings,
+    SearchQuery,
     ServerInfo,
     Session,
     SourceHash,
@@ -159,6 +162,15 @@ class GrpcReader:
             codec.compare_call_to_message(call),
             leaderboard_pb2.CompareReply,
             codec.comparison_from_message,
+        )
+
+    async def search(self, query: SearchQuery) -> SearchFindings:
+        """The experiments whose titles are nearest to a text."""
+        return await self._caller.call(
+            LEADERBOARD_SERVICE + "Search",
+            codec.search_call_to_message(SearchCall(challenge=self._challenge, query=query)),
+            leaderboard_pb2.SearchReply,
+            codec.search_findings_from_message,
         )
 
     async def ideas(self) -> tuple[Idea, ...]:

@@ -18,6 +18,7 @@ from autoresearch.model import (
     OwnerId,
     Position,
     Result,
+    SearchQuery,
     SourceHash,
     WatchScope,
 )
@@ -168,6 +169,14 @@ class CompareCall:
 
     challenge: str
     experiments: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchCall:
+    """Looks for experiments; ``challenge`` is a name, an id, or empty for the first."""
+
+    challenge: str
+    query: SearchQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

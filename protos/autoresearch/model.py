@@ -727,3 +727,36 @@ class ExperimentQuery:
     order: ExperimentOrder = ExperimentOrder.BEST
     limit: int = 50
     cursor: str = ""
+
+
+class SearchBasis(StrEnum):
+    """What a search compared: what texts mean, or the words they share."""
+
+    MEANING = "meaning"
+    WORDS = "words"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchQuery:
+    """What is looked for; None filters nothing."""
+
+    text: str
+    hardware_class: HardwareClass | None = None
+    state: ExperimentState | None = None
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchMatch:
+    """A found experiment; ``similarity`` is up to 1."""
+
+    summary: ExperimentSummary
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchFindings:
+    """What was found, nearest first, and by what."""
+
+    matches: tuple[SearchMatch, ...]
+    basis: SearchBasis

@@ -41,6 +41,7 @@ TRAVELLERS = {
     "swarm_status": model.SwarmStatus,
     "experiment_page": model.ExperimentPage,
     "comparison": model.Comparison,
+    "search_findings": model.SearchFindings,
     "idea": model.Idea,
     "token": model.Token,
     "next_task_call": calls.NextTaskCall,
@@ -67,9 +68,9 @@ def test_every_value_of_the_model_has_a_codec_or_a_reason():
         # Members of unions and lists that the codecs above carry.
         "ConstantChange", "MechanismChange", "Granted", "Duplicate", "NeedsDistinction", "Started",
         "StartRefused", "ExploreTask", "BaselineTask", "ReplicateTask", "QueuedTask", "IdleTask", "KnobRow",
-        "Attestation",
-        # Travels inside ListExperimentsCall.
-        "ExperimentQuery",
+        "Attestation", "SearchMatch",
+        # Travel inside ListExperimentsCall and SearchCall.
+        "ExperimentQuery", "SearchQuery",
     }  # fmt: skip
 
     written = {getattr(kind, "__name__", "") for kind in TRAVELLERS.values()} | parts
@@ -155,6 +156,10 @@ CALLS = {
     "get_source_call": calls.GetSourceCall(challenge="", source_hash=A_HASH),
     "get_progress_call": calls.GetProgressCall(challenge="pocket", hardware_class="cpu-test/torch-2.13"),
     "compare_call": calls.CompareCall(challenge="", experiments=(new_id(), new_id())),
+    "search_call": calls.SearchCall(
+        challenge="pocket",
+        query=model.SearchQuery(text="rope base", state=model.ExperimentState.REFUTED, limit=3),
+    ),
     "propose_call": calls.ProposeCall(
         challenge_id="ch_1", hypothesis_id=new_id(), hypothesis=sample_hypothesis(), origin=new_id()
     ),
@@ -226,6 +231,12 @@ def test_replies_of_two_parts_survive_the_wire():
             "CompareRequest.experiment_ids",
         ),
         (codec.get_source_call_from_message, leaderboard_pb2.GetSourceRequest(), "GetSourceRequest"),
+        (codec.search_call_from_message, leaderboard_pb2.SearchRequest(), "SearchRequest.text"),
+        (
+            codec.search_call_from_message,
+            leaderboard_pb2.SearchRequest(text="x", limit=101),
+            "SearchRequest.limit",
+        ),
     ],
 )
 def test_incomplete_message_is_refused_with_the_name_of_its_field(read, message, field):

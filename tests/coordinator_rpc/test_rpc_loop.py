@@ -166,8 +166,11 @@ async def test_readers_need_no_key_and_see_what_happened(
     )
     nodes = await read("ListNodes", board.ListNodesRequest(), board.ListNodesReply)
     progress = await read("GetProgress", board.GetProgressRequest(), board.GetProgressReply)
+    found = await read("Search", board.SearchRequest(text="baseline"), board.SearchReply)
     ideas = ideas_pb2.ListIdeasReply.FromString(await reader.send(IDEA_SERVICE + "ListIdeas", b""))
 
+    assert found.basis == board.SEARCH_BASIS_WORDS
+    assert [match.summary.experiment.experiment_id for match in found.matches] == [baseline.experiment_id]
     assert (status.challenge_name, status.results, status.nodes) == ("pocket", 3, 1)
     assert [one.experiment.experiment_id for one in page.experiments] == [baseline.experiment_id]
     assert len(detail.results) == 3

@@ -48,6 +48,7 @@ def test_only_reading_is_public() -> None:
 
     assert {name for name in public if not name.startswith(("Get", "List"))} == {
         "Compare",
+        "Search",
         "Check",
         "Watch",
         "ServerReflectionInfo",

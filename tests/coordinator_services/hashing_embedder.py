@@ -42,7 +42,7 @@ class HashingEmbedder:
 
     def vector(self, text: str) -> NDArray[np.float32]:
         vector = np.full(DIMENSION, 0.01, np.float32)
-        for word in re.findall(r"\w+", text.casefold()):
+        for word in re.findall(r"[^\W_]+", text.casefold()):
             digest = hashlib.sha256(f"{self.name} {word}".encode()).digest()
             vector[digest[0] % DIMENSION] += 1.0 if digest[1] % 2 else -1.0
         return vector / np.float32(np.sqrt(vector @ vector))

@@ -396,6 +396,9 @@ async def test_reader_needs_no_key(server):
     )  # fmt: skip
     change = model.BestChange(best=best(), previous=None, reason="first", at=START)
     comparison = model.Comparison(experiments=(summary, summary), knobs=())
+    found = model.SearchFindings(
+        matches=(model.SearchMatch(summary=summary, similarity=0.5),), basis=model.SearchBasis.WORDS
+    )
     server.answers |= {
         "GetStatus": lambda _: codec.swarm_status_to_message(status),
         "ListExperiments": lambda _: codec.experiment_page_to_message(page),
@@ -404,6 +407,7 @@ async def test_reader_needs_no_key(server):
         "ListNodes": lambda _: leaderboard_pb2.ListNodesReply(),
         "GetProgress": lambda _: codec.progress_to_message((change,)),
         "Compare": lambda _: codec.comparison_to_message(comparison),
+        "Search": lambda _: codec.search_findings_to_message(found),
         "GetServerInfo": lambda _: codec.server_info_to_message(info),
         "ListIdeas": lambda _: codec.ideas_to_message(()),
     }
@@ -416,6 +420,7 @@ async def test_reader_needs_no_key(server):
     assert await reader.nodes() == ()
     assert await reader.progress() == (change,)
     assert await reader.compare([made.experiment_id] * 2) == comparison
+    assert await reader.search(model.SearchQuery(text="faster")) == found
     assert await reader.server_info() == info
     assert await reader.ideas() == ()
     await reader.close()

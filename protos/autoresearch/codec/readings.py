@@ -14,6 +14,7 @@ from autoresearch.codec.experiments import (
     result_to_message,
 )
 from autoresearch.codec.fields import (
+    EnumTable,
     need,
     optional_time_to_wire,
     read_class,
@@ -54,12 +55,17 @@ from autoresearch.model import (
     NodeId,
     OwnerId,
     Result,
+    SearchBasis,
+    SearchFindings,
+    SearchMatch,
     SourceHash,
     SwarmStatus,
     Token,
 )
 from autoresearch.v1 import admin_pb2, ideas_pb2
 from autoresearch.v1 import leaderboard_pb2 as pb
+
+BASES = EnumTable(SearchBasis, pb.SearchBasis, "SEARCH_BASIS")
 
 
 def class_status_to_message(value: ClassStatus) -> pb.ClassStatus:
@@ -213,6 +219,29 @@ def comparison_from_message(message: pb.CompareReply) -> Comparison:
             )
             for row in message.knobs
         ),
+    )
+
+
+def search_findings_to_message(value: SearchFindings) -> pb.SearchReply:
+    return pb.SearchReply(
+        matches=[
+            pb.SearchMatch(summary=experiment_summary_to_message(match.summary), similarity=match.similarity)
+            for match in value.matches
+        ],
+        basis=BASES.to_wire(value.basis),
+    )
+
+
+def search_findings_from_message(message: pb.SearchReply) -> SearchFindings:
+    return SearchFindings(
+        matches=tuple(
+            SearchMatch(
+                summary=experiment_summary_from_message(match.summary),
+                similarity=read_number(match, "similarity"),
+            )
+            for match in message.matches
+        ),
+        basis=BASES.read(message, "basis"),
     )
 
 

@@ -22,6 +22,7 @@ from autoresearch.calls import (
     ProposeCall,
     PublishCall,
     ReleaseCall,
+    SearchCall,
     StartCall,
     WatchCall,
 )
@@ -62,6 +63,7 @@ from autoresearch.model import (
     HypothesisId,
     NodeId,
     OwnerId,
+    SearchQuery,
     SourceHash,
     WatchScope,
 )
@@ -71,6 +73,7 @@ from autoresearch.v1 import swarm_pb2 as pb
 SCOPES = EnumTable(WatchScope, pb.WatchScope, "WATCH_SCOPE")
 ORDERS = EnumTable(ExperimentOrder, leaderboard_pb2.ExperimentOrder, "EXPERIMENT_ORDER")
 _DEFAULT_QUERY = ExperimentQuery()
+_DEFAULT_SEARCH = SearchQuery(text="")
 _CURSOR_LIMIT_CHARS = 200
 _ID_PART = re.compile(r"[0-9a-f-]{6,36}")
 
@@ -366,6 +369,33 @@ def compare_call_from_message(message: leaderboard_pb2.CompareRequest) -> Compar
     )
 
 
+def search_call_to_message(value: SearchCall) -> leaderboard_pb2.SearchRequest:
+    query = value.query
+    return leaderboard_pb2.SearchRequest(
+        challenge=value.challenge,
+        text=query.text,
+        hardware_class=query.hardware_class,
+        state=STATES.to_wire(query.state),
+        limit=query.limit,
+    )
+
+
+def search_call_from_message(message: leaderboard_pb2.SearchRequest) -> SearchCall:
+    """An unset limit means the default of ``SearchQuery``."""
+    limits.check_line(message.text, "SearchRequest.text", limit=limits.SEARCH_TEXT_LIMIT_CHARS, required=True)
+    if message.limit > limits.SEARCH_LIMIT:
+        raise InvalidArgument(
+            f"SearchRequest.limit is {message.limit}, not over {limits.SEARCH_LIMIT}; ask for fewer"
+        )
+    query = SearchQuery(
+        text=message.text,
+        hardware_class=_optional_class(message),
+        state=STATES.read_optional(message, "state"),
+        limit=message.limit or _DEFAULT_SEARCH.limit,
+    )
+    return SearchCall(challenge=_challenge_name(message), query=query)
+
+
 def propose_call_to_message(value: ProposeCall) -> ideas_pb2.ProposeRequest:
     return ideas_pb2.ProposeRequest(
         challenge_id=value.challenge_id,
@@ -429,13 +459,17 @@ def _challenge_name(
     | leaderboard_pb2.ListNodesRequest
     | leaderboard_pb2.GetProgressRequest
     | leaderboard_pb2.CompareRequest
+    | leaderboard_pb2.SearchRequest
     | ideas_pb2.ListIdeasRequest,
 ) -> str:
     return read_optional(message, "challenge", read_handle) or ""
 
 
 def _optional_class(
-    message: pb.GetBestRequest | leaderboard_pb2.ListExperimentsRequest | leaderboard_pb2.GetProgressRequest,
+    message: pb.GetBestRequest
+    | leaderboard_pb2.ListExperimentsRequest
+    | leaderboard_pb2.GetProgressRequest
+    | leaderboard_pb2.SearchRequest,
 ) -> HardwareClass | None:
     text = read_optional(message, "hardware_class", read_class)
     return None if text is None else HardwareClass(text)

@@ -13,9 +13,18 @@ class ExperimentOrder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXPERIMENT_ORDER_UNSPECIFIED: _ClassVar[ExperimentOrder]
     EXPERIMENT_ORDER_BEST: _ClassVar[ExperimentOrder]
     EXPERIMENT_ORDER_NEWEST: _ClassVar[ExperimentOrder]
+
+class SearchBasis(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SEARCH_BASIS_UNSPECIFIED: _ClassVar[SearchBasis]
+    SEARCH_BASIS_MEANING: _ClassVar[SearchBasis]
+    SEARCH_BASIS_WORDS: _ClassVar[SearchBasis]
 EXPERIMENT_ORDER_UNSPECIFIED: ExperimentOrder
 EXPERIMENT_ORDER_BEST: ExperimentOrder
 EXPERIMENT_ORDER_NEWEST: ExperimentOrder
+SEARCH_BASIS_UNSPECIFIED: SearchBasis
+SEARCH_BASIS_MEANING: SearchBasis
+SEARCH_BASIS_WORDS: SearchBasis
 
 class GetStatusRequest(_message.Message):
     __slots__ = ("challenge",)
@@ -202,3 +211,33 @@ class KnobValue(_message.Message):
     VALUE_FIELD_NUMBER: _ClassVar[int]
     value: str
     def __init__(self, value: _Optional[str] = ...) -> None: ...
+
+class SearchRequest(_message.Message):
+    __slots__ = ("challenge", "text", "hardware_class", "state", "limit")
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    HARDWARE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    challenge: str
+    text: str
+    hardware_class: str
+    state: _types_pb2.ExperimentState
+    limit: int
+    def __init__(self, challenge: _Optional[str] = ..., text: _Optional[str] = ..., hardware_class: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.ExperimentState, str]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class SearchMatch(_message.Message):
+    __slots__ = ("summary", "similarity")
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    summary: _types_pb2.ExperimentSummary
+    similarity: float
+    def __init__(self, summary: _Optional[_Union[_types_pb2.ExperimentSummary, _Mapping]] = ..., similarity: _Optional[float] = ...) -> None: ...
+
+class SearchReply(_message.Message):
+    __slots__ = ("matches", "basis")
+    MATCHES_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
+    matches: _containers.RepeatedCompositeFieldContainer[SearchMatch]
+    basis: SearchBasis
+    def __init__(self, matches: _Optional[_Iterable[_Union[SearchMatch, _Mapping]]] = ..., basis: _Optional[_Union[SearchBasis, str]] = ...) -> None: ...

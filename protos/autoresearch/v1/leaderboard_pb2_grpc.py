@@ -69,6 +69,11 @@ class LeaderboardServiceStub(object):
                 request_serializer=autoresearch_dot_v1_dot_leaderboard__pb2.CompareRequest.SerializeToString,
                 response_deserializer=autoresearch_dot_v1_dot_leaderboard__pb2.CompareReply.FromString,
                 _registered_method=True)
+        self.Search = channel.unary_unary(
+                '/autoresearch.v1.LeaderboardService/Search',
+                request_serializer=autoresearch_dot_v1_dot_leaderboard__pb2.SearchRequest.SerializeToString,
+                response_deserializer=autoresearch_dot_v1_dot_leaderboard__pb2.SearchReply.FromString,
+                _registered_method=True)
 
 
 class LeaderboardServiceServicer(object):
@@ -124,6 +129,14 @@ class LeaderboardServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Search(self, request, context):
+        """The experiments whose titles are nearest to a text, nearest first: by what they mean where the coordinator
+        has a model for it at this moment, else by the words they share; the reply says which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LeaderboardServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -161,6 +174,11 @@ def add_LeaderboardServiceServicer_to_server(servicer, server):
                     servicer.Compare,
                     request_deserializer=autoresearch_dot_v1_dot_leaderboard__pb2.CompareRequest.FromString,
                     response_serializer=autoresearch_dot_v1_dot_leaderboard__pb2.CompareReply.SerializeToString,
+            ),
+            'Search': grpc.unary_unary_rpc_method_handler(
+                    servicer.Search,
+                    request_deserializer=autoresearch_dot_v1_dot_leaderboard__pb2.SearchRequest.FromString,
+                    response_serializer=autoresearch_dot_v1_dot_leaderboard__pb2.SearchReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -352,6 +370,33 @@ class LeaderboardService(object):
             '/autoresearch.v1.LeaderboardService/Compare',
             autoresearch_dot_v1_dot_leaderboard__pb2.CompareRequest.SerializeToString,
             autoresearch_dot_v1_dot_leaderboard__pb2.CompareReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Search(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoresearch.v1.LeaderboardService/Search',
+            autoresearch_dot_v1_dot_leaderboard__pb2.SearchRequest.SerializeToString,
+            autoresearch_dot_v1_dot_leaderboard__pb2.SearchReply.FromString,
             options,
             channel_credentials,
             insecure,
