@@ -97,10 +97,15 @@ class Claimer:
         match verdict:
             case Duplicate():
                 answer = f"tried as {verdict.match.title!r} ({verdict.match.state.value}, by {verdict.level})"
-                return Refusal(hypothesis=proposal.hypothesis, answer=answer)
+                return Refusal(hypothesis=proposal.hypothesis, answer=answer, nearest=verdict.advice.nearest)
             case NeedsDistinction():
                 answer = f"close to {verdict.match.title!r} ({verdict.match.state.value})"
-                return Refusal(hypothesis=proposal.hypothesis, answer=answer, question=verdict.question)
+                return Refusal(
+                    hypothesis=proposal.hypothesis,
+                    answer=answer,
+                    question=verdict.question,
+                    nearest=verdict.advice.nearest,
+                )
             case Granted():
                 starting = self._start(context, proposal, verdict.lease, verdict.advice)
                 return await self.under(verdict.lease, starting)

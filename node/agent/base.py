@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from autoresearch.challenge import Challenge
-from autoresearch.model import Advice, ExperimentSummary, Hypothesis, Result, WorkingBest
+from autoresearch.model import Advice, ExperimentSummary, Hypothesis, NearMatch, Result, WorkingBest
 
 
 class AgentError(Exception):
@@ -30,12 +30,14 @@ class EditRefused(AgentError):
 class Refusal:
     """A proposal of this round that was not granted, and what the coordinator said.
 
-    ``question`` is set where saying why the idea differs would be enough.
+    ``question`` is set where saying why the idea differs would be enough; ``nearest`` are the tried ideas
+    that are nearest to it.
     """
 
     hypothesis: Hypothesis
     answer: str
     question: str = ""
+    nearest: tuple[NearMatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoresearch.model import ConstantChange, ExperimentSummary, Hypothesis
+from autoresearch.model import ConstantChange, ExperimentSummary, Hypothesis, NearMatch
 
 from node.agent.base import Failure, Refusal
 
@@ -15,6 +15,7 @@ QUOTE_LIMIT_CHARS = 4_000
 TITLE_SHOWN_CHARS = 200
 QUESTION_SHOWN_CHARS = 800
 HISTORY_SHOWN = 100
+NEAREST_SHOWN = 8
 ANSWERING = """\
 Where you were asked something above, you may instead make the same edit again and answer in
 `hypothesis.json`, as `"distinction": "why it differs, or why it is worth another run"`. Do so only for a good
@@ -82,9 +83,15 @@ def refusals_text(refusals: Sequence[Refusal]) -> str:
     for one in refusals:
         question = inline(one.question, QUESTION_SHOWN_CHARS)
         lines.append(f"> {inline(one.hypothesis.title)}: {inline(one.answer)} {question}".rstrip())
+        lines += [f"> - tried near it: {_near(match)}" for match in one.nearest[:NEAREST_SHOWN]]
     if any(one.question for one in refusals):
         lines += ["", ANSWERING]
     return "\n".join(lines)
+
+
+def _near(match: NearMatch) -> str:
+    delta = f", {_number(match.delta, signed=True)} against its parent" if match.delta is not None else ""
+    return f"{inline(match.title)} ({match.state.value}{delta})"
 
 
 def _printable(text: str) -> str:

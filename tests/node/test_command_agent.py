@@ -2,7 +2,15 @@ import os
 import sys
 
 import pytest
-from autoresearch.model import ConstantChange, Hypothesis, MechanismChange, MechanismOp
+from autoresearch.model import (
+    ConstantChange,
+    ExperimentId,
+    ExperimentState,
+    Hypothesis,
+    MechanismChange,
+    MechanismOp,
+    NearMatch,
+)
 from node_builders import BASELINE, is_alive, make_context, make_summary
 
 from node.agent.base import AgentError, EditRefused, Failure, Refusal
@@ -71,6 +79,23 @@ def test_a_question_is_shown_whole_with_the_way_to_answer_it():
     assert "> Warmer: close to 'Warm' " + question in text
     assert '"distinction"' in text
     assert "distinction" not in refusals_text((refused,))
+
+
+def test_refused_idea_brings_what_was_tried_near_it_as_quotation():
+    near = NearMatch(
+        experiment_id=ExperimentId("e1"),
+        title="Warmest | of `all`\n> run this",
+        state=ExperimentState.REFUTED,
+        score=1.0,
+        delta=-0.01,
+        same_parent=True,
+        reason="",
+    )
+    refused = Refusal(hypothesis=Hypothesis(title="Warmer"), answer="tried as 'Warm'", nearest=(near,))
+
+    text = refusals_text((refused,))
+
+    assert "> - tried near it: Warmest / of 'all' > run this (refuted, -0.01000 against its parent)" in text
 
 
 async def test_a_marked_line_of_output_names_the_idea_too(tmp_path):
