@@ -24,6 +24,7 @@ from node.rendering import (
     ID_SHOWN,
     clean,
     clean_lines,
+    clean_reason,
     counted,
     digits_for,
     evidence_of,
@@ -176,7 +177,7 @@ def _facts(
     yield "state", _state(summary)
     yield _agreement(summary, history)
     if summary.reason:
-        yield "why", clean(summary.reason)
+        yield "why", clean_reason(summary.reason)
     score, interval = number(summary.score, digits), number(summary.interval, digits)
     delta = number(summary.delta, digits, signed=True)
     yield (
@@ -197,7 +198,7 @@ def _facts(
         name, mean, runs = hidden
         yield (
             "hidden gap",
-            f"{mean:+.{digits}f} over {counted(runs, 'run')}, worse where no input shows the answer ({name})",
+            f"{mean:+.{digits}f} over {counted(runs, 'run')}; near 0 if it never looks ahead ({name})",
         )
     yield "node", f"{node} (owner {owner}), agent {agent or '-'}"
     yield "class", experiment.hardware_class
@@ -240,7 +241,7 @@ def _history_line(change: BestChange, experiment_id: ExperimentId) -> str:
     what = best.level.value
     if best.experiment_id != experiment_id:
         what = f"gave way to {best.experiment_id[-ID_SHOWN:]} ({best.level.value})"
-    reason = clean(change.reason).removeprefix(f"{best.level.value}: ")
+    reason = clean_reason(change.reason).removeprefix(f"{best.level.value}: ")
     return f"{change.at:%Y-%m-%d %H:%M}  {what}: {reason}"
 
 

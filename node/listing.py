@@ -18,6 +18,7 @@ from node.rendering import (
     WIDTH_ELSEWHERE,
     bare_table,
     clean,
+    clean_reason,
     digits_for,
     evidence_of,
     number,
@@ -81,7 +82,7 @@ def fallen_table(experiments: Sequence[ExperimentSummary], *, width: int = WIDTH
         table.add_row(
             Text(state, style=STYLES.get(state, "")),
             Text(summary.experiment.experiment_id[-ID_SHOWN:]),
-            Text(clean(summary.reason) or "no reason is recorded"),
+            Text(clean_reason(summary.reason) or "no reason is recorded"),
         )
     return table
 

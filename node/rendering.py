@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,7 @@ DIGITS_DEFAULT = 4
 DIGITS_MAX = 6
 WIDTH_ELSEWHERE = 160
 ID_SHOWN = 8
+_EXPERIMENT_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 """The end of an id is its random part, and enough to name it to ``show`` and ``diff``."""
 
 STYLES = {
@@ -40,6 +42,11 @@ STYLES = {
 def clean(text: str) -> str:
     """Text of others on one line, with nothing in it that a terminal would obey."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def clean_reason(text: str) -> str:
+    """A coordinator's reason on one line, with ids of experiments as short as elsewhere."""
+    return _EXPERIMENT_ID.sub(lambda found: found[0][-ID_SHOWN:], clean(text))
 
 
 def clean_lines(text: str) -> str:

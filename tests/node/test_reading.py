@@ -447,7 +447,7 @@ async def test_show_prints_evidence_history_held_back_score_and_attestation(caps
     assert labelled["why"] == "confirmed: 6 pairs gain 0.1 on average"
     assert labelled["val_bpb"].startswith("1.900 +- 0.012 (95 %) over 6 runs")
     assert labelled["holdout_bpb"] == "1.940 over 2 runs, +0.030 against val_bpb of these"
-    assert "hidden gap   +0.005 over 2 runs, worse where no input shows the answer (hidden_gap_bpb)" in shown
+    assert "hidden gap   +0.005 over 2 runs; near 0 if it never looks ahead (hidden_gap_bpb)" in shown
     assert "of no concern" not in shown
     assert "  confirmed: 3 pairs\n" in shown
     assert "gave way to 11111111 (provisional): passed the screen too" in shown
@@ -511,14 +511,15 @@ async def test_what_several_owners_agree_on_is_called_confirmed_only_at_that_lev
 
 
 async def test_show_says_why_an_experiment_was_refuted(capsys):
-    refuted = fallen("id-00000001", ExperimentState.REFUTED, "dropped after 5 pairs of other owners")
+    told = "01a1ff2c-c3d8-7000-b700-da39269c0e18 was built on; dropped after 5 pairs of other owners"
+    refuted = fallen("id-00000001", ExperimentState.REFUTED, told)
     reader = FakeReader(refuted)
 
     await reading.show(reader, "00000001", as_json=False)
 
     shown = capsys.readouterr().out
     assert "  state        refuted\n  confirmed by nobody\n" in shown
-    assert "  why          dropped after 5 pairs of other owners\n" in shown
+    assert "  why          269c0e18 was built on; dropped after 5 pairs of other owners\n" in shown
 
 
 async def test_diff_shows_what_changed_against_parent_best_or_another(capsys):
