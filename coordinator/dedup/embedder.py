@@ -33,6 +33,16 @@ WEIGHTS_FILE = "model.safetensors"
 """No other form of weights is read: a pickle could run code."""
 DIGEST_SHOWN_CHARS = 16
 REASON_LIMIT_CHARS = 300
+END_LIMIT_S = 2.0
+QUIETLY = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_VERBOSITY": "critical",
+    "TRANSFORMERS_VERBOSITY": "critical",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""The hub's client tells of each retry; what comes of them is told once, in the coordinator's words."""
+
 MISSING = "{} is missing; run: pip install 'autoresearch-swarm[embeddings]'"
 
 
@@ -120,11 +130,12 @@ class SentenceTransformerEmbedder:
     async def close(self) -> None:
         process, pipe = self._process, self._pipe
         self._process = self._pipe = None
-        if process is not None:
-            process.kill()  # it may hang on a network, and has nothing to lose
-            await asyncio.to_thread(process.join)
         if pipe is not None:
-            pipe.close()
+            pipe.close()  # which ends a process that waits for texts
+        if process is not None:
+            await asyncio.to_thread(process.join, END_LIMIT_S)
+            process.kill()  # one that loads may hang on a network, and has nothing to lose
+            await asyncio.to_thread(process.join)
 
     async def _answer(self) -> Any:
         if self._pipe is None:
@@ -156,13 +167,13 @@ def _serve(pipe: Pipe, name: str, revision: str) -> None:
     except EOFError:
         return
     except Exception as error:  # noqa: BLE001  (the edge of a process)
-        pipe.send(_Failure(f"{type(error).__name__}: {error}"[:REASON_LIMIT_CHARS]))
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        pipe.send(_Failure(reason[:REASON_LIMIT_CHARS]))
 
 
 def _load(name: str, revision: str) -> tuple[Encode, EmbeddingModel]:
-    for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_TELEMETRY"):
-        os.environ.setdefault(variable, "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for variable, value in QUIETLY.items():
+        os.environ.setdefault(variable, value)
     import torch  # noqa: PLC0415  (seconds, and only in this process)
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
     from transformers.utils import logging  # noqa: PLC0415

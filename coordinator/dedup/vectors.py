@@ -1,9 +1,9 @@
-"""The exact nearest of all vectors, in memory: one matrix, one product per search."""
+"""The exact nearest of all vectors, in memory: one pass over all of them per search."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from autoresearch.model import ExperimentId, HardwareClass
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from coordinator.dedup.embedder import Near
 
-ROWS_FIRST = 1_024
+BLOCK_VECTORS = 4_096
+"""Vectors lie side by side in blocks of so many: that is read nearly twice as fast as one row after another
+(100,000 of 384 numbers: 7 ms of a core against 13), and nothing is copied as they become more."""
+
 LOOKED_AT_FACTOR = 4
-"""A search that filters looks at so many times more rows than it was asked for, and again at so many more."""
+"""A search that filters looks at so many times more vectors than asked for, and at so many more again."""
 
 STORED_TYPE = np.dtype("<f2")
 """Half precision moves a cosine by less than 0.001 and takes half the store."""
@@ -21,43 +24,47 @@ STORED_TYPE = np.dtype("<f2")
 _ELSEWHERE = -2.0
 """Below every cosine."""
 
+_NO_CLASS = -1
+
 
 class VectorIndex:
     """The unit vectors of one challenge by one model.
 
-    Any thread may search while others put: rows are written before they are counted, and a matrix that has
-    become too small is left to those who still read it.
+    Any thread may search while others put: a vector is written before it is counted.
     """
 
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
-        self._rows: dict[ExperimentId, int] = {}
+        self._places: dict[ExperimentId, int] = {}
         self._ids: list[ExperimentId] = []
         self._class_numbers: dict[HardwareClass, int] = {}
-        self._matrix: NDArray[np.float32] = np.zeros((ROWS_FIRST, dimension), np.float32)
-        self._classes: NDArray[np.int32] = np.zeros(ROWS_FIRST, np.int32)
+        self._blocks: list[NDArray[np.float32]] = []
+        self._classes: list[NDArray[np.int32]] = []
         self._writing = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def __contains__(self, experiment_id: object) -> bool:
-        return experiment_id in self._rows
+        return experiment_id in self._places
 
     def put(
         self, experiment_id: ExperimentId, hardware_class: HardwareClass, vector: NDArray[np.float32]
     ) -> None:
         """Adds a vector, or replaces it. Float32 ``[dimension]``, of length 1."""
         with self._writing:
-            row = self._rows.get(experiment_id)
-            is_new = row is None
-            if row is None:
-                row = len(self._ids)
-                self._make_room(row)
-            self._matrix[row] = vector
-            self._classes[row] = self._class_numbers.setdefault(hardware_class, len(self._class_numbers))
-            if is_new:
-                self._rows[experiment_id] = row
+            known = self._places.get(experiment_id)
+            place = len(self._ids) if known is None else known
+            block, column = divmod(place, BLOCK_VECTORS)
+            if block == len(self._blocks):
+                self._classes.append(np.zeros(BLOCK_VECTORS, np.int32))
+                self._blocks.append(np.zeros((self._dimension, BLOCK_VECTORS), np.float32))
+            self._blocks[block][:, column] = vector
+            self._classes[block][column] = self._class_numbers.setdefault(
+                hardware_class, len(self._class_numbers)
+            )
+            if known is None:
+                self._places[experiment_id] = place
                 self._ids.append(experiment_id)
 
     def search(
@@ -70,32 +77,31 @@ class VectorIndex:
     ) -> tuple[Near, ...]:
         """The nearest first, of one class if it is named, and of those that ``accepts`` lets through."""
         count = len(self._ids)
-        if hardware_class is not None and hardware_class not in self._class_numbers:
-            return ()
-        similarities = self._matrix[:count] @ vector
-        if hardware_class is not None:
-            elsewhere = self._classes[:count] != self._class_numbers[hardware_class]
-            similarities[elsewhere] = _ELSEWHERE
+        wanted = None if hardware_class is None else self._class_numbers.get(hardware_class, _NO_CLASS)
+        similarities = self._similarities(vector, count, wanted)
         looked_at = limit if accepts is None else limit * LOOKED_AT_FACTOR
         while True:
             ranked = _largest(similarities, looked_at)
             found = [
-                Near(self._ids[row], float(similarities[row]))
-                for row in ranked
-                if similarities[row] > _ELSEWHERE and (accepts is None or accepts(self._ids[row]))
+                Near(self._ids[place], float(similarities[place]))
+                for place in ranked
+                if similarities[place] > _ELSEWHERE and (accepts is None or accepts(self._ids[place]))
             ]
             if len(found) >= limit or looked_at >= count:
                 return tuple(found[:limit])
             looked_at *= LOOKED_AT_FACTOR
 
-    def _make_room(self, row: int) -> None:
-        size = len(self._matrix)
-        if row < size:
-            return
-        matrix: NDArray[np.float32] = np.zeros((2 * size, self._dimension), np.float32)
-        classes: NDArray[np.int32] = np.zeros(2 * size, np.int32)
-        matrix[:size], classes[:size] = self._matrix, self._classes
-        self._matrix, self._classes = matrix, classes
+    def _similarities(
+        self, vector: NDArray[np.float32], count: int, wanted: int | None
+    ) -> NDArray[np.float32]:
+        """The cosine of each of the first ``count`` vectors; less than any for those of other classes."""
+        blocks = -(-count // BLOCK_VECTORS)
+        found: NDArray[np.float32] = np.empty((blocks, BLOCK_VECTORS), np.float32)
+        for row, block, classes in zip(found, self._blocks[:blocks], self._classes[:blocks], strict=True):
+            np.dot(vector, block, out=row)
+            if wanted is not None:
+                row[classes != wanted] = _ELSEWHERE
+        return found.reshape(-1)[:count]
 
 
 def pack_vector(vector: NDArray[np.float32]) -> bytes:
@@ -103,13 +109,20 @@ def pack_vector(vector: NDArray[np.float32]) -> bytes:
     return vector.astype(STORED_TYPE).tobytes()
 
 
-def unpack_vector(packed: bytes, dimension: int) -> NDArray[np.float32] | None:
-    """A vector of length 1 from its stored form; None for one of another dimension, or of no direction."""
-    if len(packed) != dimension * STORED_TYPE.itemsize:
-        return None
-    vector = np.frombuffer(packed, STORED_TYPE).astype(np.float32)
-    length = float(np.sqrt(vector @ vector))
-    return vector / np.float32(length) if np.isfinite(length) and length > 0 else None
+def unpack_vectors(packed: Sequence[bytes], dimension: int) -> NDArray[np.float32]:
+    """Vectors of length 1 from their stored forms, float32 ``[vectors, dimension]``.
+
+    What has another dimension, or no direction, comes back as zeros.
+    """
+    size = dimension * STORED_TYPE.itemsize
+    blank = bytes(size)
+    whole = b"".join(one if len(one) == size else blank for one in packed)
+    vectors = np.frombuffer(whole, STORED_TYPE).reshape(len(packed), dimension).astype(np.float32)
+    lengths = np.sqrt(np.einsum("vd,vd->v", vectors, vectors))
+    is_vector = np.isfinite(lengths) & (lengths > 0)
+    vectors[~is_vector] = 0.0
+    vectors[is_vector] /= lengths[is_vector, None]
+    return vectors
 
 
 def _largest(values: NDArray[np.float32], count: int) -> list[int]:

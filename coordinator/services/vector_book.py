@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from coordinator.dedup.embedder import EmbeddingModel, Near
 from coordinator.dedup.embedding_queue import BACKGROUND_BATCH_TEXTS, EmbeddingQueue, Lane
 from coordinator.dedup.index import EditIndex, TriedEdit
-from coordinator.dedup.vectors import VectorIndex, pack_vector, unpack_vector
+from coordinator.dedup.vectors import VectorIndex, pack_vector, unpack_vectors
 from coordinator.storage.base import ReadStore
 
 READ_AT_ONCE = 500
@@ -58,17 +58,14 @@ class VectorBook:
 
     async def read_stored(self) -> None:
         """Takes over what has been stored since the last time."""
-        async for experiment_id, packed in self._store.get_vectors(
-            self.model.model_id, after=self._stored_seen
-        ):
-            self._stored_seen += 1
-            edit = self._index.get(experiment_id)
-            vector = unpack_vector(packed, self.model.dimension)
-            # One of an experiment that the index does not know yet is made again when it does.
-            if edit is not None and vector is not None and experiment_id not in self._vectors:
-                self._vectors.put(experiment_id, edit.hardware_class, vector)
-            if self._stored_seen % READ_AT_ONCE == 0:
+        page: list[tuple[ExperimentId, bytes]] = []
+        async for entry in self._store.get_vectors(self.model.model_id, after=self._stored_seen):
+            page.append(entry)
+            if len(page) == READ_AT_ONCE:
+                self._take_over(page)
+                page = []
                 await asyncio.sleep(0)
+        self._take_over(page)
 
     async def embed_missing(self) -> None:
         """Embeds every title without a vector, the latest first; then lets go of other models' vectors."""
@@ -81,6 +78,15 @@ class VectorBook:
         if not self._is_alone:
             await self._drop_others()
             self._is_alone = True
+
+    def _take_over(self, page: Sequence[tuple[ExperimentId, bytes]]) -> None:
+        self._stored_seen += len(page)
+        vectors = unpack_vectors([packed for _, packed in page], self.model.dimension)
+        for (experiment_id, _), vector in zip(page, vectors, strict=True):
+            edit = self._index.get(experiment_id)
+            # One of an experiment that the index does not know yet is made again when it does.
+            if edit is not None and experiment_id not in self._vectors and vector.any():
+                self._vectors.put(experiment_id, edit.hardware_class, vector)
 
     def _see_new(self) -> None:
         added = self._index.added_after(self._edits_seen)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from autoresearch.model import ExperimentId, HardwareClass
 
-from coordinator.dedup.vectors import ROWS_FIRST, VectorIndex, pack_vector, unpack_vector
+from coordinator.dedup.vectors import BLOCK_VECTORS, VectorIndex, pack_vector, unpack_vectors
 
 OURS, THEIRS = HardwareClass("cpu-a/torch-2.13"), HardwareClass("cpu-b/torch-2.13")
 
@@ -20,7 +20,7 @@ def numbered(number: int) -> ExperimentId:
 
 @pytest.fixture
 def filled():
-    vectors = unit(np.random.default_rng(7), ROWS_FIRST + 500, 16)
+    vectors = unit(np.random.default_rng(7), BLOCK_VECTORS + 500, 16)
     index = VectorIndex(16)
     for number, vector in enumerate(vectors):
         index.put(numbered(number), OURS if number % 3 else THEIRS, vector)
@@ -73,18 +73,26 @@ def test_empty_index_finds_nothing() -> None:
     assert VectorIndex(16).search(np.ones(16, np.float32), limit=5) == ()
 
 
-def test_stored_vector_comes_back_with_length_one() -> None:
-    vector = unit(np.random.default_rng(3), 384)
+def test_stored_vectors_come_back_with_length_one() -> None:
+    vectors = unit(np.random.default_rng(3), 5, 384)
 
-    packed = pack_vector(vector)
-    unpacked = unpack_vector(packed, 384)
+    packed = [pack_vector(vector) for vector in vectors]
+    unpacked = unpack_vectors(packed, 384)
 
-    assert len(packed) == 768
-    assert unpacked is not None
-    assert float(unpacked @ unpacked) == pytest.approx(1.0, abs=1e-6)
-    assert float(unpacked @ vector) > 0.9999
+    assert {len(one) for one in packed} == {768}
+    assert np.linalg.norm(unpacked, axis=1) == pytest.approx(np.ones(5), abs=1e-6)
+    assert (np.einsum("vd,vd->v", unpacked, vectors) > 0.9999).all()
 
 
 @pytest.mark.parametrize("packed", [b"", b"\0" * 768, b"\xff" * 768, b"\0" * 766])
-def test_bytes_that_are_no_vector_are_left_out(packed: bytes) -> None:
-    assert unpack_vector(packed, 384) is None
+def test_bytes_that_are_no_vector_are_zeros_beside_those_that_are(packed: bytes) -> None:
+    vector = unit(np.random.default_rng(3), 384)
+
+    unpacked = unpack_vectors([packed, pack_vector(vector)], 384)
+
+    assert not unpacked[0].any()
+    assert float(unpacked[1] @ vector) > 0.9999
+
+
+def test_no_stored_vectors_are_no_vectors() -> None:
+    assert unpack_vectors([], 384).shape == (0, 384)
