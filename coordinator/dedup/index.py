@@ -24,8 +24,11 @@ from coordinator.dedup.embedder import Near
 SCAN_LIMIT = 24
 """Edits of one constant on each side of a value, or latest with one word, that a search looks at."""
 
-WORD_SCAN_LIMIT = 2_000
+WORD_SCAN_LIMIT = 500
 """Latest edits of a class with one word that a search by words looks at."""
+
+WORDS_LIMIT = 16
+"""Words of a text that a search goes by: the rarest."""
 
 UNLIKE = 10.0
 """Distance of values that cannot be compared, and of an edit that leaves the constant alone."""
@@ -171,14 +174,17 @@ class EditIndex:
         """Experiments whose titles share words with a text; what share of them, rare ones counting more."""
         classes = self._per_class if hardware_class is None else (hardware_class,)
         experiments = sum(self._per_class.get(one, 0) for one in classes)
-        weights: dict[str, float] = {}
+        having = {
+            word: sum(len(self._by.get((one, "word", word), ())) for one in classes)
+            for word in words_of(text)
+        }
+        rarest = sorted(having, key=lambda word: having[word])[:WORDS_LIMIT]
+        weights = {word: math.log((experiments + 1) / (having[word] + 0.5)) for word in rarest}
         shared: dict[ExperimentId, float] = defaultdict(float)
-        for word in words_of(text):
-            having = sum(len(self._by.get((one, "word", word), ())) for one in classes)
-            weights[word] = math.log((experiments + 1) / (having + 0.5))
-            for one in classes if having else ():
+        for word, weight in weights.items():
+            for one in classes:
                 for edit in self._latest(one, "word", word, limit=scan_limit):
-                    shared[edit.experiment_id] += weights[word]
+                    shared[edit.experiment_id] += weight
         total = math.fsum(weights.values())
         accepted = (key for key in shared if accepts is None or accepts(key))
         nearest = nlargest(limit, accepted, key=lambda key: (shared[key], -_newness(self._edits[key])))

@@ -17,6 +17,7 @@ BLOCK_VECTORS = 4_096
 
 LOOKED_AT_FACTOR = 4
 """A search that filters looks at so many times more vectors than asked for, and at so many more again."""
+LOOKED_AT_LIMIT = 16_384
 
 STORED_TYPE = np.dtype("<f2")
 """Half precision moves a cosine by less than 0.001 and takes half the store."""
@@ -75,7 +76,10 @@ class VectorIndex:
         hardware_class: HardwareClass | None = None,
         accepts: Callable[[ExperimentId], bool] | None = None,
     ) -> tuple[Near, ...]:
-        """The nearest first, of one class if it is named, and of those that ``accepts`` lets through."""
+        """The nearest first, of one class if it is named, and of those that ``accepts`` lets through.
+
+        What ``accepts`` lets through is looked for among the nearest ``LOOKED_AT_LIMIT``.
+        """
         count = len(self._ids)
         wanted = None if hardware_class is None else self._class_numbers.get(hardware_class, _NO_CLASS)
         similarities = self._similarities(vector, count, wanted)
@@ -87,9 +91,9 @@ class VectorIndex:
                 for place in ranked
                 if similarities[place] > _ELSEWHERE and (accepts is None or accepts(self._ids[place]))
             ]
-            if len(found) >= limit or looked_at >= count:
+            if len(found) >= limit or looked_at >= min(count, LOOKED_AT_LIMIT):
                 return tuple(found[:limit])
-            looked_at *= LOOKED_AT_FACTOR
+            looked_at = min(looked_at * LOOKED_AT_FACTOR, LOOKED_AT_LIMIT)
 
     def _similarities(
         self, vector: NDArray[np.float32], count: int, wanted: int | None

@@ -72,7 +72,7 @@ CLAIMS_RETRY_S = 5.0
 WAIVERS_LIMIT = 4
 """Experiments that the store names one after the other and that only warn; more only in a race."""
 
-MEANING_WAIT_S = 0.2
+MEANING_WAIT_S = 0.15
 """So long a claim in free words waits to be compared by its meaning; nobody waits for a model that loads."""
 NEAR_LIMIT = 16
 
