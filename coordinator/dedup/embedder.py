@@ -164,8 +164,8 @@ def _serve(pipe: Pipe, name: str, revision: str) -> None:
         pipe.send(model)
         while True:
             pipe.send(encode(pipe.recv()))
-    except EOFError:
-        return
+    except (EOFError, ConnectionError):
+        return  # nobody wants an answer any more
     except Exception as error:  # noqa: BLE001  (the edge of a process)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         pipe.send(_Failure(reason[:REASON_LIMIT_CHARS]))
