@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 from autoresearch import codec
 from autoresearch.calls import LEADERBOARD_SERVICE, HeartbeatCall
 from autoresearch.challenge import Challenge
@@ -445,6 +446,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--model", help="folder of the weights, for the claims")
     options = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     report: dict[str, Any] = {"benchmark": "embedding"}
     measured: dict[str, float] = {}
     if "search" in options.parts:
