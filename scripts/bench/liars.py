@@ -1,16 +1,19 @@
 """What can lying owners do to a swarm? Real services over the in-memory store; prints JSON.
 
 Every owner has a token, a vote and one node; a step is one task of a node drawn at random. Scores are normal
-with a true mean per code; the edits of honest owners are drawn from the mix of ``promotion_odds``. A share of
-the owners lies, each by one strategy; with few liars the strategies take turns from seed to seed:
+with a true mean per code; the edits of honest owners are drawn from the mix of ``promotion_odds``. Every run
+tells a hidden gap too; no code looks ahead, so honest ones are normal around zero (``simulated_gaps``). A
+share of the owners lies, each by one strategy; with few liars the strategies take turns from seed to seed:
 
-- ``forger``: its own edits, worse than their parent or equal, come with an invented good score;
-- ``killer``: candidates of others come with an invented bad score, to kill true gains;
+- ``forger``: its own edits, worse than their parent or equal, come with an invented good score, and no gap;
+- ``killer``: candidates of others come with an invented bad score, to kill true gains, or with an honest
+  score and an invented gap, so that they seem to look ahead: large for the candidate or very negative for the
+  control, just enough or enormous. Of one candidate all killers tell the same, as if they had agreed;
 - ``blocker``: true gains that it finds come with an invented bad score, so that the idea counts as tried
   (``retries_of_spoilt_edits``: honest owners who have the same idea are refused, or asked and granted);
-- ``booster``: whatever is being verified comes with an invented good score; what is decided already, and
-  might be an audit, is measured honestly (it lies only where it thinks that nobody knows);
-- ``copier``: runs nothing and reports what anybody can read of a code, with noise;
+- ``booster``: whatever is being verified comes with an invented good score and no gap; what is decided
+  already, and might be an audit, is measured honestly (it lies only where it thinks that nobody knows);
+- ``copier``: runs nothing and reports what anybody can read of a code, with noise, and no gap;
 - ``guesser``: as a copier, but it knows that screening runs were picked, and takes a part of their gain;
 - ``sleeper``: honest until it is trusted, then forger and booster, until it is trusted no more;
 - ``flipper``: reports honestly and then again, better, under the same and under new ids, with and without
@@ -22,6 +25,11 @@ the owners lies, each by one strategy; with few liars the strategies take turns 
 counts) one of whose confirmers had forged a verification of it, whatever that did to the decision
 (``false_bests_with_any_forged_vote``: anybody had, asked or relied on or left out);
 ``false_by_chance_on_honest_votes`` are the others, which a swarm without liars has too.
+
+``true_gains_refuted_by_forged_gaps`` counts codes with a true gain over their parent that were refuted for
+looking ahead after an owner had invented a gap for one of their pairs; ``refuted_by_honest_gaps`` the codes,
+with a gain or without, of which nobody had. Only what has passed is refuted so, and what has passed once is
+not ``lost``: ``large_gains_lost_it_hit`` counts it.
 
 Colluders cannot be told from honest owners before they lie, so what protects is who is drawn. A forged
 candidate is confirmed at most if, at some point of its verification, three colluders or more have voted and
@@ -42,12 +50,13 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
-from autoresearch.model import BestChange, ExperimentState, Level
+from autoresearch.model import BestChange, ExperimentId, ExperimentState, Level
 from simulated_swarm import CLASS, RETRY_CHANCE, SPREAD, START_MEAN, Member, ReaderHere, Swarm, open_swarm
 
 from coordinator.dedup.code import CodeReader
 from coordinator.dedup.precedents import JUDGED
 from coordinator.domain.baseline import baseline_id
+from coordinator.domain.hidden_gap import LOOKS_AHEAD
 from coordinator.domain.trust import is_trusted, trust_of
 
 OWNERS = 20
@@ -113,6 +122,7 @@ async def _figures(swarm: Swarm) -> dict[str, Any]:
         "false_bests": false_bests,
         "confirmed_forged_experiments": sum(one["is_forged"] for one in confirmed),
         "large_gains": _large_gains(swarm, history),
+        **_refuted_by_gaps(swarm),
         "retries_of_spoilt_edits": _retries(swarm),
         "minutes_to_confirm_median": _median([one["minutes"] for one in confirmed]),
         "true_gain_in_spreads": round((START_MEAN - best_mean) / SPREAD, 1),
@@ -196,7 +206,27 @@ def _large_gains(swarm: Swarm, history: Sequence[BestChange]) -> dict[str, Any]:
         "lost": len(lost),
         "share_lost": round(len(lost) / len(found), 3) if found else None,
         "killed_with_forged_bad_results": sum(bool(code.bad_votes) for code in lost),
+        "of_these_with_forged_gaps": sum(bool(code.forged_gaps) for code in lost),
     }
+
+
+def _refuted_by_gaps(swarm: Swarm) -> dict[str, int]:
+    """Codes that were taken for looking ahead, which none does."""
+    refuted = [code for key, code in swarm.codes.items() if _seems_to_look_ahead(swarm, key)]
+    return {
+        "codes_with_forged_gaps": sum(bool(code.forged_gaps) for code in swarm.codes.values()),
+        "true_gains_refuted_by_forged_gaps": sum(
+            code.gain_in_spreads > 0 and bool(code.forged_gaps) for code in refuted
+        ),
+        "refuted_by_honest_gaps": sum(not code.forged_gaps for code in refuted),
+    }
+
+
+def _seems_to_look_ahead(swarm: Swarm, experiment_id: ExperimentId) -> bool:
+    entry = swarm.one.context.catalog.entry(experiment_id)
+    return (
+        entry is not None and entry.state is ExperimentState.REFUTED and entry.reason.startswith(LOOKS_AHEAD)
+    )
 
 
 def _retries(swarm: Swarm) -> dict[str, int]:
@@ -293,6 +323,10 @@ def summed(swarms: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "large_gains_killed_with_forged_bad_results": sum(
             one["killed_with_forged_bad_results"] for one in large
         ),
+        "of_these_with_forged_gaps": sum(one["of_these_with_forged_gaps"] for one in large),
+        "codes_with_forged_gaps": total("codes_with_forged_gaps"),
+        "true_gains_refuted_by_forged_gaps": total("true_gains_refuted_by_forged_gaps"),
+        "refuted_by_honest_gaps": total("refuted_by_honest_gaps"),
         "retries_of_spoilt_edits": dict(retries),
         "runs_per_experiment": round(total("publishes") / total("experiments"), 3),
         "audit_share_of_runs_max": max(one["audit_share_of_runs"] for one in swarms),

@@ -1,7 +1,7 @@
 """A swarm whose owners may lie: real services over the in-memory store, and members that act on them.
 
-Only the scores are drawn, normal with a true mean per code that the coordinator does not know. What the
-strategies are is told in ``liars``.
+Only the scores are drawn, normal with a true mean per code that the coordinator does not know, and the
+hidden gaps (``simulated_gaps``). What the strategies are is told in ``liars``.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from autoresearch.model import (
 )
 from autoresearch.signing import SigningKey
 from promotion_odds import drawn_gain
+from simulated_gaps import HiddenGaps
 
 from coordinator.dedup.code import CodeReader
 from coordinator.domain.trust import is_trusted
@@ -102,8 +103,14 @@ harness_versions = ["1"]
 contribution_licence = "MIT"
 [policy.limits]
 [policy.audit]
+[policy.hidden_gap]
+metric = "hidden_gap_bpb"
+pair_sd = 0.025
+run_sd = 0.035
 """
 
+NO_GAP = 0.0
+"""What those say of the hidden gap who want a code to pass, or have run nothing."""
 
 Inputs = TypeVarTuple("Inputs")
 Output = TypeVar("Output")
@@ -141,13 +148,21 @@ class Member:
         return str(self.node.owner_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a node reports of one run."""
+
+    score: float
+    gap: float
+
+
 @dataclass
 class Code:
     """What is true of a code, and who said what.
 
     ``forged_votes`` are the owners who forged a verification of it, ``bad_votes`` those of them who made it
-    look worse than it is. ``relied_on`` are the trusted pairs that confirmed it: owner, gain in spreads,
-    whether it was invented.
+    look worse than it is, ``forged_gaps`` those of these who did so by the hidden gap. ``relied_on`` are the
+    trusted pairs that confirmed it: owner, gain in spreads, whether it was invented.
     """
 
     true_mean: float
@@ -158,6 +173,7 @@ class Code:
     is_blocked: bool = False
     forged_votes: set[str] = field(default_factory=set)
     bad_votes: set[str] = field(default_factory=set)
+    forged_gaps: set[str] = field(default_factory=set)
     relied_on: list[tuple[str, float, bool]] = field(default_factory=list)
 
 
@@ -179,6 +195,7 @@ class Swarm:
     clock: Clock
     rng: random.Random
     challenge: Challenge
+    gaps: HiddenGaps
     members: list[Member] = field(default_factory=list)
     codes: dict[ExperimentId, Code] = field(default_factory=dict)
     retry_chance: float = RETRY_CHANCE
@@ -250,9 +267,9 @@ class Swarm:
         self.codes.setdefault(
             task.experiment_id, Code(true_mean=START_MEAN, owner="", gain_in_spreads=0.0, at=self.clock())
         )
-        score = self._measured(task.experiment_id)
+        told = Told(self._measured(task.experiment_id), self.gaps.of_run())
         source_hash = SourceHash(self.challenge.baseline_hash)
-        result = self._result(task.experiment_id, source_hash, score, task.seed, Purpose.BASELINE)
+        result = self._result(task.experiment_id, source_hash, told, task.seed, Purpose.BASELINE)
         await self._publish(member, result, task.lease)
 
     async def _look_for_ideas(self, member: Member, parent_id: ExperimentId) -> None:
@@ -351,7 +368,8 @@ class Swarm:
             self.refusals[type(started).__name__] += 1
             return None
         score = report(experiment_id)
-        result = self._result(experiment_id, hash_of(source), score, started.seed, Purpose.EXPLORE)
+        told = Told(score, NO_GAP if self.codes[experiment_id].is_forged else self.gaps.of_run())
+        result = self._result(experiment_id, hash_of(source), told, started.seed, Purpose.EXPLORE)
         await self._publish(member, result, started.lease)
         return experiment_id
 
@@ -388,23 +406,24 @@ class Swarm:
         return self._measured(experiment_id)
 
     async def _verify(self, member: Member, task: ReplicateTask) -> None:
-        scores = self._verified(member, task, is_lying=await self._lies_now(member))
-        for experiment_id, purpose, score in (
-            (task.candidate_id, Purpose.VERIFY_CANDIDATE, scores[0]),
-            (task.control_id, Purpose.VERIFY_CONTROL, scores[1]),
+        candidate, control = self._verified(member, task, is_lying=await self._lies_now(member))
+        for experiment_id, purpose, told in (
+            (task.candidate_id, Purpose.VERIFY_CANDIDATE, candidate),
+            (task.control_id, Purpose.VERIFY_CONTROL, control),
         ):
             result = replace(
-                self._result(experiment_id, self._hash_of(experiment_id), score, task.seed, purpose),
+                self._result(experiment_id, self._hash_of(experiment_id), told, task.seed, purpose),
                 verification_id=task.verification_id,
             )
             await self._publish(member, result, task.lease)
             if member.strategy == "flipper":
                 await self._flip(member, result, task)
 
-    def _verified(self, member: Member, task: ReplicateTask, *, is_lying: bool) -> tuple[float, float]:
+    def _verified(self, member: Member, task: ReplicateTask, *, is_lying: bool) -> tuple[Told, Told]:
         """Candidate and control as a node reports them."""
         control = self._measured(task.control_id)
-        honest = (self._measured(task.candidate_id), control)
+        measured = self._measured(task.candidate_id)
+        gaps = self.gaps.of_pair()
         code = self.codes[task.candidate_id]
         is_open = self.one.context.catalog.state_of(task.candidate_id) is ExperimentState.CANDIDATE
         better = control - self.rng.uniform(2.0, 6.0) * SPREAD
@@ -412,22 +431,28 @@ class Swarm:
         is_boosting = member.strategy in ("booster", "sleeper") and is_lying and is_open
         if is_own_group or is_boosting:
             code.forged_votes.add(member.owner)
-            return better, control
+            return Told(better, NO_GAP), Told(control, NO_GAP)
         if member.strategy == "killer" and is_open:
             code.bad_votes.add(member.owner)
-            return control + self.rng.uniform(1.0, 4.0) * SPREAD, control
+            invented = self.gaps.invented(task.candidate_id)
+            if invented is not None:
+                code.forged_gaps.add(member.owner)
+                return Told(measured, gaps[0] + invented[0]), Told(control, gaps[1] + invented[1])
+            return Told(control + self.rng.uniform(1.0, 4.0) * SPREAD, gaps[0]), Told(control, gaps[1])
         if member.strategy in ("copier", "guesser"):
             code.forged_votes.add(member.owner)
             copied, against = self._read(task.candidate_id), self._read(task.control_id)
             if member.strategy == "guesser":
                 copied = against + GUESSED_SHARE * (copied - against)
-            return copied + self.rng.gauss(0.0, SPREAD), against + self.rng.gauss(0.0, SPREAD)
-        return honest
+            noise = self.rng.gauss(0.0, SPREAD), self.rng.gauss(0.0, SPREAD)
+            return Told(copied + noise[0], NO_GAP), Told(against + noise[1], NO_GAP)
+        return Told(measured, gaps[0]), Told(control, gaps[1])
 
     async def _flip(self, member: Member, result: Result, task: ReplicateTask) -> None:
         """The same run again, better: under its id, under another id, and without the claim."""
         is_candidate = result.purpose is Purpose.VERIFY_CANDIDATE
-        metrics = {"val_bpb": result.metrics["val_bpb"] - (0.05 if is_candidate else -0.05)}
+        better = result.metrics["val_bpb"] - (0.05 if is_candidate else -0.05)
+        metrics = {**result.metrics, "val_bpb": better}
         again = replace(result, metrics=metrics)
         other = replace(again, result_id=ResultId(new_id()))
         for flipped, lease in ((again, task.lease), (other, task.lease), (other, None)):
@@ -449,7 +474,7 @@ class Swarm:
         return SourceHash(entry.experiment.source_hash)
 
     def _result(
-        self, experiment_id: ExperimentId, code_hash: SourceHash, score: float, seed: int, purpose: Purpose
+        self, experiment_id: ExperimentId, code_hash: SourceHash, told: Told, seed: int, purpose: Purpose
     ) -> Result:
         return Result(
             result_id=ResultId(new_id()),
@@ -459,7 +484,7 @@ class Swarm:
             owner_id=OwnerId(""),
             outcome=Outcome.COMPLETED,
             purpose=purpose,
-            metrics={"val_bpb": score},
+            metrics={"val_bpb": told.score, self.gaps.policy.metric: told.gap},
             seed=seed,
             hardware=_hardware(),
             code_hash=code_hash,
@@ -508,6 +533,9 @@ async def open_swarm(reader: CodeReader, *, seed: int) -> Swarm:
     clock, rng = Clock(), random.Random(seed)
     random.seed(seed)  # the coordinator draws its coins from the global generator
     challenge = parse_challenge(MANIFEST, SOURCE.format(edit=0), "Make it better.")
+    if challenge.hidden_gap is None:
+        raise ValueError("the manifest of the simulation has no hidden gap")
+    gaps = HiddenGaps(challenge.hidden_gap, random.Random(f"hidden gaps {seed}"))
     settings = ServiceSettings(
         version="0", view_refresh_s=0.0, claims_per_node=32, reap_interval_s=3600.0, lease_ttl_s=3600.0
     )
@@ -515,7 +543,7 @@ async def open_swarm(reader: CodeReader, *, seed: int) -> Swarm:
         MemoryStoreServer(clock=clock), [challenge], settings, clock=clock, reader=reader
     )
     await services.start()
-    return Swarm(services=services, clock=clock, rng=rng, challenge=challenge)
+    return Swarm(services=services, clock=clock, rng=rng, challenge=challenge, gaps=gaps)
 
 
 def _hardware() -> Hardware:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import math
+import random
+import statistics
 
 import liars
 import pytest
+from autoresearch.challenge import HiddenGap
+from autoresearch.model import ExperimentId
+from simulated_gaps import HiddenGaps
 from simulated_swarm import ReaderHere
 
 PUBLISHES = 400
+POLICY = HiddenGap(metric="hidden_gap_bpb", pair_sd=0.02, run_sd=0.03, sigmas=4.0)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +76,40 @@ async def test_every_strategy_lies_and_is_reported_by_its_name(reader: ReaderHer
     assert set(figures["by_strategy"]) == set(liars.INDEPENDENT)
     assert figures["forged_experiments"] > 0
     assert figures["confirmed_by_forged_results"] == 0
+
+
+async def test_a_killer_who_invents_gaps_refutes_no_true_gain_alone(reader: ReaderHere) -> None:
+    figures = await liars.simulate(
+        reader, lying=1, colluding=False, publishes=PUBLISHES, seed=4, strategies=("killer",)
+    )
+
+    assert figures["codes_with_forged_gaps"] > 0
+    assert figures["true_gains_refuted_by_forged_gaps"] == 0
+    assert figures["refuted_by_honest_gaps"] == 0
+
+
+def test_honest_gaps_vary_as_the_policy_says_and_those_of_a_pair_together() -> None:
+    gaps = HiddenGaps(POLICY, random.Random(1))
+
+    pairs = [gaps.of_pair() for _ in range(4000)]
+
+    assert statistics.stdev(gaps.of_run() for _ in range(4000)) == pytest.approx(POLICY.run_sd, rel=0.05)
+    assert statistics.stdev(one for one, _ in pairs) == pytest.approx(POLICY.run_sd, rel=0.05)
+    assert statistics.stdev(one - other for one, other in pairs) == pytest.approx(POLICY.pair_sd, rel=0.05)
+
+
+def test_an_invented_gap_stays_what_it_is_for_a_candidate_and_always_makes_it_look_ahead() -> None:
+    gaps = HiddenGaps(POLICY, random.Random(2))
+    ids = [ExperimentId(f"x{number}") for number in range(100)]
+
+    first = [gaps.invented(one) for one in ids]
+    again = [gaps.invented(one) for one in reversed(ids)]
+
+    lies = [one for one in first if one is not None]
+    assert first == again[::-1]
+    assert 0 < len(lies) < len(first)
+    assert all(candidate - control > 3 * POLICY.pair_sd for candidate, control in lies)
+    assert {candidate > 0 for candidate, _ in lies} == {True, False}
 
 
 async def test_the_report_sums_the_swarms_of_each_share_and_kind_of_liars() -> None:
