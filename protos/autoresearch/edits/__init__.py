@@ -10,9 +10,9 @@ for hostile input and raises `EditError`, a sentence, for what it cannot judge. 
    resolved values, and the normalised rest. Its key does not name the parent, so that the same edit is
    recognised on another one.
 3. **The words.** `canonical_changes` brings the structured changes of a hypothesis into the terms of
-   level 2, `changes_from_title` does it for a title that is an exact statement. `changes_of_edit` gives
-   an edit's key on this level: a claim in words and a start with code meet there. `words_match` says
-   where a hypothesis and its own edit differ.
+   level 2, `changes_from_title` does it for a title that is an exact statement, ``words`` for one in free
+   words that comes to the same. `changes_of_edit` gives an edit's key on this level: a claim in words and
+   a start with code meet there. `words_match` says where a hypothesis and its own edit differ.
 
 `constants_of` lists what there is to turn in a file, `program_size` says how long it is, and `merge.merge`
 puts edits of one parent together.

@@ -1,6 +1,7 @@
 """Reads a one-line description of an edit, in whatever words, to what can be compared."""
 
+from autoresearch.edits.words.canonical import changes_from_reading
 from autoresearch.edits.words.parent import read_text
 from autoresearch.edits.words.reading import Reading, Setting
 
-__all__ = ["Reading", "Setting", "read_text"]
+__all__ = ["Reading", "Setting", "changes_from_reading", "read_text"]

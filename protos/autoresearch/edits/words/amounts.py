@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from autoresearch.edits.words.clause import Clause, Role, Sentence
-from autoresearch.edits.words.parts import NAMES, Part, is_term, is_word, part_at, verb_of, word_of
+from autoresearch.edits.words.parts import (
+    NAMES,
+    Part,
+    is_amount,
+    is_term,
+    is_word,
+    part_at,
+    verb_of,
+    word_of,
+)
 from autoresearch.edits.words.tokens import Kind, Token, canonical, number_of
 
 DIRECTIONS = {"up": "up", "more": "up", "down": "down", "less": "down"}
@@ -97,9 +106,9 @@ def _text(token: Token, clause: Clause) -> str:
 
 def _is_comparison(ahead: Sequence[Part]) -> bool:
     """``4x faster``, ``226M params``: what comes of an edit, no part of it."""
-    for part in ahead:
+    for at, part in enumerate(ahead):
         if word_of(part) in _COMPARED | _NOT_COUNTED:
-            return True
+            return not is_amount(part_at(ahead, at + 1))  # "depth 11 dim 640": it names what comes
         if isinstance(part, Token) and not is_word(part):
             return False
     return False

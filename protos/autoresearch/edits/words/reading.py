@@ -65,6 +65,8 @@ class Reading:
         is_specific: A term of the mechanisms names one, not a family of them.
         has_details: The text goes on after it has named a mechanism; what it says there is not read.
         context: Amounts that are mentioned as present ones of other knobs.
+        mentioned: Terms that are named beside what is said to do: other knobs without a value, mechanisms
+            that are there.
     """
 
     settings: Mapping[Subject, Setting] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class Reading:
     is_specific: bool = False
     has_details: bool = False
     context: frozenset[str] = frozenset()
+    mentioned: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -96,7 +99,13 @@ def read_with(table: Vocabulary, text: str) -> Reading:
     builder = _Builder(table)
     for clause in read_clauses(trimmed.parts):
         builder.put(clause)
-    return replace(builder.reading(), has_details=trimmed.has_details, context=trimmed.context)
+    reading = builder.reading()
+    return replace(
+        reading,
+        has_details=trimmed.has_details,
+        context=trimmed.context,
+        mentioned=reading.mentioned | trimmed.mentioned,
+    )
 
 
 class _Builder:
@@ -141,8 +150,9 @@ class _Builder:
     def reading(self) -> Reading:
         stated = {name: setting for name, setting in self._settings.items() if name not in self._mentioned}
         added, removed = frozenset(self._added), frozenset(self._removed)
+        settings = stated if stated or added or removed else self._settings
         return Reading(
-            settings=stated if stated or added or removed else self._settings,
+            settings=settings,
             added=added - self._table.implied_by(added),
             removed=removed - self._table.implied_by(removed),
             replaced=frozenset(self._replaced) - added,
@@ -151,6 +161,7 @@ class _Builder:
             before=frozenset(self._before),
             words=frozenset(self._words),
             is_specific=bool((added | removed) - self._table.generic),
+            mentioned=frozenset().union(*(self._mentioned - settings.keys())),
         )
 
     def _stems(self, words: Iterable[str]) -> Iterator[str]:

@@ -16,8 +16,10 @@ OFF = "off"
 
 _TOKENS_IN_TOTAL_BATCH_MIN = 4_096
 _ROWS_IN_DEVICE_BATCH_MAX = 1_024
-_OFF_AT_ZERO = frozenset({"wd", "warmup", "warmdown", "dropout", "drop_path", "label_smoothing", "z_loss"})
-_OFF_AT_ZERO |= {"grad_clip", "x0_lambda"}
+OFF_AT_ZERO = frozenset({"wd", "warmup", "warmdown", "dropout", "drop_path", "label_smoothing", "z_loss"})
+OFF_AT_ZERO |= {"grad_clip", "x0_lambda"}
+"""Knobs that are out of use at zero."""
+
 _MULTIPLES = frozenset({"mlp_ratio", "rope_cache"})
 """Knobs whose value is written as a multiple: "4x" is no change by four."""
 
@@ -26,8 +28,12 @@ def settle(clause: Clause) -> None:
     """Replaces names that depend on the value by what they mean."""
     if "batch" in clause.knobs:
         clause.knobs = (clause.knobs - {"batch"}) | {_batch(clause)}
-    if clause.factor and not clause.new and clause.knobs & _MULTIPLES:
-        clause.new, clause.factor = clause.factor, ""
+    if clause.factor and clause.knobs & _MULTIPLES:
+        if not clause.new:
+            clause.new = clause.factor
+        elif not clause.old:
+            clause.old = clause.factor  # "4x -> 3x"
+        clause.factor = ""
     if clause.new and set(clause.new) <= set("SL"):
         clause.knobs = (clause.knobs - {"short_window"}) | {"window"}
     if clause.knobs == {"init"} and number_of(clause.new) == 0:
@@ -38,7 +44,7 @@ def settle(clause: Clause) -> None:
 
 def settled_value(subject: frozenset[str], value: str, *, is_removed: bool) -> str:
     """A new value, where it may say that the knob is off."""
-    is_zero = number_of(value) == 0 and len(subject) == 1 and bool(subject & _OFF_AT_ZERO)
+    is_zero = number_of(value) == 0 and len(subject) == 1 and bool(subject & OFF_AT_ZERO)
     return OFF if is_zero or value == "none" or (is_removed and not value) else value
 
 

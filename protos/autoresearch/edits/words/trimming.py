@@ -52,18 +52,25 @@ class Trimmed:
         has_details: It went on after a colon, where reasons stand as well as details. Where amounts came
             before the colon, they are the details.
         context: Amounts of other knobs that are mentioned as they are: "with HEAD_DIM=128".
+        mentioned: Mechanisms that are mentioned so: "with QK norm".
     """
 
     parts: Sequence[Part]
     has_details: bool
     context: frozenset[str]
+    mentioned: frozenset[str]
 
 
 def trim(parts: Sequence[Part], table: Vocabulary) -> Trimmed:
     """Parts the orders of a description from its remarks."""
     trimmer = _Trimmer(_without_label(parts), table)
     kept = trimmer.trim()
-    return Trimmed(parts=kept, has_details=trimmer.has_details, context=frozenset(trimmer.context))
+    return Trimmed(
+        parts=kept,
+        has_details=trimmer.has_details,
+        context=frozenset(trimmer.context),
+        mentioned=frozenset(trimmer.mentioned),
+    )
 
 
 class _Trimmer:
@@ -75,6 +82,7 @@ class _Trimmer:
         self._ordered_until = 0
         self.has_details = False
         self.context: set[str] = set()
+        self.mentioned: set[str] = set()
         self._forget()
 
     def trim(self) -> list[Part]:
@@ -99,9 +107,12 @@ class _Trimmer:
         return self._kept
 
     def _note_context(self, start: int, end: int) -> None:
-        if word_of(self._parts[start]) == "with":
+        if word_of(self._parts[start]) in {"with", "at"}:
             remark = self._parts[start:end]
             self.context |= {part.value for part in remark if isinstance(part, Token) and is_amount(part)}
+            self.mentioned |= {
+                part.name for part in remark if isinstance(part, Term) and is_term(part, IDEAS)
+            }
 
     def _forget(self) -> None:
         self._kept: list[Part] = []
