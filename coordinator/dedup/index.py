@@ -12,11 +12,12 @@ from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from heapq import nlargest
+from heapq import nlargest, nsmallest
 from itertools import islice
 from operator import itemgetter
 from typing import Protocol
 
+from autoresearch.edits.words import Reading
 from autoresearch.model import ExperimentId, HardwareClass
 
 from coordinator.dedup.embedder import Near
@@ -30,6 +31,9 @@ WORD_SCAN_LIMIT = 500
 WORDS_LIMIT = 16
 """Words of a text that a search goes by: the rarest."""
 
+TERM_SCAN_LIMIT = 64
+"""Latest edits of a class with one term that are compared with a reading."""
+
 UNLIKE = 10.0
 """Distance of values that cannot be compared, and of an edit that leaves the constant alone."""
 
@@ -41,7 +45,7 @@ class TriedEdit:
     """What the index knows of one experiment. Empty texts are unknown.
 
     ``knobs``: canonical new value by constant. ``stated_key`` comes from the hypothesis,
-    ``code_key`` from the code, in the same terms.
+    ``code_key`` from the code, in the same terms. ``reading`` is of the title, against the parent.
     """
 
     experiment_id: ExperimentId
@@ -53,6 +57,7 @@ class TriedEdit:
     code_key: str = ""
     edit_key: str = ""
     file_signature: str = ""
+    reading: Reading | None = None
 
     @property
     def is_read(self) -> bool:
@@ -190,6 +195,21 @@ class EditIndex:
         nearest = nlargest(limit, accepted, key=lambda key: (shared[key], -_newness(self._edits[key])))
         return tuple(Near(key, shared[key] / total) for key in nearest)
 
+    def sharing_terms(
+        self, hardware_class: HardwareClass, reading: Reading, *, limit: int
+    ) -> tuple[TriedEdit, ...]:
+        """Edits whose titles set the same knobs or name the same mechanisms, the most alike first."""
+        terms = terms_of(reading)
+        found = {
+            edit.experiment_id: edit
+            for term in terms
+            for edit in self._latest(hardware_class, "term", term, limit=TERM_SCAN_LIMIT)
+        }
+        unlike = {key: len(terms ^ terms_of(edit.reading)) for key, edit in found.items()}
+        return tuple(
+            nsmallest(limit, found.values(), key=lambda edit: (unlike[edit.experiment_id], _newness(edit)))
+        )
+
     def _at(self, hardware_class: HardwareClass, kind: str, value: str) -> tuple[TriedEdit, ...]:
         if not value:
             return ()
@@ -230,6 +250,7 @@ def _places(edit: TriedEdit) -> Iterable[tuple[HardwareClass, str, str]]:
         *(("knob", knob) for knob in edit.knobs),
         *(("value", f"{knob}={value}") for knob, value in edit.knobs.items()),
         *(("word", word) for word in words_of(edit.title)),
+        *(("term", term) for term in terms_of(edit.reading)),
     ]
     return ((edit.hardware_class, kind, value) for kind, value in keys if value)
 
@@ -237,6 +258,13 @@ def _places(edit: TriedEdit) -> Iterable[tuple[HardwareClass, str, str]]:
 def words_of(text: str) -> Sequence[str]:
     """The words and figures of a text, each once, in order; the parts of ``MATRIX_LR`` are two of them."""
     return tuple(dict.fromkeys(_WORD.findall(text.casefold())))
+
+
+def terms_of(reading: Reading | None) -> frozenset[str]:
+    """The mechanisms of a reading, and its knobs with their scopes; nothing where there is none."""
+    if reading is None:
+        return frozenset()
+    return reading.mechanisms | {" ".join(sorted(subject)) for subject in reading.settings}
 
 
 def _newness(edit: TriedEdit) -> int:

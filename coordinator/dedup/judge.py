@@ -1,7 +1,8 @@
 """Was this tried? Judged by what an edit does, in order: its file, its edit, its stated changes.
 
-None of that needs a model. Where there is one, an idea whose words nobody can read for what it does, and that
-sounds much like a tried one, is asked about; it is never blocked. The store has the last word on what is
+None of that needs a model. An idea in free words that says what a tried one says is asked about, and where
+there is a model one whose words nobody can read for what it does, if it sounds much like a tried one; words
+that are no exact statement never block. The store has the last word on what is
 being tried at this moment; what the judge says is about experiments that are over. Whose outcome settles an
 edit and whose only warns, ``precedents`` tells.
 """
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from autoresearch.edits import CanonicalChanges
+from autoresearch.edits.words import Reading
 from autoresearch.model import ExperimentId, HardwareClass, Hypothesis, Intent
 
 from coordinator.dedup.code import CodeReading
 from coordinator.dedup.embedder import Near
 from coordinator.dedup.index import EditIndex, TriedEdit
+from coordinator.dedup.pairs import Answer, judge_readings
 from coordinator.dedup.precedents import Belief, latest
 
 SOUNDS_THE_SAME_MIN = 0.85
@@ -26,6 +29,9 @@ SOUNDS_THE_SAME_MIN = 0.85
 this near to another title mean the same, and just below most do not. Titles that can be read may say
 different things at any cosine: of 101 labelled pairs this near that their words tell apart none is one edit.
 """
+
+READINGS_LIMIT = 32
+"""Tried edits that are compared with an idea by their readings, beside those that are near in meaning."""
 
 _FIGURE = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 _WORD = re.compile(r"[a-z]+")
@@ -55,6 +61,7 @@ class Ruling(StrEnum):
 class Verdict:
     """The judge's answer; level, match and same_parent are about the experiment that it names.
 
+    ``reason`` says what the two have in common, where their words were compared.
     ``is_unsettled``: that one is this very edit, and only warns because nobody vouches for its owner.
     ``waived`` are such experiments that the proposer has answered: they do not stand in the way.
     """
@@ -63,6 +70,7 @@ class Verdict:
     level: Level | None = None
     match: ExperimentId | None = None
     same_parent: bool = False
+    reason: str = ""
     is_unsettled: bool = False
     waived: tuple[ExperimentId, ...] = ()
 
@@ -114,10 +122,47 @@ class Judge:
                 return verdict
         return self._ask(question, same, Level.WORDS, belief)
 
-    def judge_meaning(self, question: Question, near: Sequence[Near], belief: Belief) -> Verdict:
-        """Asks about an idea whose words nobody can read, if its title sounds like one that was tried."""
+    def judge_free_words(
+        self, question: Question, reading: Reading, near: Sequence[Near], belief: Belief
+    ) -> Verdict:
+        """Asks about an idea in free words: by what they say or, where nobody can read them, how they sound.
+
+        ``near`` are the tried experiments that are nearest in meaning, as far as that is known.
+        """
         if question.is_deliberate:
             return NEW
+        if reading.is_empty:
+            return self._judge_sound(question, near, belief)
+        return self._judge_reading(question, reading, near, belief)
+
+    def _judge_reading(
+        self, question: Question, reading: Reading, near: Sequence[Near], belief: Belief
+    ) -> Verdict:
+        """Two readings may be of one edit and yet be built in two ways, so that they only ask."""
+        meant = (self._index.get(one.experiment_id) for one in near)
+        sharing = self._index.sharing_terms(question.hardware_class, reading, limit=READINGS_LIMIT)
+        found = {edit.experiment_id: edit for edit in (*meant, *sharing) if edit is not None}
+        doubtful: Verdict | None = None
+        for edit in found.values():
+            precedent = belief.find(edit.experiment_id)
+            if edit.reading is None or precedent is None or precedent.has_crashed:
+                continue
+            pair = judge_readings(edit.reading, reading)
+            if pair.answer is Answer.ALLOW:
+                continue
+            verdict = Verdict(
+                ruling=Ruling.ASK,
+                level=Level.WORDS,
+                match=edit.experiment_id,
+                same_parent=edit.parent_id == question.parent_id,
+                reason=pair.reason,
+            )
+            if pair.answer is Answer.BLOCK:
+                return verdict
+            doubtful = doubtful or verdict
+        return doubtful or NEW
+
+    def _judge_sound(self, question: Question, near: Sequence[Near], belief: Belief) -> Verdict:
         for experiment_id, similarity in near:
             edit, precedent = self._index.get(experiment_id), belief.find(experiment_id)
             if similarity < SOUNDS_THE_SAME_MIN or edit is None or precedent is None or precedent.has_crashed:

@@ -17,6 +17,7 @@ from coordinator.storage.base import KeyHeld
 
 QUESTION = "{} is the same {}, tried {}: say why yours differs, or pick another"
 SOUNDS_LIKE = "{} sounds much like it and was tried {}: say why yours differs, or pick another"
+READS_LIKE = "{} may be the same idea ({}) and was tried {}: say why yours differs, or pick another"
 UNSETTLED = (
     "{title} (experiment {experiment_id}) is this very edit and {outcome}, but its owner is not trusted so "
     "far: pick another idea, or claim this one again and say in its distinction why it is worth one more run"
@@ -72,4 +73,6 @@ def _question(verdict: Verdict, match: NearMatch) -> str:
     where = "on the same parent" if verdict.same_parent else "on another parent"
     if verdict.level is Level.MEANING:
         return SOUNDS_LIKE.format(match.title, where)
+    if verdict.reason:
+        return READS_LIKE.format(match.title or match.experiment_id, verdict.reason, where)
     return QUESTION.format(match.title or match.experiment_id, "idea", where)

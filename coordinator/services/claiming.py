@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import math
 from dataclasses import dataclass, replace
 
 import structlog
-from autoresearch.edits.words import read_text
 from autoresearch.errors import Conflict, InvalidArgument, LeaseLost, LimitExceeded
 from autoresearch.limits import (
     FLAGS_LIMIT,
@@ -40,7 +38,7 @@ from autoresearch.model import (
 from coordinator.dedup.code import SourceText
 from coordinator.dedup.embedder import Near
 from coordinator.dedup.embedding_queue import Lane
-from coordinator.dedup.judge import NEW, SOUNDS_THE_SAME_MIN, Level, Question, Ruling, Verdict
+from coordinator.dedup.judge import Level, Question, Ruling, Verdict
 from coordinator.dedup.precedents import Belief
 from coordinator.services.advice import Adviser
 from coordinator.services.answers import Answers
@@ -127,9 +125,9 @@ class Claiming:
         near: tuple[Near, ...] = ()
         if verdict.ruling is Ruling.NEW and not stated.knobs:
             near = await self._near(question)
-            # Nobody is there to answer for a queued idea, and meaning alone must not put an end to it.
-            if stated.canonical is None and queued_claim_id is None:
-                verdict = await self._verdict_on_meaning(question, parent, near, belief)
+            # Nobody is there to answer for a queued idea, and free words alone must not put an end to it.
+            if stated.canonical is None and stated.reading is not None and queued_claim_id is None:
+                verdict = self._c.judge.judge_free_words(question, stated.reading, near, belief)
         advice = self._adviser.advise(
             caller.hardware_class, parent_id, stated.knobs, hypothesis.title, by_meaning=near
         )
@@ -285,15 +283,6 @@ class Claiming:
             hardware_class=question.hardware_class,
         )
         return found or ()
-
-    async def _verdict_on_meaning(
-        self, question: Question, parent: SourceText, near: tuple[Near, ...], belief: Belief
-    ) -> Verdict:
-        """What follows from how an idea sounds: nothing where its words tell what it does."""
-        if not near or near[0].similarity < SOUNDS_THE_SAME_MIN:
-            return NEW
-        reading = await asyncio.to_thread(read_text, question.hypothesis.title, parent.text)
-        return self._c.judge.judge_meaning(question, near, belief) if reading.is_empty else NEW
 
     async def _verdict_on(self, tried: KeyTried, question: Question, belief: Belief) -> Verdict:
         """What follows from what the store says was tried, which may know more than this process."""

@@ -13,6 +13,7 @@ from autoresearch.edits import (
     changes_from_title,
     words_match,
 )
+from autoresearch.edits.words import Reading, changes_from_reading, read_text
 from autoresearch.errors import InvalidArgument
 from autoresearch.model import Experiment, Hypothesis
 
@@ -24,9 +25,14 @@ from coordinator.storage.base import EditKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatedChanges:
-    """A hypothesis in canonical terms; ``canonical`` is None for free words."""
+    """A hypothesis in canonical terms; ``canonical`` is None for free words.
+
+    ``reading`` is of its title, which can be compared where canonical terms are none; None where no parent
+    was there to read it against.
+    """
 
     canonical: CanonicalChanges | None
+    reading: Reading | None = None
 
     @property
     def knobs(self) -> Mapping[str, str]:
@@ -95,6 +101,7 @@ def tried_edit(experiment: Experiment, stated: StatedChanges, reading: CodeReadi
         code_key=canonical.key if canonical and not canonical.is_empty else "",
         edit_key=reading.edit.key if reading and reading.edit and not reading.edit.is_empty else "",
         file_signature=reading.file_signature if reading else "",
+        reading=stated.reading,
     )
 
 
@@ -113,6 +120,10 @@ def knobs_of(canonical: CanonicalChanges | None) -> Mapping[str, str]:
 
 
 def _read_words(hypothesis: Hypothesis, parent_source: str) -> StatedChanges:
+    reading = read_text(hypothesis.title, parent_source)
     if hypothesis.changes:
-        return StatedChanges(canonical=canonical_changes(hypothesis.changes, parent_source))
-    return StatedChanges(canonical=changes_from_title(hypothesis.title, parent_source))
+        canonical: CanonicalChanges | None = canonical_changes(hypothesis.changes, parent_source)
+    else:
+        exact = changes_from_title(hypothesis.title, parent_source)
+        canonical = exact or changes_from_reading(reading, parent_source)
+    return StatedChanges(canonical=canonical, reading=reading)

@@ -1,0 +1,281 @@
+"""Claims in free words: what they say decides; constants as exactly as in any other spelling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from autoresearch.model import (
+    ClaimId,
+    Duplicate,
+    ExperimentId,
+    Granted,
+    Hypothesis,
+    HypothesisId,
+    Intent,
+    MechanismChange,
+    MechanismOp,
+    NeedsDistinction,
+    Node,
+    QueuedTask,
+    Started,
+    new_id,
+)
+from hashing_embedder import HashingEmbedder
+from swarm_builders import BASELINE, Rig, change, edited, make_rig
+
+from coordinator.services.claiming import hash_of
+
+SWIGLU = "use SwiGLU in the MLP"
+PARAPHRASES = (
+    "raise the learning rate from 0.04 to 0.05",
+    "a learning rate of 0.05, since the steps are few",
+    "a 25% higher LR",
+    "LR 0.04 -> 0.05",
+    "bump the learn rate up to 5e-2 (was 0.04)",
+)
+
+
+def built(marker: str) -> bytes:
+    """The baseline with a mechanism that nobody else built this way."""
+    return (BASELINE + f"\n\ndef {marker}(x):\n    return x\n").encode()
+
+
+async def tried(
+    rig: Rig, node: Node, title: str, source: bytes, score: float | None = 1.2, **more
+) -> ExperimentId:
+    """An experiment that ran: what it said and what it was."""
+    started, experiment_id = await rig.begin(node, Hypothesis(title=title, **more), source)
+    result = rig.result(experiment_id, hash_of(source), score=score, seed=started.seed)
+    await rig.publish(node, result, lease=started.lease)
+    return experiment_id
+
+
+async def two_nodes(rig: Rig) -> tuple[Node, Node]:
+    ada, bob = await rig.join("ada", owner="ada"), await rig.join("bob", owner="bob")
+    await rig.open_class(ada)
+    return ada, bob
+
+
+async def test_of_paraphrases_of_one_change_claimed_at_once_exactly_one_is_granted(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+
+    verdicts = await asyncio.gather(
+        *(rig.claim(node, Hypothesis(title=title)) for node in (ada, bob) for title in PARAPHRASES),
+        rig.claim(ada, change("LR", "0.05")),
+    )
+
+    assert sorted({type(verdict) for verdict in verdicts}, key=str) == [Duplicate, Granted]
+    assert sum(isinstance(verdict, Granted) for verdict in verdicts) == 1
+
+
+async def test_another_value_knob_or_direction_is_granted(rig: Rig) -> None:
+    ada, _ = await two_nodes(rig)
+    await tried(rig, ada, PARAPHRASES[0], edited(LR="0.05"))
+    titles = (
+        "raise the learning rate from 0.04 to 0.055",
+        "lower the learning rate from 0.04 to 0.035",
+        "raise the depth from 4 to 5",
+        "raise the learning rate from 0.04 to 0.05 and the depth from 4 to 5",
+        "a learning rate of 0.05 and QK norm",
+    )
+
+    verdicts = [await rig.claim(ada, Hypothesis(title=title)) for title in titles]
+
+    assert all(isinstance(verdict, Granted) for verdict in verdicts)
+
+
+@pytest.mark.parametrize("title", PARAPHRASES)
+async def test_paraphrase_of_what_its_owner_has_run_is_a_duplicate_by_words(rig: Rig, title: str) -> None:
+    ada, bob = await two_nodes(rig)
+    first = await tried(rig, ada, "the learning rate up from 0.04 to 0.05", edited(LR="0.05"))
+
+    own = await rig.claim(ada, Hypothesis(title=title))
+    other = await rig.claim(bob, Hypothesis(title=title))
+
+    assert isinstance(own, Duplicate)
+    assert (own.level, own.match.experiment_id) == ("words", first)
+    # Nobody vouches for its owner, so that another one is warned.
+    assert isinstance(other, NeedsDistinction)
+    assert other.match.experiment_id == first
+
+
+async def test_words_of_constants_bring_the_history_of_their_knobs(rig: Rig) -> None:
+    ada, _ = await two_nodes(rig)
+    near = await tried(rig, ada, PARAPHRASES[0], edited(LR="0.05"))
+
+    verdict = await rig.claim(ada, Hypothesis(title="raise the learning rate to 0.06"))
+
+    assert isinstance(verdict, Granted)
+    assert [(trial.knob, trial.value) for trial in verdict.advice.knobs] == [("LR", "0.05")]
+    assert verdict.advice.nearest[0].experiment_id == near
+
+
+async def test_old_value_that_is_not_the_parents_is_no_canonical_change(rig: Rig) -> None:
+    ada, _ = await two_nodes(rig)
+    await tried(rig, ada, PARAPHRASES[0], edited(LR="0.05"))
+
+    verdict = await rig.claim(ada, Hypothesis(title="raise the learning rate from 0.03 to 0.05"))
+
+    assert isinstance(verdict, Granted)
+    assert verdict.advice.knobs == ()
+
+
+async def test_code_that_sets_another_value_than_its_words_is_flagged(rig: Rig) -> None:
+    ada, _ = await two_nodes(rig)
+
+    started, _ = await rig.begin(ada, Hypothesis(title=PARAPHRASES[1]), edited(LR="0.06"))
+
+    assert started.flags == ("The hypothesis sets LR to 0.05, the code sets it to 0.06.",)
+
+
+async def test_code_that_does_what_its_words_say_is_not_flagged(rig: Rig) -> None:
+    ada, _ = await two_nodes(rig)
+
+    started, _ = await rig.begin(ada, Hypothesis(title=PARAPHRASES[1]), edited(LR="5e-2"))
+
+    assert started.flags == ()
+
+
+async def test_mechanism_in_other_words_is_asked_about_and_a_distinction_lets_it_pass(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    first = await tried(rig, ada, SWIGLU, built("swiglu"))
+    idea = Hypothesis(title="replace the squared ReLU by a silu-gated linear unit")
+
+    for node in (ada, bob):
+        asked = await rig.claim(node, idea)
+
+        assert isinstance(asked, NeedsDistinction)
+        assert asked.match.experiment_id == first
+        assert asked.match.same_parent
+        assert "swiglu" in asked.question
+    for other in (replace(idea, distinction="with a narrower gate"), replace(idea, intent=Intent.RETEST)):
+        assert isinstance(await rig.claim(bob, other), Granted)
+
+
+async def test_words_about_a_constant_that_may_be_narrowed_ask_and_never_block(rig: Rig) -> None:
+    ada, _ = await two_nodes(rig)
+    first = await tried(rig, ada, "LR 0.04 -> 0.05", edited(LR="0.05"))
+
+    asked = await rig.claim(ada, Hypothesis(title="frobnicated learning rate 0.04 -> 0.05"))
+
+    assert isinstance(asked, NeedsDistinction)
+    assert asked.match.experiment_id == first
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["use GEGLU in the MLP", "drop the SwiGLU of the MLP", "use SwiGLU in the MLP with 6 experts", "quux it"],
+)
+async def test_another_mechanism_is_granted_however_alike_it_sounds(rig: Rig, title: str) -> None:
+    ada, bob = await two_nodes(rig)
+    await tried(rig, ada, SWIGLU, built("swiglu"))
+
+    verdict = await rig.claim(bob, Hypothesis(title=title))
+
+    assert isinstance(verdict, Granted)
+
+
+async def test_mechanism_is_compared_with_one_that_was_structured(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    added = (MechanismChange(op=MechanismOp.ADD, what="SwiGLU", where="MLP"),)
+    first = await tried(rig, ada, SWIGLU, built("swiglu"), changes=added)
+
+    asked = await rig.claim(bob, Hypothesis(title="SwiGLU MLP"))
+
+    assert isinstance(asked, NeedsDistinction)
+    assert asked.match.experiment_id == first
+
+
+async def test_crash_and_what_still_runs_ask_nothing(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    await tried(rig, ada, SWIGLU, built("swiglu"), score=None)
+    await rig.begin(ada, Hypothesis(title="add a z-loss"), built("z_loss"))
+
+    verdicts = [await rig.claim(bob, Hypothesis(title=title)) for title in ("SwiGLU MLP", "add the z loss")]
+
+    assert [type(verdict) for verdict in verdicts] == [Granted, Granted]
+
+
+async def test_same_mechanism_on_another_parent_is_asked_about(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    await tried(rig, ada, SWIGLU, built("swiglu"))
+    parent, _ = await rig.explore(ada, 1.01, DEPTH="5")
+
+    asked = await rig.claim(bob, Hypothesis(title="SwiGLU MLP"), parent)
+
+    assert isinstance(asked, NeedsDistinction)
+    assert not asked.match.same_parent
+    assert "on another parent" in asked.question
+
+
+async def test_queued_mechanism_goes_on(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    await tried(rig, ada, SWIGLU, built("swiglu"))
+    await rig.one.ideas.propose(
+        ada, hypothesis_id=HypothesisId(new_id()), hypothesis=Hypothesis(title="SwiGLU MLP")
+    )
+    task = await rig.next(bob)
+    assert isinstance(task, QueuedTask)
+
+    verdict = await rig.claim(
+        bob, task.hypothesis, claim_id=ClaimId(new_id()), queued_claim_id=task.lease.claim_id
+    )
+
+    assert isinstance(verdict, Granted)
+
+
+async def test_readings_come_back_with_the_code_after_a_restart(rig: Rig, reader) -> None:
+    ada, bob = await two_nodes(rig)
+    first = await tried(rig, ada, SWIGLU, built("swiglu"))
+
+    later = make_rig(reader, server=rig.server, clock=rig.clock)
+    await later.services.start()
+    await later.one.follower.read_code()
+    await later.connect("bob", bob.node_id)
+    asked = await later.claim(later.nodes["bob"], Hypothesis(title="SwiGLU MLP"))
+    await later.services.close()
+
+    assert isinstance(asked, NeedsDistinction)
+    assert asked.match.experiment_id == first
+
+
+@pytest.fixture
+async def meant(reader) -> AsyncIterator[Rig]:
+    """With a model, for which texts that share words are near."""
+    rig = make_rig(reader, embedder=HashingEmbedder())
+    await rig.services.start()
+    assert rig.services._queue is not None
+    await rig.services._queue.loaded()
+    await rig.one.context.embeddings.catch_up()
+    yield rig
+    await rig.services.close()
+
+
+async def test_with_a_model_what_words_say_still_goes_before_how_they_sound(meant: Rig) -> None:
+    ada, bob = await two_nodes(meant)
+    near = "use the {} in the whole mlp of each and every block from now on"
+    first = await tried(meant, ada, near.format("squared relu"), built("relu2"))
+    await meant.one.context.embeddings.catch_up()
+
+    other = await meant.claim(bob, Hypothesis(title=near.format("leaky relu")))
+    same = await meant.claim(bob, Hypothesis(title="ReLU^2 MLP"))
+
+    assert isinstance(other, Granted)
+    assert isinstance(same, NeedsDistinction)
+    assert same.match.experiment_id == first
+    assert isinstance(await meant.begin(bob, Hypothesis(title="LR of 0.05"), edited(LR="0.05")), tuple)
+
+
+async def test_a_claim_in_words_and_its_code_hold_one_key(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    granted = await rig.claim(ada, Hypothesis(title=PARAPHRASES[1]))
+    assert isinstance(granted, Granted)
+
+    started = await rig.start(ada, granted.lease, edited(LR="0.05"))
+    held = await rig.claim(bob, change("LR", "5e-2"))
+
+    assert isinstance(started, Started)
+    assert isinstance(held, Duplicate)
