@@ -21,6 +21,7 @@ _NAME_WORDS_LIMIT = 3
 _DEEDS = frozenset({"weight_tying", "untie", "share", "split", "freeze", "reset"})
 """Ideas that are verbs themselves."""
 
+_NOTHING: frozenset[str] = frozenset()
 _DIRECTIONS = {"up": "up", "double": "up", "triple": "up", "quadruple": "up"}
 _DIRECTIONS |= {"down": "down", "half": "down", "quarter": "down"}
 
@@ -103,8 +104,8 @@ def read_with(table: Vocabulary, text: str) -> Reading:
     return replace(
         reading,
         has_details=trimmed.has_details,
-        context=trimmed.context,
-        mentioned=reading.mentioned | trimmed.mentioned,
+        context=_frozen(trimmed.context),
+        mentioned=_frozen(reading.mentioned | trimmed.mentioned),
     )
 
 
@@ -153,15 +154,15 @@ class _Builder:
         settings = stated if stated or added or removed else self._settings
         return Reading(
             settings=settings,
-            added=added - self._table.implied_by(added),
-            removed=removed - self._table.implied_by(removed),
-            replaced=frozenset(self._replaced) - added,
-            amounts=frozenset(self._amounts),
-            rest=frozenset(self._rest),
-            before=frozenset(self._before),
-            words=frozenset(self._words),
+            added=_frozen(added - self._table.implied_by(added)),
+            removed=_frozen(removed - self._table.implied_by(removed)),
+            replaced=_frozen(self._replaced - added),
+            amounts=_frozen(self._amounts),
+            rest=_frozen(self._rest),
+            before=_frozen(self._before),
+            words=_frozen(self._words),
             is_specific=bool((added | removed) - self._table.generic),
-            mentioned=frozenset().union(*(self._mentioned - settings.keys())),
+            mentioned=_frozen(term for subject in self._mentioned - settings.keys() for term in subject),
         )
 
     def _stems(self, words: Iterable[str]) -> Iterator[str]:
@@ -198,7 +199,7 @@ class _Builder:
             new=settled_value(subject, clause.new, is_removed=is_removed),
             factor="" if clause.new else clause.factor,
             direction=_DIRECTIONS.get(clause.verb, ""),
-            qualifiers=frozenset(self._stems(clause.qualifiers)),
+            qualifiers=_frozen(self._stems(clause.qualifiers)),
             is_mechanism=bool(subject & MECHANISMS),
         )
 
@@ -214,3 +215,8 @@ class _Builder:
         start = clause.old if clause.is_start and not clause.new else ""
         self._before |= {clause.old} - {"", start}
         self._amounts |= {clause.new or start, *clause.extras} - {"", "true"}
+
+
+def _frozen(terms: Iterable[str]) -> frozenset[str]:
+    """The terms for keeping: thousands of readings are kept, and most of their sets are the empty one."""
+    return frozenset(terms) or _NOTHING
