@@ -200,15 +200,17 @@ class EditIndex:
     ) -> tuple[TriedEdit, ...]:
         """Edits whose titles set the same knobs or name the same mechanisms, the most alike first."""
         terms = terms_of(reading)
-        found = {
-            edit.experiment_id: edit
-            for term in terms
-            for edit in self._latest(hardware_class, "term", term, limit=TERM_SCAN_LIMIT)
-        }
-        unlike = {key: len(terms ^ terms_of(edit.reading)) for key, edit in found.items()}
-        return tuple(
-            nsmallest(limit, found.values(), key=lambda edit: (unlike[edit.experiment_id], _newness(edit)))
+        found: dict[ExperimentId, TriedEdit] = {}
+        shared: dict[ExperimentId, int] = defaultdict(int)
+        for term in terms:
+            for edit in self._latest(hardware_class, "term", term, limit=TERM_SCAN_LIMIT):
+                found[edit.experiment_id] = edit
+                shared[edit.experiment_id] += 1
+        sizes = {key: _terms_count(edit.reading) for key, edit in found.items()}
+        nearest = nsmallest(
+            limit, found, key=lambda key: (sizes[key] - 2 * shared[key], _newness(found[key]))
         )
+        return tuple(found[key] for key in nearest)
 
     def _at(self, hardware_class: HardwareClass, kind: str, value: str) -> tuple[TriedEdit, ...]:
         if not value:
@@ -265,6 +267,10 @@ def terms_of(reading: Reading | None) -> frozenset[str]:
     if reading is None:
         return frozenset()
     return reading.mechanisms | {" ".join(sorted(subject)) for subject in reading.settings}
+
+
+def _terms_count(reading: Reading | None) -> int:
+    return len(reading.added) + len(reading.removed) + len(reading.settings) if reading else 0
 
 
 def _newness(edit: TriedEdit) -> int:

@@ -58,6 +58,8 @@ PARENT_FILE = Path(__file__).parents[2] / "trainer/challenges/climbmix-5min/trai
 CLASS = HardwareClass("bench")
 OWNER = OwnerId("bench")
 TITLE_LIMIT_CHARS = 200
+CLAIM_ROUNDS = 3
+"""Of which the fastest counts: what the neighbours of the machine do is no part of it."""
 
 Row = dict[str, Any]
 
@@ -235,13 +237,15 @@ async def _claims(texts: list[str], count: int) -> dict[str, Any]:
     for text in texts[:2_000]:
         idea = Hypothesis(title=f"{text[: TITLE_LIMIT_CHARS - 7]}, again")
         question = Question(hardware_class=CLASS, parent_id=parent_id, hypothesis=idea)
-        started = time.perf_counter()
-        stated = await words.read(idea, parent)
-        judge.judge_words(question, stated.canonical, belief)
-        if stated.canonical is None and stated.reading is not None:
-            judge.judge_free_words(question, stated.reading, (), belief)
-        kind = "free" if stated.canonical is None else "canonical"
-        times[kind].append(1e6 * (time.perf_counter() - started))
+        rounds = []
+        for _ in range(CLAIM_ROUNDS):
+            started = time.perf_counter()
+            stated = await words.read(idea, parent)
+            judge.judge_words(question, stated.canonical, belief)
+            if stated.canonical is None and stated.reading is not None:
+                judge.judge_free_words(question, stated.reading, (), belief)
+            rounds.append(1e6 * (time.perf_counter() - started))
+        times["free" if stated.canonical is None else "canonical"].append(min(rounds))
     return {"tried": count} | {kind: {"claims": len(each)} | _spread(each) for kind, each in times.items()}
 
 

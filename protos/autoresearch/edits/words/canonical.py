@@ -37,12 +37,17 @@ def changes_from_reading(reading: Reading, parent_source: str) -> CanonicalChang
     parent = read_parent(parent_source)
     if _says_more(reading, parent):
         return None
-    stated = [_change(setting, parent) for setting in reading.settings.values()]
+    stated: list[ConstantChange] = []
+    for setting in reading.settings.values():
+        change = _change(setting, parent)
+        if change is None:
+            return None
+        stated.append(change)
     try:
-        changes = canonical_changes([change for change in stated if change is not None], parent_source)
+        changes = canonical_changes(stated, parent_source)
     except EditError:
         return None
-    return None if None in stated or changes.is_empty else changes
+    return None if changes.is_empty else changes
 
 
 def _says_more(reading: Reading, parent: Parent) -> bool:

@@ -85,8 +85,7 @@ def tokenise(text: str) -> list[Token]:
     """The first ``TOKENS_LIMIT`` tokens of the first ``TEXT_LIMIT_CHARS`` of a text."""
     tokens: list[Token] = []
     for match in _TOKEN.finditer(respelled(text)):
-        reader = next((_READERS[name] for name in _READERS if match[name] is not None), None)
-        token = reader(match) if reader is not None else None
+        token = _READERS[match.lastgroup or ""](match)
         if token is not None:
             tokens.append(token)
         if len(tokens) == TOKENS_LIMIT:

@@ -15,6 +15,7 @@ from autoresearch.edits.words.tokens import Kind, Token, tokenise
 ARTICLES = frozenset({"the", "a", "an", "each", "its", "their", "'s"})
 _BRIDGED = ARTICLES | {"/"}
 """What an alias is found across."""
+_JOINING = (Kind.WORD, Kind.NUMBER, Kind.MARK)
 
 
 class Sort(StrEnum):
@@ -139,4 +140,4 @@ def _plant(root: _Node, alias: str, term: Term) -> None:
 
 
 def _may_join(token: Token) -> bool:
-    return token.kind in {Kind.WORD, Kind.NUMBER, Kind.MARK}
+    return token.kind in _JOINING
