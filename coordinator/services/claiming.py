@@ -178,7 +178,7 @@ class Claiming:
         parent = await self._c.source_of(parent_id, hardware_class)
         code = SourceText(source_hash=hash_of(source), text=source.decode())
         reading = await self._c.reader.read(code, parent)
-        stated = await self._words.read(hypothesis, parent)
+        stated = await self._words.read(hypothesis, parent, for_index=True)
         question = Question(hardware_class=hardware_class, parent_id=parent_id, hypothesis=hypothesis)
         belief = await self._precedents.belief(caller)
         verdict = self._c.judge.judge_code(question, reading, belief, own_id=experiment_id)

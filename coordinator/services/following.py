@@ -142,7 +142,7 @@ class Follower:
             parent: SourceText | None = None
             if experiment.parent is not None:
                 parent = await self._c.source_of(experiment.parent, experiment.hardware_class)
-                stated = await self._words.read(experiment.hypothesis, parent)
+                stated = await self._words.read(experiment.hypothesis, parent, for_index=True)
             reading = await self._c.reader.read(code, parent)
         except (NotFound, InvalidArgument) as error:
             _log.info("code not indexed", experiment=experiment.experiment_id, why=error.message)

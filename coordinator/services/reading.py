@@ -27,8 +27,8 @@ from coordinator.storage.base import EditKey
 class StatedChanges:
     """A hypothesis in canonical terms; ``canonical`` is None for free words.
 
-    ``reading`` is of its title, which can be compared where canonical terms are none; None where no parent
-    was there to read it against.
+    ``reading`` is of its title, for the index and for free words; None where that was not asked for, or no
+    parent was there to read it against.
     """
 
     canonical: CanonicalChanges | None
@@ -46,12 +46,18 @@ class WordReader:
     def __init__(self) -> None:
         self._warm: set[str] = set()
 
-    async def read(self, hypothesis: Hypothesis, parent: SourceText) -> StatedChanges:
-        """The stated changes. Raises InvalidArgument for changes that cannot be read."""
+    async def read(
+        self, hypothesis: Hypothesis, parent: SourceText, *, for_index: bool = False
+    ) -> StatedChanges:
+        """The stated changes; with the title's reading where the index is to keep it.
+
+        Raises:
+            InvalidArgument: changes cannot be read.
+        """
         try:
             if parent.source_hash in self._warm:
-                return _read_words(hypothesis, parent.text)
-            stated = await asyncio.to_thread(_read_words, hypothesis, parent.text)
+                return _read_words(hypothesis, parent.text, for_index=for_index)
+            stated = await asyncio.to_thread(_read_words, hypothesis, parent.text, for_index=for_index)
         except EditError as error:
             raise InvalidArgument(f"the hypothesis cannot be read: {error}") from error
         if len(self._warm) >= _WARM_LIMIT:
@@ -119,11 +125,14 @@ def knobs_of(canonical: CanonicalChanges | None) -> Mapping[str, str]:
     return {change.name: change.new for change in canonical.constants} if canonical else {}
 
 
-def _read_words(hypothesis: Hypothesis, parent_source: str) -> StatedChanges:
-    reading = read_text(hypothesis.title, parent_source)
+def _read_words(hypothesis: Hypothesis, parent_source: str, *, for_index: bool) -> StatedChanges:
     if hypothesis.changes:
         canonical: CanonicalChanges | None = canonical_changes(hypothesis.changes, parent_source)
     else:
-        exact = changes_from_title(hypothesis.title, parent_source)
-        canonical = exact or changes_from_reading(reading, parent_source)
+        canonical = changes_from_title(hypothesis.title, parent_source)
+    if canonical is not None and not for_index:
+        return StatedChanges(canonical=canonical)
+    reading = read_text(hypothesis.title, parent_source)
+    if canonical is None:
+        canonical = changes_from_reading(reading, parent_source)
     return StatedChanges(canonical=canonical, reading=reading)

@@ -229,7 +229,7 @@ async def _claims(texts: list[str], count: int) -> dict[str, Any]:
     index, words, parent_id = EditIndex(), WordReader(), ExperimentId(new_id())
     for number, text in enumerate(islice(cycle(texts), count)):
         title = text if number < len(texts) else f"{text} {number}"[-TITLE_LIMIT_CHARS:]
-        stated = await words.read(Hypothesis(title=title), parent)
+        stated = await words.read(Hypothesis(title=title), parent, for_index=True)
         index.put(_tried(title, stated, parent_id))
     belief = Belief(owner_id=OWNER, find=_precedent, is_trusted=lambda _: False, voting=())
     judge = Judge(index)
