@@ -11,7 +11,7 @@ from autoresearch.edits import (
     words_match,
 )
 from autoresearch.model import ConstantChange, MechanismChange, MechanismOp
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from .sources import PARENT, edited
@@ -263,6 +263,7 @@ _TEXTS = st.text(alphabet="DEPTHx_[]().0123456789+-*/'\"kM% \n\ud800\0é", max_s
         )
     )
 )
+@example(changes=[("ADAM_BETAS", "", ""), ("ADAM_BETAS[0]", "", "")])
 @settings(max_examples=600, deadline=None)
 def test_any_statement_is_read_or_refused(changes: list) -> None:
     try:

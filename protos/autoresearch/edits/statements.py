@@ -154,7 +154,8 @@ class _Resolver:
 
     def _is_removed(self, root: str, claims: list[_Claim]) -> bool:
         gone = [claim for claim in claims if not claim.new.strip()]
-        if gone and (len(gone) < len(claims) or gone[0].path or root not in self._base.by_name):
+        is_part = any(claim.path for claim in gone)
+        if gone and (len(gone) < len(claims) or is_part or root not in self._base.by_name):
             raise EditError(f"{gone[0].name} is stated without a new value; write the value as in the source")
         return bool(gone)
 
