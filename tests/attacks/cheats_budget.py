@@ -245,7 +245,7 @@ CHEATS = (
     ),
     Cheat(
         name="trains anew in every answer",
-        tries="spends a CPU second of further training on each call, the same each time",
+        tries="spends two CPU seconds of further training on each call, the same each time",
         defence="scoring has a time limit",
         source=learner(
             f"""
@@ -257,7 +257,7 @@ CHEATS = (
         with torch.inference_mode(False):
             other = copy.deepcopy(model)
             with torch.enable_grad():
-                for _ in range(700):
+                for _ in range(1400):
                     step(other, tokens)
             return other(ids.clone()).detach()
     return answer

@@ -129,13 +129,14 @@ def test_scratch_cannot_be_overfilled_by_sparse_or_deleted_files(
 def test_files_in_scratch_count_within_their_cap(place: Arena) -> None:
     report = place.run("files", MEMORY_IN_FILES)
 
-    assert re.search("ValueError: [0-2]$", report["reason"])
+    assert re.match(r"ValueError: [0-2] \(", report["reason"])
 
 
 def test_a_pinned_worker_has_one_core_and_its_memory_is_capped_by_the_kernel(place: Arena) -> None:
     report = place.run("limits", LIMITS)
 
-    cores, data_mb = json.loads(report["reason"].removeprefix("ValueError: "))
+    told = report["reason"].removeprefix("ValueError: ").partition(" (train.py")[0]
+    cores, data_mb = json.loads(told)
     assert data_mb == 1500
     assert cores == 1
 
@@ -148,7 +149,7 @@ def test_tokens_that_were_handed_over_cannot_be_opened_for_writing(place: Arena,
 
     report = place.run("reopens", REOPENS_ITS_TOKENS, as_user=as_user)
 
-    assert report["reason"] == f"ValueError: [{errno.EACCES}, {errno.EACCES}]"
+    assert report["reason"].startswith(f"ValueError: [{errno.EACCES}, {errno.EACCES}]")
     assert all(path.stat().st_size for path in tokens)
 
 
