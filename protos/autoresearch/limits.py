@@ -32,6 +32,9 @@ from autoresearch.model import (
     is_time_ordered_id,
 )
 
+METRIC_LIMIT = 1e15
+"""Largest metric, either way: sums and squares of such numbers are numbers still."""
+
 REQUEST_LIMIT_BYTES = 1024 * 1024
 """Largest request: a source, a log tail, a curve and a hypothesis at their caps take less."""
 REPLY_LIMIT_BYTES = 32 * 1024 * 1024
@@ -268,7 +271,7 @@ def _check_metrics(result: Result, metric: str | None) -> None:
             raise InvalidArgument(
                 f"result.metrics has the name {name[:80]!r}; names are up to 64 of a-z, 0-9 and '_'"
             )
-        check_number(value, f"result.metrics[{name}]")
+        check_number(value, f"result.metrics[{name}]", low=-METRIC_LIMIT, high=METRIC_LIMIT)
     if result.outcome is not Outcome.COMPLETED:
         return
     if not result.metrics:

@@ -61,6 +61,7 @@ def test_ordinary_hypothesis_passes():
         ({"code_hash": "sha256:ABC"}, "code_hash"),
         ({"metrics": {}}, "metrics"),
         ({"metrics": {"val_bpb": math.nan}}, "val_bpb"),
+        ({"metrics": {"val_bpb": 1.0, "hidden_gap_bpb": -1e308}}, "hidden_gap_bpb"),
         ({"metrics": {"val_bpb": math.inf}}, "val_bpb"),
         ({"metrics": {"val_bpb": 0.0}}, "val_bpb"),
         ({"metrics": {"val_bpb": -1.0}}, "val_bpb"),
