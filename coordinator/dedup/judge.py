@@ -85,6 +85,15 @@ class Question:
     hardware_class: HardwareClass
     parent_id: ExperimentId
     hypothesis: Hypothesis
+    is_queued: bool = False
+
+    @property
+    def may_repeat(self) -> bool:
+        """True where a run that nobody vouches for does not stand in the way.
+
+        Nobody is there to answer for a queued idea, and one such run must not put an end to it.
+        """
+        return self.has_answer or self.is_queued
 
     @property
     def has_answer(self) -> bool:
@@ -216,7 +225,7 @@ class Judge:
         if not precedents:
             return None
         settling = belief.settling(precedents)
-        if settling is None and question.has_answer:
+        if settling is None and question.may_repeat:
             return Verdict(ruling=Ruling.NEW, waived=tuple(one.experiment_id for one in precedents))
         named = (settling or latest(precedents)).experiment_id
         return Verdict(

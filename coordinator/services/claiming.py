@@ -116,7 +116,13 @@ class Claiming:
         check_uuid(claim_id, "claim_id")
         check_hypothesis(hypothesis)
         check_connected(caller)
-        question = Question(hardware_class=caller.hardware_class, parent_id=parent_id, hypothesis=hypothesis)
+        note = await self._note(caller, queued_claim_id)
+        question = Question(
+            hardware_class=caller.hardware_class,
+            parent_id=parent_id,
+            hypothesis=hypothesis,
+            is_queued=note.idea is not None,
+        )
         parent = await self._c.source_of(parent_id, caller.hardware_class)
         stated = await self._words.read(hypothesis, parent)
         fingerprint = _fingerprint(hypothesis, parent_id, queued_claim_id)
@@ -135,7 +141,7 @@ class Claiming:
             await self._settle_idea(caller.node_id, queued_claim_id, verdict)
             return self._answers.to_claim(verdict, question, advice)
         signature = (await self._c.reader.read(parent)).file_signature
-        note = replace(await self._note(caller, queued_claim_id), waived=verdict.waived)
+        note = replace(note, waived=verdict.waived)
         request = ClaimRequest(
             claim_id=claim_id,
             node_id=caller.node_id,
@@ -179,7 +185,12 @@ class Claiming:
         code = SourceText(source_hash=hash_of(source), text=source.decode())
         reading = await self._c.reader.read(code, parent)
         stated = await self._words.read(hypothesis, parent, for_index=True)
-        question = Question(hardware_class=hardware_class, parent_id=parent_id, hypothesis=hypothesis)
+        question = Question(
+            hardware_class=hardware_class,
+            parent_id=parent_id,
+            hypothesis=hypothesis,
+            is_queued=held.note.idea is not None,
+        )
         belief = await self._precedents.belief(caller)
         verdict = self._c.judge.judge_code(question, reading, belief, own_id=experiment_id)
         if verdict.ruling is Ruling.DUPLICATE or verdict.is_unsettled:
@@ -249,7 +260,7 @@ class Claiming:
             if not isinstance(outcome, KeyTried):
                 return self._taken(request, outcome, asked.advice)
             verdict = await self._verdict_on(outcome, asked.question, asked.belief)
-            if verdict.ruling is Ruling.DUPLICATE or not asked.question.has_answer:
+            if verdict.ruling is Ruling.DUPLICATE or not asked.question.may_repeat:
                 break
             note = replace(note, waived=(*note.waived, outcome.experiment_id))
         await self._settle_idea(request.node_id, request.takes_over, verdict)

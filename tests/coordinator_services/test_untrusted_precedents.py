@@ -290,18 +290,20 @@ async def test_a_restart_that_has_not_read_the_code_yet_lets_an_answered_warning
     assert any(tried in flag for flag in started.flags)
 
 
-async def test_a_waiting_idea_with_a_question_leaves_the_queue(rig: Rig) -> None:
+async def test_a_waiting_idea_is_run_although_one_that_nobody_vouches_for_ran_it(rig: Rig) -> None:
     ann, bob = await two_owners(rig)
-    await rig.explore(ann, 1.2, LR="0.05")
+    tried, _ = await rig.explore(ann, 1.2, LR="0.05")
     hypothesis = replace(change("LR", "0.05"), intent=Intent.REBASE)
     await rig.one.ideas.propose(bob, hypothesis_id=HypothesisId(new_id()), hypothesis=hypothesis)
     task = await rig.next(bob)
     assert isinstance(task, QueuedTask)
 
-    asked = await rig.claim(bob, task.hypothesis, queued_claim_id=task.lease.claim_id)
+    granted = await rig.claim(bob, task.hypothesis, queued_claim_id=task.lease.claim_id)
+    assert isinstance(granted, Granted)
+    started = await rig.start(bob, granted.lease, edited(LR="0.05"))
 
-    assert isinstance(asked, NeedsDistinction)
-    assert await rig.one.ideas.list_ideas() == ()
+    assert isinstance(started, Started)
+    assert any(tried in flag for flag in started.flags)
 
 
 async def test_another_nodes_lease_on_a_waiting_idea_takes_nothing_off_the_queue(rig: Rig) -> None:
