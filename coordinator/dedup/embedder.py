@@ -109,11 +109,16 @@ class SentenceTransformerEmbedder:
         # Spawned, never forked: this process runs gRPC threads.
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
+        process = context.Process(
             target=_serve, args=(theirs, self._model, self._revision), name="embedder", daemon=True
         )
-        await asyncio.to_thread(self._process.start)
-        theirs.close()  # so that its end is noticed
+        try:
+            process.start()
+        except OSError as error:
+            raise EmbedderUnavailable(f"its process cannot be started ({error})") from error
+        finally:
+            theirs.close()  # so that its end is noticed
+        self._process = process
         model: EmbeddingModel = await self._answer()
         return model
 

@@ -110,6 +110,9 @@ class EmbeddingQueue:
                 if not is_told:
                     _log.warning("no embedding model at present: words in common stand in", why=str(error))
                     is_told = True
+            except Exception as error:  # noqa: BLE001  (one fault must not end meaning for good)
+                self._drop(f"{type(error).__name__}: {error}")
+                _log.exception("the embedding model failed; it is loaded again later")
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_MAX_S)
 

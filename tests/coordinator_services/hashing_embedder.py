@@ -17,7 +17,7 @@ DIMENSION = 64
 class HashingEmbedder:
     """``failures`` are what the next loads end with; ``batches`` is what was embedded, call by call."""
 
-    def __init__(self, name: str = "hashing", *failures: EmbedderUnavailable) -> None:
+    def __init__(self, name: str = "hashing", *failures: Exception) -> None:
         self.name = name
         self.failures = list(failures)
         self.breaks = False

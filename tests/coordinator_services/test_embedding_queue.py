@@ -108,6 +108,15 @@ async def test_model_that_comes_later_is_loaded_later() -> None:
     assert embedder.loads == 3
 
 
+async def test_a_fault_that_nobody_thought_of_is_not_the_end() -> None:
+    embedder = HashingEmbedder("late", ValueError("a library's own"))
+
+    async with running(embedder) as queue:
+        await queue.loaded()
+
+    assert embedder.loads == 2
+
+
 async def test_missing_package_is_final() -> None:
     embedder = HashingEmbedder("never", EmbedderUnavailable("not installed", is_final=True))
     queue = EmbeddingQueue(embedder, retry_first_s=0.0)
