@@ -140,7 +140,7 @@ class Knob:
     def near(self) -> tuple[float, float]:
         """Places around the present value that a tuned constant is likely to be improved within."""
         low, high = sorted(map(self.place, self.bounds()))
-        here = self.place(self.value)
+        here = min(max(self.place(self.value), low), high)
         span = NEAR_COUNT if self.kind is KnobKind.COUNT else NEAR_SPANS
         return max(low, here - span), min(high, here + span)
 

@@ -150,6 +150,15 @@ def test_the_neighbourhood_of_a_value_lies_around_it_and_within_its_bounds(line)
     assert all(knob.bounds()[0] - 1e-9 <= value <= knob.bounds()[1] + 1e-9 for value in near)
 
 
+@pytest.mark.parametrize("line", ["EMA_DECAY = 0.99999", "PAD_OFFSET = -3", "WINDOW = -100"])
+def test_the_neighbourhood_of_a_value_out_of_bounds_is_no_empty_one(line):
+    (knob,) = read_knobs(line + "\n").values()
+
+    low, high = knob.near()
+
+    assert low < high
+
+
 def test_a_small_fraction_moves_by_small_steps():
     (knob,) = read_knobs("FINAL_LR_FRAC = 0.02\n").values()
 
