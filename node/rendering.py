@@ -23,8 +23,9 @@ DIGITS_DEFAULT = 4
 DIGITS_MAX = 6
 WIDTH_ELSEWHERE = 160
 ID_SHOWN = 8
-_EXPERIMENT_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 """The end of an id is its random part, and enough to name it to ``show`` and ``diff``."""
+
+_EXPERIMENT_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 STYLES = {
     "confirmed": "bold green",
