@@ -153,8 +153,7 @@ class Judge:
         found = {edit.experiment_id: edit for edit in (*meant, *sharing) if edit is not None}
         doubtful: Verdict | None = None
         for edit in found.values():
-            precedent = belief.find(edit.experiment_id)
-            if edit.reading is None or precedent is None or precedent.has_crashed:
+            if edit.reading is None or not _counts(edit.experiment_id, belief):
                 continue
             pair = judge_readings(edit.reading, reading)
             if pair.answer is Answer.ALLOW:
@@ -173,8 +172,8 @@ class Judge:
 
     def _judge_sound(self, question: Question, near: Sequence[Near], belief: Belief) -> Verdict:
         for experiment_id, similarity in near:
-            edit, precedent = self._index.get(experiment_id), belief.find(experiment_id)
-            if similarity < SOUNDS_THE_SAME_MIN or edit is None or precedent is None or precedent.has_crashed:
+            edit = self._index.get(experiment_id)
+            if similarity < SOUNDS_THE_SAME_MIN or edit is None or not _counts(experiment_id, belief):
                 continue
             if not says_otherwise(question.hypothesis.title, edit.title):
                 return Verdict(
@@ -258,6 +257,12 @@ class Judge:
     @staticmethod
     def _others(edits: Iterable[TriedEdit], own_id: ExperimentId | None) -> list[TriedEdit]:
         return [edit for edit in edits if edit.experiment_id != own_id]
+
+
+def _counts(experiment_id: ExperimentId, belief: Belief) -> bool:
+    """True for one that has run or runs now; a crash may be of that parent only."""
+    precedent = belief.find(experiment_id)
+    return not precedent.has_crashed if precedent else belief.is_running(experiment_id)
 
 
 def says_otherwise(one: str, other: str) -> bool:

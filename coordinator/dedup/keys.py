@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from autoresearch.edits.words import Reading
 from autoresearch.model import ExperimentId, HypothesisId
 
 from coordinator.domain.class_state import Slot
@@ -32,6 +33,27 @@ def free_words_key(parent_signature: str, title: str, distinction: str) -> EditK
     """Equal for ideas in the same free words; a stated distinction makes another one."""
     parts = [" ".join(text.casefold().split()) for text in (title, distinction)]
     return EditKey(kind=KeyKind.WORDS, digest=_digest("free words", parent_signature, *parts))
+
+
+def subject_keys(parent_signature: str, reading: Reading, distinction: str) -> tuple[EditKey, ...]:
+    """What free words are about: equal for most paraphrases of one idea, and for some ideas that differ.
+
+    First all that was understood, then the mechanisms and constants alone, without how much. Nothing where
+    nothing was understood.
+    """
+    if reading.is_empty:
+        return ()
+    about = [sorted(reading.mechanisms), sorted(sorted(subject) for subject in reading.settings)]
+    amounts = sorted(
+        (sorted(setting.subject), setting.new or setting.factor or setting.direction)
+        for setting in reading.settings.values()
+    )
+    told = [sorted(reading.added), sorted(reading.replaced), sorted(reading.amounts | reading.rest), amounts]
+    parts = (parent_signature, " ".join(distinction.casefold().split()), repr(about))
+    return tuple(
+        EditKey(kind=KeyKind.SUBJECT, digest=_digest("subject", *chosen))
+        for chosen in ((*parts, repr(told)), parts)
+    )
 
 
 def verification_key(slot: Slot) -> EditKey:

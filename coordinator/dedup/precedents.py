@@ -61,11 +61,13 @@ class Belief:
     """Whose word counts for one asker, as things stand now.
 
     ``find`` gives what is known of an experiment; None for one that is not over, or that blocks no machine
-    like the asker's. ``voting`` are the owners with a vote, active or not.
+    like the asker's. ``is_running`` tells those that somebody trains at this moment. ``voting`` are the
+    owners with a vote, active or not.
     """
 
     owner_id: OwnerId
     find: Callable[[ExperimentId], Precedent | None]
+    is_running: Callable[[ExperimentId], bool]
     is_trusted: Callable[[OwnerId], bool]
     voting: Collection[OwnerId]
 

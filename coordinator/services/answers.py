@@ -5,6 +5,7 @@ from __future__ import annotations
 from autoresearch.model import (
     Advice,
     Duplicate,
+    ExperimentState,
     NearMatch,
     NeedsDistinction,
     StartRefused,
@@ -15,9 +16,9 @@ from coordinator.services.advice import Adviser
 from coordinator.services.context import Tally
 from coordinator.storage.base import KeyHeld
 
-QUESTION = "{} is the same {}, tried {}: say why yours differs, or pick another"
-SOUNDS_LIKE = "{} sounds much like it and was tried {}: say why yours differs, or pick another"
-READS_LIKE = "{} may be the same idea ({}) and was tried {}: say why yours differs, or pick another"
+QUESTION = "{} is the same idea, {}: say why yours differs, or pick another"
+SOUNDS_LIKE = "{} sounds much like it and {}: say why yours differs, or pick another"
+READS_LIKE = "{} may be the same idea ({}) and {}: say why yours differs, or pick another"
 UNSETTLED = (
     "{title} (experiment {experiment_id}) is this very edit and {outcome}, but its owner is not trusted so "
     "far: pick another idea, or claim this one again and say in its distinction why it is worth one more run"
@@ -48,6 +49,12 @@ class Answers:
         self._tally.duplicates_stopped += 1
         return StartRefused(match=match, level=str(verdict.level))
 
+    def asked_about_held(self, held: KeyHeld, reason: str, advice: Advice) -> NeedsDistinction:
+        """The reply to free words that may say what another claim, which lives, says in others."""
+        match = self._adviser.held(held)
+        question = READS_LIKE.format(match.title, reason, f"node {held.node_id} is trying it now")
+        return NeedsDistinction(match=match, question=question, advice=advice)
+
     def held_claim(self, held: KeyHeld, advice: Advice) -> Duplicate:
         """The reply to a claim of what another claim holds."""
         self._tally.duplicates_stopped += 1
@@ -71,8 +78,10 @@ def _question(verdict: Verdict, match: NearMatch) -> str:
             title=match.title or "an experiment", experiment_id=match.experiment_id, outcome=ended
         )
     where = "on the same parent" if verdict.same_parent else "on another parent"
+    is_now = match.state is ExperimentState.RUNNING
+    when = f"is being tried now {where}" if is_now else f"was tried {where}"
     if verdict.level is Level.MEANING:
-        return SOUNDS_LIKE.format(match.title, where)
+        return SOUNDS_LIKE.format(match.title, when)
     if verdict.reason:
-        return READS_LIKE.format(match.title or match.experiment_id, verdict.reason, where)
-    return QUESTION.format(match.title or match.experiment_id, "idea", where)
+        return READS_LIKE.format(match.title or match.experiment_id, verdict.reason, when)
+    return QUESTION.format(match.title or match.experiment_id, when.removeprefix("was "))

@@ -29,6 +29,7 @@ from autoresearch.model import (
     Lease,
     Node,
     NodeId,
+    Position,
     SourceHash,
     Started,
     StartVerdict,
@@ -39,6 +40,7 @@ from coordinator.dedup.code import SourceText
 from coordinator.dedup.embedder import Near
 from coordinator.dedup.embedding_queue import Lane
 from coordinator.dedup.judge import Level, Question, Ruling, Verdict
+from coordinator.dedup.pairs import Answer, PairVerdict, judge_readings
 from coordinator.dedup.precedents import Belief
 from coordinator.services.advice import Adviser
 from coordinator.services.answers import Answers
@@ -47,10 +49,11 @@ from coordinator.services.leases import Held
 from coordinator.services.notes import TaskNote, dump_note, seeds_of
 from coordinator.services.precedents import Precedents
 from coordinator.services.reading import (
+    StatedChanges,
     WordReader,
     code_keys,
     mismatches,
-    stated_key,
+    stated_keys,
     tried_edit,
 )
 from coordinator.services.tasks import Tasks
@@ -60,15 +63,21 @@ from coordinator.storage.base import (
     ClaimKind,
     ClaimRequest,
     ExperimentIdTaken,
+    IndexBehind,
     KeyHeld,
+    KeyKind,
     KeyTried,
     NewSource,
     TooManyClaims,
 )
 
 CLAIMS_RETRY_S = 5.0
-WAIVERS_LIMIT = 4
-"""Experiments that the store names one after the other and that only warn; more only in a race."""
+ATTEMPTS_LIMIT = 8
+"""Experiments that only warn, and live claims that turn out to differ, which the store names one after the
+other; so many only in a race."""
+
+JUDGEMENTS_LIMIT = 4
+"""A claim in free words is judged anew where an experiment begins between the judgement and the lease."""
 
 MEANING_WAIT_S = 0.15
 """So long a claim in free words waits to be compared by its meaning; nobody waits for a model that loads."""
@@ -125,36 +134,33 @@ class Claiming:
         )
         parent = await self._c.source_of(parent_id, caller.hardware_class)
         stated = await self._words.read(hypothesis, parent)
-        fingerprint = _fingerprint(hypothesis, parent_id, queued_claim_id)
-        belief = await self._precedents.belief(caller)
-        verdict = self._c.judge.judge_words(question, stated.canonical, belief)
-        near: tuple[Near, ...] = ()
-        if verdict.ruling is Ruling.NEW and not stated.knobs:
-            near = await self._near(question)
-            # Nobody is there to answer for a queued idea, and free words alone must not put an end to it.
-            if stated.canonical is None and stated.reading is not None and queued_claim_id is None:
-                verdict = self._c.judge.judge_free_words(question, stated.reading, near, belief)
-        advice = self._adviser.advise(
-            caller.hardware_class, parent_id, stated.knobs, hypothesis.title, by_meaning=near
-        )
-        if verdict.ruling is not Ruling.NEW and not await self._is_repeat(claim_id, caller, fingerprint):
-            await self._settle_idea(caller.node_id, queued_claim_id, verdict)
-            return self._answers.to_claim(verdict, question, advice)
         signature = (await self._c.reader.read(parent)).file_signature
-        note = replace(note, waived=verdict.waived)
+        keys = stated_keys(stated, signature, hypothesis)
+        if queued_claim_id is not None:
+            # Nobody is there to answer for a queued idea, and free words alone must not put an end to it.
+            keys = keys[:1]
         request = ClaimRequest(
             claim_id=claim_id,
             node_id=caller.node_id,
             owner_id=caller.owner_id,
             hardware_class=caller.hardware_class,
             kind=ClaimKind.HYPOTHESIS,
-            keys=(stated_key(stated, signature, hypothesis),),
-            fingerprint=fingerprint,
+            keys=keys,
+            fingerprint=_fingerprint(hypothesis, parent_id, queued_claim_id),
             hypothesis=hypothesis,
             parent_id=parent_id,
             takes_over=queued_claim_id,
         )
-        return await self._take(request, note, _Asked(question=question, belief=belief, advice=advice))
+        asked = _Asked(caller=caller, request=request, question=question, parent=parent, stated=stated)
+        for _ in range(JUDGEMENTS_LIMIT):
+            answer = await self._judge_and_take(asked, note)
+            if not isinstance(answer, IndexBehind):
+                return answer
+            await self._c.progress.reach(answer.position, limit_s=self._c.settings.index_wait_s)
+        raise LimitExceeded(
+            "experiments begin faster than this coordinator takes note of them; claim again",
+            retry_after_s=CLAIMS_RETRY_S,
+        )
 
     async def start(
         self,
@@ -184,7 +190,7 @@ class Claiming:
         parent = await self._c.source_of(parent_id, hardware_class)
         code = SourceText(source_hash=hash_of(source), text=source.decode())
         reading = await self._c.reader.read(code, parent)
-        stated = await self._words.read(hypothesis, parent, for_index=True)
+        stated = await self._words.read(hypothesis, parent)
         question = Question(
             hardware_class=hardware_class,
             parent_id=parent_id,
@@ -248,28 +254,78 @@ class Claiming:
             _log.info("claim released", claim=claim_id, node=caller.node_id, why=reason)
         return was_held
 
-    async def _take(self, request: ClaimRequest, note: TaskNote, asked: _Asked) -> ClaimVerdict:
-        for _ in range(WAIVERS_LIMIT):
+    async def _judge_and_take(self, asked: _Asked, note: TaskNote) -> ClaimVerdict | IndexBehind:
+        """One judgement by the indexes as they are now, and the store's word on it."""
+        question, stated, request = asked.question, asked.stated, asked.request
+        seen = self._c.progress.position if stated.rests_on_index else None
+        belief = await self._precedents.belief(asked.caller)
+        verdict = self._c.judge.judge_words(question, stated.canonical, belief)
+        near: tuple[Near, ...] = ()
+        if verdict.ruling is Ruling.NEW and not stated.knobs:
+            near = await self._near(question)
+            if stated.canonical is None and stated.reading is not None and request.takes_over is None:
+                verdict = self._c.judge.judge_free_words(question, stated.reading, near, belief)
+        advice = self._adviser.advise(
+            question.hardware_class,
+            question.parent_id,
+            stated.knobs,
+            question.hypothesis.title,
+            by_meaning=near,
+        )
+        if verdict.ruling is not Ruling.NEW and not await self._is_repeat(request):
+            await self._settle_idea(request.node_id, request.takes_over, verdict)
+            return self._answers.to_claim(verdict, question, advice)
+        return await self._take(
+            asked, replace(note, waived=verdict.waived), _View(belief=belief, advice=advice, seen=seen)
+        )
+
+    async def _take(self, asked: _Asked, note: TaskNote, view: _View) -> ClaimVerdict | IndexBehind:
+        request = asked.request
+        for _ in range(ATTEMPTS_LIMIT):
             outcome = await self._c.store.claim(
                 replace(request, note=dump_note(note)),
                 ttl_s=self._c.settings.lease_ttl_s,
                 max_live=self._c.settings.claims_per_node,
                 memory_mb=self._c.sessions.memory_mb(request.node_id),
                 waived=note.waived,
+                seen=view.seen,
             )
-            if not isinstance(outcome, KeyTried):
-                return self._taken(request, outcome, asked.advice)
-            verdict = await self._verdict_on(outcome, asked.question, asked.belief)
-            if verdict.ruling is Ruling.DUPLICATE or not asked.question.may_repeat:
-                break
-            note = replace(note, waived=(*note.waived, outcome.experiment_id))
-        await self._settle_idea(request.node_id, request.takes_over, verdict)
-        return self._answers.to_claim(verdict, asked.question, asked.advice)
+            if isinstance(outcome, KeyTried):
+                verdict = await self._verdict_on(outcome, asked.question, view.belief)
+                if verdict.ruling is Ruling.DUPLICATE or not asked.question.may_repeat:
+                    await self._settle_idea(request.node_id, request.takes_over, verdict)
+                    return self._answers.to_claim(verdict, asked.question, view.advice)
+                note = replace(note, waived=(*note.waived, outcome.experiment_id))
+            elif isinstance(outcome, KeyHeld) and outcome.key.kind is KeyKind.SUBJECT:
+                pair = await self._compare(asked, outcome)
+                if pair is not None and pair.answer is not Answer.ALLOW:
+                    return self._answers.asked_about_held(outcome, pair.reason, view.advice)
+                if pair is not None:
+                    keys = tuple(key for key in request.keys if key != outcome.key)
+                    request = replace(request, keys=keys)
+            else:
+                return self._taken(request, outcome, view.advice)
+        raise LimitExceeded(
+            "too many claims are made of ideas like this one; claim again", retry_after_s=CLAIMS_RETRY_S
+        )
+
+    async def _compare(self, asked: _Asked, held: KeyHeld) -> PairVerdict | None:
+        """Whether a live claim that is about the same says the same; None if it is over by now."""
+        record = await self._c.store.get_claim(held.claim_id)
+        if record is None or record.request.hypothesis is None or asked.stated.reading is None:
+            return None
+        theirs = await self._words.read(record.request.hypothesis, asked.parent)
+        return judge_readings(theirs.reading, asked.stated.reading) if theirs.reading else None
 
     def _taken(
-        self, request: ClaimRequest, outcome: Lease | KeyHeld | ClaimIdTaken | TooManyClaims, advice: Advice
-    ) -> Granted | Duplicate:
+        self,
+        request: ClaimRequest,
+        outcome: Lease | KeyHeld | ClaimIdTaken | TooManyClaims | IndexBehind,
+        advice: Advice,
+    ) -> Granted | Duplicate | IndexBehind:
         match outcome:
+            case IndexBehind():
+                return outcome
             case Lease():
                 # This may repeat an older grant, whose note stands: Start asks the store for it.
                 self._c.leases.forget(request.claim_id)
@@ -308,13 +364,13 @@ class Claiming:
             is_unsettled=settling is None,
         )
 
-    async def _is_repeat(self, claim_id: ClaimId, caller: Node, fingerprint: str) -> bool:
+    async def _is_repeat(self, request: ClaimRequest) -> bool:
         """True if this very claim lives: its repeat gets the same grant, whatever was tried since."""
-        record = await self._c.store.get_claim(claim_id)
+        record = await self._c.store.get_claim(request.claim_id)
         return (
             record is not None
-            and record.request.node_id == caller.node_id
-            and record.request.fingerprint == fingerprint
+            and record.request.node_id == request.node_id
+            and record.request.fingerprint == request.fingerprint
             and record.lease.expires_at > self._c.clock()
         )
 
@@ -366,11 +422,22 @@ class Claiming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """What a claim is judged by."""
+    """A claim as it was made."""
 
+    caller: Node
+    request: ClaimRequest
     question: Question
+    parent: SourceText
+    stated: StatedChanges
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """What one judgement of it went by. ``seen``: where the indexes stood, if it rests on them."""
+
     belief: Belief
     advice: Advice
+    seen: Position | None
 
 
 def check_connected(caller: Node) -> HardwareClass:

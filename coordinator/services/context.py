@@ -28,6 +28,7 @@ from coordinator.services.catalog import Catalog
 from coordinator.services.classes import Activity, Classes
 from coordinator.services.embedding import Embeddings
 from coordinator.services.leases import Leases
+from coordinator.services.progress import Progress
 from coordinator.services.reading import StatedChanges, tried_edit
 from coordinator.services.settings import ServiceSettings
 from coordinator.services.sources import Sources
@@ -97,6 +98,7 @@ class ChallengeContext:
         self.embeddings = Embeddings(embedding_queue, self.index, store)
         self.sources = Sources(store, self.baseline)
         self.classes = Classes(store, self._see_class)
+        self.progress = Progress()
         self.leases = Leases(store, store, refresh_s=settings.view_refresh_s)
         self.activity = Activity(identity, clock, refresh_s=settings.view_refresh_s)
 

@@ -20,12 +20,12 @@ from autoresearch.model import (
     ExperimentId,
     ExperimentState,
     HardwareClass,
-    Position,
 )
 
 from coordinator.dedup.code import SourceText
 from coordinator.domain.promotion import review
 from coordinator.services.context import ChallengeContext
+from coordinator.services.progress import NOTHING
 from coordinator.services.reading import WordReader, tried_edit, words_alone
 from coordinator.services.rebasing import queue_candidates
 from coordinator.storage.base import ClassUpdate, StoredClass
@@ -47,7 +47,7 @@ class Follower:
     def __init__(self, context: ChallengeContext) -> None:
         self._c = context
         self._words = WordReader()
-        self._here: Position | None = None
+        self._is_built = False
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -56,13 +56,15 @@ class Follower:
 
     async def rebuild(self) -> None:
         """Reads everything that the indexes need, but for the code, which ``read_code`` follows up."""
-        self._here = await self._c.store.position()
+        position = await self._c.store.position()
         for stored in await self._c.store.list_classes():
             self._c.classes.put(stored)
             await self._c.see_class(stored.hardware_class)
         async for record in self._c.store.scan_experiments():
             self._c.catalog.put_record(record)
             self._index_words(record.experiment)
+        self._is_built = True
+        self._c.progress.move(position)
 
     async def follow(self) -> None:
         """Applies events until stopped; an unreachable store is asked again."""
@@ -74,19 +76,20 @@ class Follower:
                 await asyncio.sleep(RETRY_S)
             except Exception:  # noqa: BLE001  (the edge of a task: indexes must not fall behind for good)
                 _log.exception("events not applied, indexes are rebuilt")
-                self._here = None
+                self._start_again()
                 await asyncio.sleep(RETRY_S)
 
     async def catch_up(self, *, block_s: float = 0.0) -> None:
         """Applies the next page of events, waiting up to ``block_s`` for one; rebuilds after a gap."""
-        if self._here is None:
+        if not self._is_built:
             self._c.classes.forget()
             self._c.embeddings.forget()
             await self.rebuild()
-        page = await self._c.store.read_events(self._here, limit=PAGE_EVENTS, block_s=block_s)
+        here = self._c.progress.position
+        page = await self._c.store.read_events(here, limit=PAGE_EVENTS, block_s=block_s)
         if page.is_gap:
             _log.warning("stream has a gap, indexes are rebuilt")
-            self._here = None
+            self._start_again()
         else:
             await self._apply(page.events)
 
@@ -110,9 +113,13 @@ class Follower:
         for experiment_id in changed:
             record = await self._c.find_record(experiment_id)
             if record is not None and self._c.index.get(experiment_id) is None:
-                self._index_words(record.experiment)
+                await self._index_title(record.experiment)
         if events:
-            self._here = events[-1].position
+            self._c.progress.move(events[-1].position)
+
+    def _start_again(self) -> None:
+        self._is_built = False
+        self._c.progress.move(NOTHING)
 
     async def _refresh_class(self, hardware_class: HardwareClass, changed: dict[ExperimentId, None]) -> None:
         """A class update may have marked any experiment that had a role in it."""
@@ -135,6 +142,18 @@ class Follower:
             stated = words_alone(experiment.hypothesis)
             self._c.index.put(tried_edit(experiment, stated, None))
 
+    async def _index_title(self, experiment: Experiment) -> None:
+        """What it says, read against its parent: a claim in other words may come before its code is read."""
+        stated = words_alone(experiment.hypothesis)
+        if experiment.parent is not None:
+            try:
+                parent = await self._c.source_of(experiment.parent, experiment.hardware_class)
+                stated = await self._words.read(experiment.hypothesis, parent)
+            except (NotFound, InvalidArgument) as error:
+                _log.info("title not read", experiment=experiment.experiment_id, why=error.message)
+        if self._c.index.get(experiment.experiment_id) is None:
+            self._c.index.put(tried_edit(experiment, stated, None))
+
     async def _index_code(self, experiment: Experiment) -> None:
         stated = words_alone(experiment.hypothesis)
         try:
@@ -142,7 +161,7 @@ class Follower:
             parent: SourceText | None = None
             if experiment.parent is not None:
                 parent = await self._c.source_of(experiment.parent, experiment.hardware_class)
-                stated = await self._words.read(experiment.hypothesis, parent, for_index=True)
+                stated = await self._words.read(experiment.hypothesis, parent)
             reading = await self._c.reader.read(code, parent)
         except (NotFound, InvalidArgument) as error:
             _log.info("code not indexed", experiment=experiment.experiment_id, why=error.message)

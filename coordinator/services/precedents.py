@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoresearch.model import ExperimentId, Node, OwnerId
+from autoresearch.model import ExperimentId, ExperimentState, Node, OwnerId
 
 from coordinator.dedup.precedents import DONE, Belief, Precedent
 from coordinator.domain.baseline import is_baseline_of
@@ -29,6 +29,7 @@ class Precedents:
         return Belief(
             owner_id=caller.owner_id,
             find=lambda experiment_id: self._find(experiment_id, memory_mb),
+            is_running=lambda one: self._c.catalog.state_of(one) is ExperimentState.RUNNING,
             is_trusted=trusts,
             voting=voting,
         )

@@ -13,13 +13,13 @@ from autoresearch.edits import (
     changes_from_title,
     words_match,
 )
-from autoresearch.edits.words import Reading, changes_from_reading, read_text
+from autoresearch.edits.words import Reading, changes_from_reading, read_text, reading_of_changes
 from autoresearch.errors import InvalidArgument
 from autoresearch.model import Experiment, Hypothesis
 
 from coordinator.dedup.code import CodeReading, SourceText
 from coordinator.dedup.index import TriedEdit
-from coordinator.dedup.keys import edit_key, file_key, free_words_key, words_key
+from coordinator.dedup.keys import edit_key, file_key, free_words_key, subject_keys, words_key
 from coordinator.storage.base import EditKey
 
 
@@ -27,12 +27,17 @@ from coordinator.storage.base import EditKey
 class StatedChanges:
     """A hypothesis in canonical terms; ``canonical`` is None for free words.
 
-    ``reading`` is of its title, for the index and for free words; None where that was not asked for, or no
-    parent was there to read it against.
+    ``reading`` is of its stated changes or, without any, of its title; None where no parent was there to
+    read them against.
     """
 
     canonical: CanonicalChanges | None
     reading: Reading | None = None
+
+    @property
+    def rests_on_index(self) -> bool:
+        """True where the keys that a claim holds do not say all: mechanisms may be told in other words."""
+        return self.canonical is None or bool(self.canonical.mechanisms or self.canonical.foreign)
 
     @property
     def knobs(self) -> Mapping[str, str]:
@@ -46,18 +51,16 @@ class WordReader:
     def __init__(self) -> None:
         self._warm: set[str] = set()
 
-    async def read(
-        self, hypothesis: Hypothesis, parent: SourceText, *, for_index: bool = False
-    ) -> StatedChanges:
-        """The stated changes; with the title's reading where the index is to keep it.
+    async def read(self, hypothesis: Hypothesis, parent: SourceText) -> StatedChanges:
+        """The stated changes.
 
         Raises:
             InvalidArgument: changes cannot be read.
         """
         try:
             if parent.source_hash in self._warm:
-                return _read_words(hypothesis, parent.text, for_index=for_index)
-            stated = await asyncio.to_thread(_read_words, hypothesis, parent.text, for_index=for_index)
+                return _read_words(hypothesis, parent.text)
+            stated = await asyncio.to_thread(_read_words, hypothesis, parent.text)
         except EditError as error:
             raise InvalidArgument(f"the hypothesis cannot be read: {error}") from error
         if len(self._warm) >= _WARM_LIMIT:
@@ -70,11 +73,19 @@ _WARM_LIMIT = 48
 """Fewer than the edits package keeps parsed, so that a warm parent is never parsed on the loop."""
 
 
-def stated_key(stated: StatedChanges, parent_signature: str, hypothesis: Hypothesis) -> EditKey:
-    """What a claim in words holds."""
-    if stated.canonical is None:
-        return free_words_key(parent_signature, hypothesis.title, hypothesis.distinction)
-    return words_key(parent_signature, stated.canonical.key)
+def stated_keys(stated: StatedChanges, parent_signature: str, hypothesis: Hypothesis) -> tuple[EditKey, ...]:
+    """What a claim in words holds, the surest first: its stated changes or its title, and what it is about.
+
+    Constants that are stated with their values are about nothing beside; free words that nobody can settle
+    on constants may still say the same.
+    """
+    canonical, reading = stated.canonical, stated.reading
+    if canonical is None:
+        surest = free_words_key(parent_signature, hypothesis.title, hypothesis.distinction)
+    else:
+        surest = words_key(parent_signature, canonical.key)
+    about = subject_keys(parent_signature, reading, hypothesis.distinction) if reading else ()
+    return (surest, *(about if stated.rests_on_index else about[:1]))
 
 
 def code_keys(reading: CodeReading) -> tuple[EditKey, ...]:
@@ -125,14 +136,12 @@ def knobs_of(canonical: CanonicalChanges | None) -> Mapping[str, str]:
     return {change.name: change.new for change in canonical.constants} if canonical else {}
 
 
-def _read_words(hypothesis: Hypothesis, parent_source: str, *, for_index: bool) -> StatedChanges:
+def _read_words(hypothesis: Hypothesis, parent_source: str) -> StatedChanges:
     if hypothesis.changes:
-        canonical: CanonicalChanges | None = canonical_changes(hypothesis.changes, parent_source)
+        stated: CanonicalChanges | None = canonical_changes(hypothesis.changes, parent_source)
     else:
-        canonical = changes_from_title(hypothesis.title, parent_source)
-    if canonical is not None and not for_index:
-        return StatedChanges(canonical=canonical)
+        stated = changes_from_title(hypothesis.title, parent_source)
+    if stated is not None:
+        return StatedChanges(canonical=stated, reading=reading_of_changes(stated, parent_source))
     reading = read_text(hypothesis.title, parent_source)
-    if canonical is None:
-        canonical = changes_from_reading(reading, parent_source)
-    return StatedChanges(canonical=canonical, reading=reading)
+    return StatedChanges(canonical=changes_from_reading(reading, parent_source), reading=reading)

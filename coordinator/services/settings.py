@@ -10,6 +10,8 @@ class ServiceSettings:
     """Durations in seconds; counts are caps per node unless they say otherwise.
 
     ``view_refresh_s`` is how old this process's picture of active nodes and live leases may be.
+    ``index_wait_s`` is how long a claim in free words waits for the indexes to take note of an experiment
+    that begins meanwhile, which mostly takes milliseconds.
     """
 
     version: str
@@ -21,4 +23,5 @@ class ServiceSettings:
     judge_workers: int = 1
     judge_limit_s: float = 5.0
     view_refresh_s: float = 1.0
+    index_wait_s: float = 2.0
     reap_interval_s: float = 5.0

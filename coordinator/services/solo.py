@@ -75,7 +75,7 @@ class SoloReader:
         stated = words_alone(experiment.hypothesis)
         if parent is not None:
             try:
-                stated = await self._words.read(experiment.hypothesis, parent, for_index=True)
+                stated = await self._words.read(experiment.hypothesis, parent)
             except InvalidArgument as error:
                 flags.append(error.message)
         if reading is not None:

@@ -49,11 +49,14 @@ Direction = Literal["lower", "higher"]
 
 
 class KeyKind(StrEnum):
-    """What a key stands for: a normalised file, an edit of a parent, stated changes, or a task's slot."""
+    """What a key stands for: a normalised file, an edit of a parent, stated changes, what free words are
+    about, or a task's slot.
+    """
 
     FILE = "file"
     EDIT = "edit"
     WORDS = "words"
+    SUBJECT = "subject"
     SLOT = "slot"
 
 
@@ -141,6 +144,13 @@ class TooManyClaims:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IndexBehind:
+    """An experiment of the class became known at ``position``, which the claim's judge had not seen."""
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimGone:
     """The claim expired, was released, or belongs to another."""
 
@@ -150,7 +160,7 @@ class ExperimentIdTaken:
     """The experiment id was used for other code or another claim."""
 
 
-ClaimOutcome = Lease | KeyHeld | KeyTried | ClaimIdTaken | TooManyClaims
+ClaimOutcome = Lease | KeyHeld | KeyTried | ClaimIdTaken | TooManyClaims | IndexBehind
 StartOutcome = Lease | KeyHeld | KeyTried | ClaimGone | ExperimentIdTaken
 
 
@@ -182,13 +192,16 @@ class ClaimStore(Protocol):
         max_live: int,
         memory_mb: float = 0.0,
         waived: Collection[ExperimentId] = (),
+        seen: Position | None = None,
     ) -> ClaimOutcome:
         """Takes all keys or none. A key blocks while another's lease on it lives, or once tried
         (``Publication.blocks``; an out-of-memory entry blocks only claimants with no more memory than
         it had), but for what the ``waived`` experiments tried, whose outcomes do not bind this claimant.
+        With ``seen``, the position up to which the judge knew the class's experiments, a claim that was
+        judged without a later one is answered by IndexBehind.
         A repeated call with the same id and fingerprint returns the same lease while it lives; after it
         has expired, the claim is judged anew. Judged in this order: the id, the number of the node's live
-        claims, the keys.
+        claims, ``seen``, the keys.
         """
 
     async def start(
@@ -525,3 +538,9 @@ class StoreServer(Protocol):
 
     async def close(self) -> None:
         """Ends connections; an embedded server that this process started is stopped, last of all."""
+
+
+def stream_order(stream_id: str) -> tuple[int, int]:
+    """Milliseconds and sequence number of a stream id, which sort as the stream does."""
+    millis, _, sequence = stream_id.partition("-")
+    return int(millis), int(sequence)

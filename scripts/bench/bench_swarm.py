@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -101,17 +102,43 @@ def edited(challenge: Challenge, name: str, value: str) -> bytes:
 
 
 @contextlib.contextmanager
-def coordinator_process(folder: Path, *flags: str) -> Iterator[str]:
-    """A coordinator on its embedded store in a process of its own; its address."""
+def coordinator_process(folder: Path, *flags: str, name: str = "data") -> Iterator[str]:
+    """A coordinator in a process of its own, on its embedded store if no flag says otherwise; its address.
+
+    ``name`` is of its data folder.
+    """
     program = Path(sys.executable).with_name("autoresearch-coordinator")
     limits = ("--calls-per-node-s", UNLIMITED, "--calls-per-peer-s", UNLIMITED, "--lease-ttl-s", "36000")
     argv = [
-        *(str(program), "serve", "--listen", "127.0.0.1:0", "--data-dir", str(folder / "data")),
+        *(str(program), "serve", "--listen", "127.0.0.1:0", "--data-dir", str(folder / name)),
         *("--challenge", str(folder / "challenge"), "--log-level", "warning", *limits, *flags),
     ]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     try:
         yield _address_of(process)
+    finally:
+        process.terminate()
+        process.wait(STOP_LIMIT_S)
+
+
+@contextlib.contextmanager
+def redis_process(folder: Path) -> Iterator[str]:
+    """The system's redis-server with a log of all it writes; the URL of its socket."""
+    program = shutil.which("redis-server", path="/usr/bin:/usr/local/bin")
+    if program is None:
+        sys.exit("redis-server is not installed: run `apt-get install redis-server`")
+    folder.mkdir(parents=True, exist_ok=True)
+    socket = folder / "redis.sock"
+    argv = [program, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", ""]
+    argv += ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_LIMIT_S
+        while not socket.exists():
+            if time.monotonic() > deadline or process.poll() is not None:
+                sys.exit(f"redis-server did not start (exit code {process.poll()})")
+            time.sleep(0.05)
+        yield f"unix://{socket}"
     finally:
         process.terminate()
         process.wait(STOP_LIMIT_S)

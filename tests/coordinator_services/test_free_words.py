@@ -189,14 +189,69 @@ async def test_mechanism_is_compared_with_one_that_was_structured(rig: Rig) -> N
     assert asked.match.experiment_id == first
 
 
-async def test_crash_and_what_still_runs_ask_nothing(rig: Rig) -> None:
+async def test_crash_asks_nothing(rig: Rig) -> None:
     ada, bob = await two_nodes(rig)
     await tried(rig, ada, SWIGLU, built("swiglu"), score=None)
-    await rig.begin(ada, Hypothesis(title="add a z-loss"), built("z_loss"))
 
-    verdicts = [await rig.claim(bob, Hypothesis(title=title)) for title in ("SwiGLU MLP", "add the z loss")]
+    assert isinstance(await rig.claim(bob, Hypothesis(title="SwiGLU MLP")), Granted)
 
-    assert [type(verdict) for verdict in verdicts] == [Granted, Granted]
+
+async def test_what_runs_now_is_asked_about_in_whatever_words(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    _, running = await rig.begin(ada, Hypothesis(title="add a z-loss"), built("z_loss"))
+
+    asked = await rig.claim(bob, Hypothesis(title="the z loss, as others have it"))
+    answered = await rig.claim(bob, Hypothesis(title="add the z loss", distinction="on the last layer only"))
+
+    assert isinstance(asked, NeedsDistinction)
+    assert asked.match.experiment_id == running
+    assert "is being tried now on the same parent" in asked.question
+    assert isinstance(answered, Granted)
+
+
+async def test_of_paraphrases_of_one_mechanism_claimed_at_once_one_is_granted_and_the_others_asked(
+    rig: Rig,
+) -> None:
+    ada, bob = await two_nodes(rig)
+    titles = (SWIGLU, "SwiGLU MLP", "switch the MLP to SwiGLU", "try a SwiGLU in the MLP")
+
+    verdicts = await asyncio.gather(
+        *(rig.claim(node, Hypothesis(title=title)) for title in titles for node in (ada, bob))
+    )
+
+    granted = [verdict for verdict in verdicts if isinstance(verdict, Granted)]
+    asked = [verdict for verdict in verdicts if isinstance(verdict, NeedsDistinction)]
+    assert len(granted) == 1
+    assert asked
+    assert len(granted) + len(asked) + sum(isinstance(one, Duplicate) for one in verdicts) == len(verdicts)
+    assert all("is trying it now" in verdict.question for verdict in asked)
+    assert {verdict.match.title for verdict in asked} <= set(titles)
+
+
+async def test_live_claims_about_one_thing_that_say_different_things_are_all_granted(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    titles = ("add a z-loss of 1e-4", "add a z-loss of 1e-3", "remove the z-loss", "add a z-loss of 1e-2")
+
+    verdicts = [
+        await rig.claim(node, Hypothesis(title=title))
+        for node, title in zip((ada, bob, ada, bob), titles, strict=True)
+    ]
+    again = await rig.claim(bob, Hypothesis(title="a z-loss of 0.001"))
+
+    assert [type(verdict) for verdict in verdicts] == [Granted] * len(titles)
+    assert isinstance(again, NeedsDistinction)
+
+
+async def test_freed_idea_can_be_claimed_in_other_words(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    granted = await rig.claim(ada, Hypothesis(title=SWIGLU))
+    assert isinstance(granted, Granted)
+    lease = granted.lease
+    await rig.one.claiming.release(
+        ada, claim_id=lease.claim_id, fencing_token=lease.fencing_token, reason="no time"
+    )
+
+    assert isinstance(await rig.claim(bob, Hypothesis(title="SwiGLU MLP")), Granted)
 
 
 async def test_same_mechanism_on_another_parent_is_asked_about(rig: Rig) -> None:

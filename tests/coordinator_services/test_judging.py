@@ -52,6 +52,7 @@ def precedent(number: int, owner: str, state: ExperimentState = ExperimentState.
 def belief(*, trusted: str = "", voting: str = "abc") -> Belief:
     """Of owner "o"; owners are letters."""
     return Belief(
+        is_running=lambda _: False,
         owner_id=OwnerId("o"),
         find=lambda experiment_id: Precedent(
             experiment_id=experiment_id, owner_id=OwnerId("o"), state=ExperimentState.COMPLETED

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from swarm_builders import Rig, change, edited, make_rig
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from autoresearch.errors import LimitExceeded
+from autoresearch.model import Granted, Hypothesis, NeedsDistinction
+from swarm_builders import BASELINE, Rig, change, edited, make_rig
 
 from coordinator.dedup.code import CodeReader
 from coordinator.services.claiming import hash_of
@@ -32,3 +39,63 @@ async def test_an_earlier_event_of_another_replica_is_not_taken_for_ones_own(
     assert entries[0].result_ids == entries[1].result_ids == {own.result_id, theirs.result_id}
     assert entries[0].runs == entries[1].runs
     assert entries[0].state is entries[1].state
+
+
+@asynccontextmanager
+async def replica_of(rig: Rig, reader: CodeReader) -> AsyncIterator[Rig]:
+    second = make_rig(reader, server=rig.server, clock=rig.clock)
+    await second.services.start()
+    yield second
+    await second.services.close()
+
+
+async def test_replica_asks_about_what_began_at_another_a_moment_before(rig: Rig, reader: CodeReader) -> None:
+    ada, bob = await rig.join("ada", owner="ada"), await rig.join("bob", owner="bob")
+    await rig.open_class(ada)
+    async with replica_of(rig, reader) as second:
+        await second.connect("bob", bob.node_id)
+        begun = []
+        for number, term in enumerate(("a z-loss", "SwiGLU in the MLP", "QK norm", "label smoothing")):
+            source = (BASELINE + f"\n\ndef f{number}(x):\n    return x\n").encode()
+            _, experiment_id = await rig.begin(ada, Hypothesis(title=f"add {term}"), source)
+
+            # No look at the stream in between: the claim itself waits for it.
+            asked = await second.claim(bob, Hypothesis(title=f"we could try {term} here"))
+
+            assert isinstance(asked, NeedsDistinction)
+            begun.append((asked.match.experiment_id, experiment_id))
+
+    assert all(named == started for named, started in begun)
+
+
+async def test_replica_that_cannot_follow_the_stream_grants_no_free_words(
+    rig: Rig, reader: CodeReader
+) -> None:
+    ada, bob = await rig.join("ada", owner="ada"), await rig.join("bob", owner="bob")
+    await rig.open_class(ada)
+    second = make_rig(reader, server=rig.server, clock=rig.clock, index_wait_s=0.05)
+    await second.one.follower.rebuild()  # and no task follows the stream
+    await second.connect("bob", bob.node_id)
+    await rig.begin(ada, Hypothesis(title="add a z-loss"), (BASELINE + "\n\nx = 1\n").encode())
+
+    with pytest.raises(LimitExceeded, match="claim again"):
+        await second.claim(bob, Hypothesis(title="a bigger thing altogether"))
+    exact = await second.claim(bob, change("LR", "0.06"))
+    await second.one.follower.catch_up()
+    later = await second.claim(bob, Hypothesis(title="a bigger thing altogether"))
+
+    assert isinstance(exact, Granted)
+    assert isinstance(later, Granted)
+
+
+async def test_waiting_for_the_indexes_ends_as_they_move(rig: Rig) -> None:
+    ada = await rig.join("ada", owner="ada")
+    await rig.open_class(ada)
+    progress, before = rig.one.context.progress, rig.one.context.progress.position
+
+    _, published = await rig.explore(ada, 1.1, LR="0.05")
+    has_reached = await progress.reach(published.position, limit_s=10.0)
+
+    assert has_reached
+    assert progress.position != before
+    assert await asyncio.wait_for(progress.reach(before, limit_s=0.0), 1.0)

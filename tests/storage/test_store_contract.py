@@ -57,6 +57,7 @@ from coordinator.storage.base import (
     ClassUpdate,
     ExperimentIdTaken,
     IdentityStore,
+    IndexBehind,
     KeyHeld,
     KeyKind,
     KeyTried,
@@ -73,10 +74,12 @@ KEY, OTHER = make_key("edit"), make_key("other")
 
 
 async def claim(
-    store: Store, *keys, ttl_s: float = TTL_S, memory_mb: float = 0.0, waived=(), **request
+    store: Store, *keys, ttl_s: float = TTL_S, memory_mb: float = 0.0, waived=(), seen=None, **request
 ) -> object:
     asked = make_request(*keys, **request)
-    return await store.claim(asked, ttl_s=ttl_s, max_live=MAX_LIVE, memory_mb=memory_mb, waived=waived)
+    return await store.claim(
+        asked, ttl_s=ttl_s, max_live=MAX_LIVE, memory_mb=memory_mb, waived=waived, seen=seen
+    )
 
 
 async def grant(store: Store, *keys, **request) -> Lease:
@@ -370,6 +373,41 @@ async def test_keys_of_the_code_are_held_after_start(store: Store) -> None:
     assert isinstance(other, KeyHeld)
     assert other.experiment_id == experiment.experiment_id
     assert isinstance(freed, Lease)
+
+
+async def test_claim_judged_before_an_experiment_of_its_class_became_known_is_turned_back(
+    store: Store,
+) -> None:
+    first = await store.position()
+    lease = await grant(store, KEY)
+    claimed = await grant(store, make_key("about"), node=BOB, seen=first)
+    await begin(store, lease, make_experiment())
+    begun = await store.position()
+
+    behind = await claim(store, OTHER, node=EVE, seen=first)
+    elsewhere = await claim(store, OTHER, node=EVE, seen=first, hardware_class=A100)
+    blind = await claim(store, make_key("blind"), node=EVE)
+    again = await claim(store, make_key("about"), node=BOB, seen=first, claim_id=claimed.claim_id)
+    abreast = await claim(store, OTHER, node=EVE, seen=begun)
+
+    assert behind == IndexBehind(position=begun)
+    assert all(isinstance(outcome, Lease) for outcome in (elsewhere, blind, again, abreast))
+
+
+async def test_experiment_that_comes_with_its_result_turns_such_claims_back_but_a_further_result_does_not(
+    store: Store,
+) -> None:
+    first = await store.position()
+    experiment = make_experiment()
+    await store.publish(make_publication(experiment))
+    known = await store.position()
+    await store.publish(make_publication(experiment))
+
+    behind = await claim(store, KEY, seen=first)
+    abreast = await claim(store, KEY, seen=known)
+
+    assert behind == IndexBehind(position=known)
+    assert isinstance(abreast, Lease)
 
 
 async def test_what_a_waived_experiment_tried_does_not_block_but_live_leases_do(store: Store) -> None:

@@ -41,6 +41,7 @@ from coordinator.storage.base import (
     ClaimKind,
     ClassUpdate,
     EditKey,
+    IndexBehind,
     Publication,
     StaleClass,
     Store,
@@ -83,6 +84,8 @@ def said(outcome: object) -> object:
             return (Lease, outcome.claim_id, outcome.ttl_s)
         case Accepted():
             return (Accepted, outcome.is_repeat, outcome.is_late)
+        case IndexBehind():
+            return IndexBehind
     return outcome
 
 
@@ -106,6 +109,7 @@ class StoresAgree(RuleBasedStateMachine):
         self.published: set[str] = set()
         self.last_tokens = [0, 0]
         self.versions = [0, 0]
+        self.positions = [tuple(self.loop.run_until_complete(store.position()) for store in self.stores)]
 
     def teardown(self) -> None:
         self.loop.run_until_complete(self.redis.close())
@@ -154,6 +158,20 @@ class StoresAgree(RuleBasedStateMachine):
         )
         if isinstance(leases[0], Lease):
             self.note_grant(claim_id, node, leases)
+
+    @rule(node=nodes, claim_id=claim_ids, keys=key_sets, ago=st.integers(0, 3))
+    def claim_by_an_index(self, node, claim_id, keys, ago) -> None:
+        seen = self.positions[-1 - min(ago, len(self.positions) - 1)]
+        request = make_request(*keys, node=node, claim_id=claim_id, fingerprint="by an index")
+        leases = self.both(
+            lambda index, store: store.claim(request, ttl_s=LONG_S, max_live=MAX_LIVE, seen=seen[index])
+        )
+        if isinstance(leases[0], Lease):
+            self.note_grant(claim_id, node, leases)
+
+    @rule()
+    def the_stream_is_looked_at(self) -> None:
+        self.positions.append(tuple(self.loop.run_until_complete(store.position()) for store in self.stores))
 
     def note_grant(self, claim_id: ClaimId, node: NodeId, leases: tuple[Lease, Lease]) -> None:
         tokens = [lease.fencing_token for lease in leases]

@@ -50,9 +50,15 @@ from coordinator.storage.base import (
     StoredClass,
     TooManyClaims,
     UnknownExperiment,
+    stream_order,
 )
 from coordinator.storage.fingerprints import idea_fingerprint, result_fingerprint
-from coordinator.storage.memory.tables import ChallengeTables, ClaimEntry, ExperimentEntry, TriedEntry
+from coordinator.storage.memory.tables import (
+    ChallengeTables,
+    ClaimEntry,
+    ExperimentEntry,
+    TriedEntry,
+)
 
 
 class MemoryClaims:
@@ -69,6 +75,7 @@ class MemoryClaims:
         max_live: int,
         memory_mb: float = 0.0,
         waived: Collection[ExperimentId] = (),
+        seen: Position | None = None,
     ) -> ClaimOutcome:
         t = self._t
         present = t.claims.get(request.claim_id)
@@ -85,6 +92,9 @@ class MemoryClaims:
         live = sum(entry is not taken_over for entry in mine)
         if live >= max_live:
             return TooManyClaims(live=live)
+        behind = t.behind(request.hardware_class, seen)
+        if behind is not None:
+            return behind
         own = [taken_over.request.claim_id] if taken_over else []
         block = t.find_block(
             request.hardware_class, request.keys, own=own, memory_mb=memory_mb, waived=waived
@@ -159,6 +169,7 @@ class MemoryClaims:
         t.hold(entry, keys)
         lease = t.renew(entry, ttl_s)
         t.append_claim_event(entry, EventKind.STARTED)
+        t.note_begun(entry.request.hardware_class)
         return lease
 
     async def get_claim(self, claim_id: ClaimId) -> ClaimRecord | None:
@@ -216,7 +227,8 @@ class MemoryPublishing:
         if publication.needs_claim and claim is None:
             publication = replace(publication, is_scored=False, state=None, blocks=None, update=None)
         t.keep_source(publication.source)
-        t.experiments.setdefault(result.experiment_id, experiment)
+        is_new = result.experiment_id not in t.experiments
+        t.experiments[result.experiment_id] = experiment
         self._write_result(experiment, publication, is_late=is_late)
         if claim is not None and publication.ends_claim:
             t.end_claim(claim, None)
@@ -229,6 +241,8 @@ class MemoryPublishing:
             experiment_id=result.experiment_id,
             text=result.outcome,
         )
+        if is_new:
+            t.note_begun(hardware_class)
         if publication.update is not None:
             t.apply_update(hardware_class, publication.update)
         return Accepted(position=t.position(), is_repeat=False, is_late=is_late)
@@ -367,8 +381,8 @@ class MemoryEvents:
     async def read_events(self, after: Position | None, *, limit: int, block_s: float) -> EventPage:
         t = self._t
         start = after or t.position()
-        since = _stream_key(start.stream_id)
-        is_too_old = t.dropped_events > 0 and since < _stream_key(t.events[0].position.stream_id)
+        since = stream_order(start.stream_id)
+        is_too_old = t.dropped_events > 0 and since < stream_order(t.events[0].position.stream_id)
         if start.epoch != t.epoch or since > t.last_stream_id or is_too_old:
             return EventPage(events=(), is_gap=True)
         if since == t.last_stream_id and block_s > 0:
@@ -381,7 +395,7 @@ class MemoryEvents:
     def _after(self, since: tuple[int, int], limit: int) -> tuple[Event, ...]:
         newer: list[Event] = []
         for event in reversed(self._t.events):
-            if _stream_key(event.position.stream_id) <= since:
+            if stream_order(event.position.stream_id) <= since:
                 break
             newer.append(event)
         return tuple(islice(reversed(newer), limit))
@@ -426,8 +440,3 @@ class MemoryStore(MemoryClaims, MemoryPublishing, MemoryReading, MemoryOverview,
 
     async def close(self) -> None:
         """Nothing to end."""
-
-
-def _stream_key(stream_id: str) -> tuple[int, int]:
-    millis, _, sequence = stream_id.partition("-")
-    return int(millis), int(sequence)

@@ -38,10 +38,12 @@ from coordinator.storage.base import (
     ClassUpdate,
     Direction,
     EditKey,
+    IndexBehind,
     KeyHeld,
     KeyTried,
     NewSource,
     StoredClass,
+    stream_order,
 )
 
 EVENTS_KEPT = 40_000
@@ -147,6 +149,7 @@ class ChallengeTables:
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.dropped_events = 0
         self.last_stream_id = (0, 0)
+        self.begun: dict[HardwareClass, tuple[int, int]] = {}
         self.appended = asyncio.Event()
         self._clock = clock
         self._last_now: datetime | None = None
@@ -168,6 +171,17 @@ class ChallengeTables:
     def position(self) -> Position:
         millis, sequence = self.last_stream_id
         return Position(epoch=self.epoch, stream_id=f"{millis}-{sequence}")
+
+    def note_begun(self, hardware_class: HardwareClass) -> None:
+        """Remembers the last event as the newest by which an experiment of the class became known."""
+        self.begun[hardware_class] = self.last_stream_id
+
+    def behind(self, hardware_class: HardwareClass, seen: Position | None) -> IndexBehind | None:
+        """The newest of those events, if it is later than ``seen``."""
+        begun = self.begun.get(hardware_class)
+        if seen is None or begun is None or begun <= stream_order(seen.stream_id):
+            return None
+        return IndexBehind(position=Position(epoch=self.epoch, stream_id=f"{begun[0]}-{begun[1]}"))
 
     def append(
         self,

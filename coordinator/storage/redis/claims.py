@@ -16,6 +16,7 @@ from autoresearch.model import (
     Lease,
     NodeId,
     OwnerId,
+    Position,
 )
 
 from coordinator.storage.base import (
@@ -27,6 +28,7 @@ from coordinator.storage.base import (
     ClaimRequest,
     EditKey,
     ExperimentIdTaken,
+    IndexBehind,
     KeyHeld,
     KeyKind,
     KeyTried,
@@ -62,6 +64,7 @@ class RedisClaims:
         max_live: int,
         memory_mb: float = 0.0,
         waived: Collection[ExperimentId] = (),
+        seen: Position | None = None,
     ) -> ClaimOutcome:
         key_ids = [edit_key_id(request.hardware_class, key) for key in request.keys]
         ask = {
@@ -77,6 +80,7 @@ class RedisClaims:
             "memory_mb": memory_mb,
             "takes_over": request.takes_over or "",
             "waived": [pack_id(experiment_id).hex() for experiment_id in waived],
+            "seen": seen.stream_id if seen else "",
         }
         buckets = [self._runner.keys.tried(key_id) for key_id in key_ids]
         args = [_json(ask), _request_text(request), *key_ids]
@@ -86,6 +90,8 @@ class RedisClaims:
                 return ClaimIdTaken()
             case b"many":
                 return TooManyClaims(live=reply[1])
+            case b"behind":
+                return IndexBehind(position=Position(epoch=reply[1], stream_id=reply[2].decode()))
             case b"held" | b"tried":
                 return _read_block(reply, request.keys)
         return _read_lease(request.claim_id, reply)

@@ -2,7 +2,7 @@
 --
 -- The loader puts the named parts before a script's own body, with K (its KEYS by name),
 -- NAMED_KEYS (how many those are) and EVENTS_KEPT.
--- Uses K.meta (hash: now, epoch, run, counter) and, in emit, K.stream.
+-- Uses K.meta (hash: now, epoch, run, counter, and per class begun:CLASS) and, in emit, K.stream.
 
 -- An emptied store knows no last epoch, so an epoch is at least the number of ten minutes since 2026 (they
 -- fit in a token's 21 bits until 2065), and its counter starts at the time within them.
@@ -48,6 +48,11 @@ local function emit(kind, class, node, experiment, text, best)
     entry[#entry + 1] = best
   end
   last_event_id = redis.call(unpack(entry))
+end
+
+-- Remembers the last event as the newest of a class by which an experiment became known.
+local function note_begun(class)
+  redis.call('HSET', K.meta, 'begun:' .. class, last_event_id)
 end
 
 local function last_id()

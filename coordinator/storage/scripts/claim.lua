@@ -1,16 +1,27 @@
 -- claim(request, keys) -> {'lease', token, expires_ms, ttl_s} | {'held', i, claim, node, title, experiment}
---                       | {'tried', i, experiment} | {'taken'} | {'many', live}
+--                       | {'tried', i, experiment} | {'taken'} | {'many', live} | {'behind', epoch, stream id}
 --
 -- USES: clock states claims
 -- KEYS: meta claims expiry live held states stream tried...   (one bucket of tried keys per key)
--- ARGV: 1 JSON {id, f, n, c, k, T, keys, ttl_s, max_live, memory_mb, takes_over, waived (hex of packed experiments)}
+-- ARGV: 1 JSON {id, f, n, c, k, T, keys, ttl_s, max_live, memory_mb, takes_over, waived (hex of packed experiments),
+--         seen (stream id that the judge's index stands at, or '')}
 --       2 the request as the client wrote it; then the bytes of each key
 --
--- Race closed: two nodes that ask for one edit in the same instant. Look-up, judgement and hold are one
--- step, so the second sees the first's hold; an expired holder is ended in the same step.
+-- Races closed: two nodes that ask for one edit in the same instant. Look-up, judgement and hold are one
+-- step, so the second sees the first's hold; an expired holder is ended in the same step. And a judge that
+-- had not heard yet of an experiment like this one: its claim is turned back until it has.
 
 local ask = cjson.decode(ARGV[1])
 begin()
+
+local function is_later(one, other)
+  local ms, sequence = string.match(one, '(%d+)-(%d+)')
+  local other_ms, other_sequence = string.match(other, '(%d+)-(%d+)')
+  if ms ~= other_ms then
+    return tonumber(ms) > tonumber(other_ms)
+  end
+  return tonumber(sequence) > tonumber(other_sequence)
+end
 
 local present = load_claim(ask.id)
 if present and is_live(ask.id) then
@@ -37,6 +48,11 @@ local mine = claims_of(ask.n)
 local live = #mine - (before and 1 or 0)
 if live >= ask.max_live then
   return {'many', live}
+end
+
+local begun = redis.call('HGET', K.meta, 'begun:' .. ask.c)
+if begun and ask.seen ~= '' and is_later(begun, ask.seen) then
+  return {'behind', epoch, begun}
 end
 
 local own = {}

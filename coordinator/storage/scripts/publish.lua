@@ -79,6 +79,9 @@ if ask.settles ~= '' then
   remove_idea(unhex(ask.settles))
 end
 emit('published', ask.class, ask.node, ask.x, ask.outcome)
+if not has_experiment then
+  note_begun(ask.class)
+end
 if ask.update then
   apply_update(ask.class, ask.update, 11 + ask.blocks)
 end

@@ -49,4 +49,5 @@ hold(ask.id, claim, ask.keys)
 save_claim(ask.id, claim)
 local expires = renew(ask.id, ask.ttl_s * 1000)
 emit('started', claim.c, claim.n, claim.x, claim.T)
+note_begun(claim.c)
 return {'lease', claim.t, expires, tostring(ask.ttl_s)}

@@ -3,5 +3,6 @@
 from autoresearch.edits.words.canonical import changes_from_reading
 from autoresearch.edits.words.parent import read_text
 from autoresearch.edits.words.reading import Reading, Setting
+from autoresearch.edits.words.stated import reading_of_changes
 
-__all__ = ["Reading", "Setting", "changes_from_reading", "read_text"]
+__all__ = ["Reading", "Setting", "changes_from_reading", "read_text", "reading_of_changes"]
