@@ -15,6 +15,8 @@ from autoresearch.model import (
     HardwareClass,
     Hypothesis,
     HypothesisId,
+    Insight,
+    InsightQuery,
     OwnerId,
     Position,
     Result,
@@ -188,6 +190,48 @@ class ProposeCall:
     hypothesis: Hypothesis
     source: bytes | None = None
     origin: ExperimentId | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawCall:
+    """Takes a waiting idea back."""
+
+    challenge_id: ChallengeId
+    hypothesis_id: HypothesisId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareInsightCall:
+    """Shares a lesson."""
+
+    challenge_id: ChallengeId
+    insight: Insight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListInsightsCall:
+    """Asks for lessons; ``challenge`` is a name, an id, or empty for the first."""
+
+    challenge: str
+    query: InsightQuery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListProgramsCall:
+    """Asks for programs and what came of them; no class means every class."""
+
+    challenge: str
+    hardware_class: HardwareClass | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetProgramCall:
+    """Sets the swarm's program.md."""
+
+    challenge: str
+    text: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

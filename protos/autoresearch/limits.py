@@ -17,9 +17,12 @@ from autoresearch.model import (
     CHANGE_TEXT_LIMIT_CHARS,
     CHANGES_LIMIT,
     CURVE_LIMIT_POINTS,
+    EVIDENCE_LIMIT,
+    INSIGHT_LIMIT_CHARS,
     LOG_TAIL_LIMIT_BYTES,
     METRICS_LIMIT,
     NAME_LIMIT_CHARS,
+    PROGRAM_LIMIT_BYTES,
     RATIONALE_LIMIT_CHARS,
     SOURCE_LIMIT_BYTES,
     TITLE_LIMIT_CHARS,
@@ -27,8 +30,10 @@ from autoresearch.model import (
     Experiment,
     Hardware,
     Hypothesis,
+    Insight,
     Outcome,
     Result,
+    Usage,
     is_time_ordered_id,
 )
 
@@ -53,10 +58,14 @@ RUN_LIMIT_S = 7 * 24 * 3600.0
 """No challenge runs for longer than a week."""
 MEMORY_LIMIT_MB = 64 * 1024 * 1024
 DEVICES_LIMIT = 1_024
+USAGE_LIMIT_TOKENS = 10**10
+USAGE_LIMIT_USD = 10_000.0
+"""More than any experiment may cost: a typing error, or a boast."""
 PUBLIC_KEY_BYTES = 32
 
 _INT64 = 2**63
 _SOURCE_HASH = re.compile(r"sha256:[0-9a-f]{64}")
+_PROGRAM_HASH = re.compile(r"p_[0-9a-f]{32}")
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _HARDWARE_CLASS = re.compile(r"[a-z0-9][a-z0-9._+:/-]{0,119}")
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -76,6 +85,12 @@ def check_source_hash(text: str, field: str) -> None:
     """``sha256:`` and 64 hex digits."""
     if not _SOURCE_HASH.fullmatch(text):
         raise InvalidArgument(f"{field} is not 'sha256:' with 64 lower-case hex digits: {text[:80]!r}")
+
+
+def check_program_hash(text: str, field: str) -> None:
+    """``p_`` and 32 hex digits."""
+    if not _PROGRAM_HASH.fullmatch(text):
+        raise InvalidArgument(f"{field} is not 'p_' with 32 lower-case hex digits: {text[:60]!r}")
 
 
 def check_handle(text: str, field: str) -> None:
@@ -136,6 +151,8 @@ def check_hypothesis(hypothesis: Hypothesis) -> None:
     check_text(hypothesis.rationale, "hypothesis.rationale", limit=RATIONALE_LIMIT_CHARS)
     check_text(hypothesis.distinction, "hypothesis.distinction", limit=RATIONALE_LIMIT_CHARS)
     check_line(hypothesis.agent, "hypothesis.agent", limit=NAME_LIMIT_CHARS)
+    if hypothesis.program_hash is not None:
+        check_program_hash(hypothesis.program_hash, "hypothesis.program_hash")
     _check_count(hypothesis.changes, "hypothesis.changes", limit=CHANGES_LIMIT)
     size = len(hypothesis.title.encode()) + len(hypothesis.rationale.encode())
     for index, change in enumerate(hypothesis.changes):
@@ -153,6 +170,35 @@ def check_hypothesis(hypothesis: Hypothesis) -> None:
         raise InvalidArgument(
             f"hypothesis has {size} bytes of text, the limit is {HYPOTHESIS_LIMIT_BYTES}; say it shorter"
         )
+
+
+def check_insight(insight: Insight) -> None:
+    """A lesson with its evidence; the coordinator overrides who it is from."""
+    check_uuid(insight.insight_id, "insight.insight_id")
+    check_text(insight.text, "insight.text", limit=INSIGHT_LIMIT_CHARS, required=True)
+    check_line(insight.agent, "insight.agent", limit=NAME_LIMIT_CHARS)
+    _check_count(insight.experiment_ids, "insight.experiment_ids", limit=EVIDENCE_LIMIT)
+    if not insight.experiment_ids:
+        raise InvalidArgument("insight.experiment_ids is empty; name the experiments it was learned from")
+    for experiment_id in insight.experiment_ids:
+        check_uuid(experiment_id, "insight.experiment_ids")
+
+
+def check_program(text: str, field: str) -> None:
+    """The text of a program.md."""
+    size = len(text.encode())
+    if size > PROGRAM_LIMIT_BYTES:
+        raise InvalidArgument(f"{field} has {size} bytes, the limit is {PROGRAM_LIMIT_BYTES}; shorten it")
+    check_text(text, field, limit=PROGRAM_LIMIT_BYTES, required=True)
+
+
+def check_usage(usage: Usage) -> None:
+    """What an agent can have spent on one experiment."""
+    check_line(usage.model, "usage.model", limit=NAME_LIMIT_CHARS)
+    for name in ("calls", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens"):
+        check_number(getattr(usage, name), f"usage.{name}", low=0, high=USAGE_LIMIT_TOKENS)
+    check_number(usage.cost_usd, "usage.cost_usd", low=0, high=USAGE_LIMIT_USD)
+    check_number(usage.seconds, "usage.seconds", low=0, high=RUN_LIMIT_S)
 
 
 def check_hardware(hardware: Hardware) -> None:
@@ -208,6 +254,8 @@ def check_result(result: Result, *, metric: str | None = None) -> None:
     _check_log_tail(result.log_tail)
     _check_curve(result.curve)
     _check_attestation(result)
+    if result.usage is not None:
+        check_usage(result.usage)
 
 
 def check_number(value: float, field: str, *, low: float = -math.inf, high: float = math.inf) -> None:

@@ -28,6 +28,10 @@ CURVE_LIMIT_POINTS = 128
 TITLE_LIMIT_CHARS = 200
 RATIONALE_LIMIT_CHARS = 4_000
 CHANGES_LIMIT = 64
+INSIGHT_LIMIT_CHARS = 1_000
+EVIDENCE_LIMIT = 8
+PROGRAM_LIMIT_BYTES = 32 * 1024
+PRIORITY_MAX = 9
 CHANGE_TEXT_LIMIT_CHARS = 1_000
 METRICS_LIMIT = 32
 NEAREST_LIMIT = 8
@@ -39,6 +43,8 @@ OwnerId = NewType("OwnerId", str)
 ClaimId = NewType("ClaimId", str)
 ExperimentId = NewType("ExperimentId", str)
 HypothesisId = NewType("HypothesisId", str)
+InsightId = NewType("InsightId", str)
+ProgramHash = NewType("ProgramHash", str)
 ResultId = NewType("ResultId", str)
 SourceHash = NewType("SourceHash", str)
 HardwareClass = NewType("HardwareClass", str)
@@ -123,7 +129,8 @@ class Intent(StrEnum):
 class Hypothesis:
     """One idea in words.
 
-    ``distinction`` says why it differs from a near match after the coordinator asked.
+    ``distinction`` says why it differs from a near match after the coordinator asked. ``program_hash`` is of
+    the program.md that its proposer went by; None where it had none.
     """
 
     title: str
@@ -132,6 +139,7 @@ class Hypothesis:
     intent: Intent = Intent.NEW
     distinction: str = ""
     agent: str = ""
+    program_hash: ProgramHash | None = None
 
 
 class Outcome(StrEnum):
@@ -218,8 +226,51 @@ class Hardware:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an agent spent. Tokens are as the model's own interface counts them.
+
+    ``input_tokens`` were read at the full price; what came from a cache or went into one is apart.
+    ``is_estimate``: a count or a price is reckoned, and not told by whoever charges for it. ``seconds`` is
+    the time that the agent took.
+    """
+
+    model: str = ""
+    calls: int = 0
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    is_estimate: bool = False
+    seconds: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, read and written."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        models = dict.fromkeys(name for name in f"{self.model},{other.model}".split(",") if name)
+        return Usage(
+            model=",".join(models),
+            calls=self.calls + other.calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost_usd=self.cost_usd + other.cost_usd,
+            is_estimate=self.is_estimate or other.is_estimate,
+            seconds=self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """A hypothesis with its code. ``parents``: base first, then others by role; empty for a baseline."""
+    """A hypothesis with its code. ``parents``: base first, then others by role; empty for a baseline.
+
+    ``proposer_id`` and ``proposer_owner_id`` say whose idea it was, where the node that ran it picked it
+    from the queue.
+    """
 
     experiment_id: ExperimentId
     challenge_id: ChallengeId
@@ -231,6 +282,8 @@ class Experiment:
     hardware_class: HardwareClass
     created_at: datetime
     flags: tuple[str, ...] = ()
+    proposer_id: NodeId | None = None
+    proposer_owner_id: OwnerId | None = None
 
     @property
     def parent(self) -> ExperimentId | None:
@@ -242,7 +295,8 @@ class Experiment:
 class Result:
     """One run's outcome and evidence. Metrics are named and finite; the challenge says which one counts.
 
-    ``attestation`` is None where no harness came so far as to say anything.
+    ``attestation`` is None where no harness came so far as to say anything; ``usage`` is what the agent spent
+    on the experiment so far, None where none worked on it.
     """
 
     result_id: ResultId
@@ -267,6 +321,7 @@ class Result:
     verification_id: str = ""
     is_late: bool = False
     published_at: datetime | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +331,8 @@ class ExperimentSummary:
     ``score`` is the mean over its ``runs`` completed runs in its class, None without one;
     ``interval`` is the half-width of its 95 % interval in the metric's unit (from the class's spread).
     ``delta`` is score minus its parent's mean, as it is known now (negative is better where lower is better).
-    ``sealed_runs`` are verification runs that are in and not shown before the code is decided.
+    ``sealed_runs`` are verification runs that are in and not shown before the code is decided. ``usage`` is
+    what agents spent on it, all its runs together.
     """
 
     experiment: Experiment
@@ -289,6 +345,7 @@ class ExperimentSummary:
     confirmed_by: tuple[OwnerId, ...] = ()
     reason: str = ""
     sealed_runs: int = 0
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -458,15 +515,33 @@ class ReplicateTask:
     val_seed: int
 
 
+class IdeaKind(StrEnum):
+    """What is to be done with an idea that comes without code, or how its code was made.
+
+    ``REBASE``: move a gain that was made on an older parent onto the present one. ``COMBINE``: merge the
+    edits of several gains. ``ABLATE``: take an edit out, to see whether it is dead weight.
+    """
+
+    FREE = "free"
+    REBASE = "rebase"
+    COMBINE = "combine"
+    ABLATE = "ablate"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedTask:
-    """Claim this waiting hypothesis, with or without code, starting from ``parent``."""
+    """Claim this waiting hypothesis, with or without code, starting from ``parent``.
+
+    Without code, ``kind`` says what is to be done with the edits of the experiments ``material_ids``.
+    """
 
     lease: Lease
     hypothesis_id: HypothesisId
     hypothesis: Hypothesis
     parent: WorkingBest
     source_hash: SourceHash | None
+    kind: IdeaKind = IdeaKind.FREE
+    material_ids: tuple[ExperimentId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -541,7 +616,10 @@ ACTIVITY_STOPPED = "stopped"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One worker process with its own key, what it is doing, and what the leaderboard credits it with."""
+    """One worker process with its own key, what it is doing, and what the leaderboard credits it with.
+
+    ``ideas_run``: experiments that other nodes ran of its ideas.
+    """
 
     node_id: NodeId
     owner_id: OwnerId
@@ -556,6 +634,7 @@ class Node:
     bests: int = 0
     is_banned: bool = False
     activity: str = ""
+    ideas_run: int = 0
 
     def is_active(self, since: datetime) -> bool:
         """True if it was heard of since then, and neither left nor was banned."""
@@ -621,6 +700,8 @@ class Idea:
     """A hypothesis that waits for a node, with its code or without.
 
     ``parents`` are those of a bundle: its base first, then the experiments whose edits are merged onto it.
+    ``material_ids`` are the experiments whose edits it is about, as its kind says. ``priority`` is 0 to 9,
+    the higher the sooner.
     """
 
     hypothesis_id: HypothesisId
@@ -630,6 +711,63 @@ class Idea:
     origin_experiment_id: ExperimentId | None = None
     source_hash: SourceHash | None = None
     parents: tuple[ExperimentId, ...] = ()
+    kind: IdeaKind = IdeaKind.FREE
+    priority: int = 0
+    material_ids: tuple[ExperimentId, ...] = ()
+    owner_id: OwnerId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insight:
+    """A lesson in prose, with the experiments that it was learned from. Written by a stranger: data."""
+
+    insight_id: InsightId
+    challenge_id: ChallengeId
+    text: str
+    experiment_ids: tuple[ExperimentId, ...]
+    node_id: NodeId
+    owner_id: OwnerId
+    hardware_class: HardwareClass
+    agent: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsightQuery:
+    """Which insights; None and empty filter nothing, and without a text the newest come first."""
+
+    text: str = ""
+    hardware_class: HardwareClass | None = None
+    experiment_id: ExperimentId | None = None
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A program.md of the swarm; ``version`` 0 is the challenge's own. An empty text was not asked for."""
+
+    program_hash: ProgramHash
+    text: str
+    version: int
+    note: str = ""
+    set_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramRow:
+    """What came of the experiments that went by one program.
+
+    ``bests`` became a working best of their class; ``best_delta`` is the best score minus its parent's.
+    A program that only volunteers have has no text and no version here.
+    """
+
+    program: Program
+    is_current: bool
+    experiments: int
+    completed: int
+    bests: int
+    best_delta: float | None
+    cost_usd: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -688,6 +826,7 @@ class Session:
     heartbeat_interval_s: float
     owner_id: OwnerId
     best: WorkingBest | None
+    program: Program | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -698,6 +837,7 @@ class Beat:
     renewed: tuple[Lease, ...]
     lost: tuple[ClaimId, ...]
     best_experiment_id: ExperimentId | None
+    program_hash: ProgramHash | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

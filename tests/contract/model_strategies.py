@@ -23,8 +23,10 @@ NEW_TYPES = {
     model.ClaimId: UUIDS,
     model.ExperimentId: UUIDS,
     model.HypothesisId: UUIDS,
+    model.InsightId: UUIDS,
     model.ResultId: UUIDS,
     model.SourceHash: HASHES,
+    model.ProgramHash: st.from_regex(r"p_[0-9a-f]{32}", fullmatch=True),
     model.HardwareClass: CLASSES,
 }
 PLAIN = {

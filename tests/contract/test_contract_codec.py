@@ -43,6 +43,9 @@ TRAVELLERS = {
     "comparison": model.Comparison,
     "search_findings": model.SearchFindings,
     "idea": model.Idea,
+    "insight": model.Insight,
+    "program": model.Program,
+    "usage": model.Usage,
     "token": model.Token,
     "next_task_call": calls.NextTaskCall,
     "get_best_call": calls.GetBestCall,
@@ -68,9 +71,9 @@ def test_every_value_of_the_model_has_a_codec_or_a_reason():
         # Members of unions and lists that the codecs above carry.
         "ConstantChange", "MechanismChange", "Granted", "Duplicate", "NeedsDistinction", "Started",
         "StartRefused", "ExploreTask", "BaselineTask", "ReplicateTask", "QueuedTask", "IdleTask", "KnobRow",
-        "Attestation", "SearchMatch",
-        # Travel inside ListExperimentsCall and SearchCall.
-        "ExperimentQuery", "SearchQuery",
+        "Attestation", "SearchMatch", "ProgramRow",
+        # Travel inside ListExperimentsCall, SearchCall and ListInsightsCall.
+        "ExperimentQuery", "SearchQuery", "InsightQuery",
     }  # fmt: skip
 
     written = {getattr(kind, "__name__", "") for kind in TRAVELLERS.values()} | parts

@@ -20,6 +20,7 @@ from autoresearch.model import (
     Hypothesis,
     HypothesisId,
     Idea,
+    IdeaKind,
     Lease,
     Level,
     MechanismChange,
@@ -33,9 +34,11 @@ from autoresearch.model import (
     ResultId,
     SourceHash,
     Token,
+    Usage,
     WorkingBest,
     new_id,
 )
+from autoresearch.program import program_hash
 
 from coordinator.storage.base import (
     ClaimKind,
@@ -70,6 +73,7 @@ def make_hypothesis(title: str = "Raise MATRIX_LR to 0.05") -> Hypothesis:
             MechanismChange(op=MechanismOp.ADD, what="warmup", where="schedule"),
         ),
         agent="search",
+        program_hash=program_hash("Make it better."),
     )
 
 
@@ -125,6 +129,8 @@ def make_experiment(
         hardware_class=hardware_class,
         created_at=START,
         flags=("words do not match",),
+        proposer_id=NodeId("n_proposer"),
+        proposer_owner_id=OwnerId("o_proposer"),
     )
 
 
@@ -159,6 +165,21 @@ def make_result(
         log_tail="step 1 loss 3.1\nstep 2 loss 3.0 \u00e9\n",
         curve=((0.0, 11.03), (10.0, 7.25), (20.0, 3.12)),
         attestation=make_attestation(experiment),
+        usage=make_usage(),
+    )
+
+
+def make_usage() -> Usage:
+    return Usage(
+        model="claude-test",
+        calls=3,
+        input_tokens=1_200,
+        cache_read_tokens=34_000,
+        cache_write_tokens=5_600,
+        output_tokens=780,
+        cost_usd=0.0123,
+        is_estimate=True,
+        seconds=41.5,
     )
 
 
@@ -253,6 +274,10 @@ def make_idea(title: str = "Try SwiGLU", *, node: NodeId = ANN, source: NewSourc
         origin_experiment_id=ExperimentId(new_id()),
         source_hash=source.source_hash if source else None,
         parents=(ExperimentId(new_id()), ExperimentId(new_id())) if source else (),
+        kind=IdeaKind.COMBINE,
+        priority=3,
+        material_ids=(ExperimentId(new_id()),),
+        owner_id=OwnerId(f"owner-{node}"),
     )
 
 

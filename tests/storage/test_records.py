@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from autoresearch.model import Outcome
+from autoresearch.model import IdeaKind, Outcome
 from hypothesis import example, given
 from hypothesis import strategies as st
 from store_samples import START, make_experiment, make_idea, make_result
@@ -65,6 +65,32 @@ def test_records_survive_packing() -> None:
     same_idea = read_idea(idea.hypothesis_id, codec.unpack(codec.pack(idea_parts(idea))))
 
     assert (same_experiment, same_idea) == (experiment, idea)
+
+
+def test_records_of_before_programs_usage_and_proposers_are_read() -> None:
+    experiment, idea = make_experiment(), make_idea()
+    result = make_result(experiment)
+
+    read = read_experiment(experiment.experiment_id, experiment_parts(experiment)[:14])
+    waiting = read_idea(idea.hypothesis_id, idea_parts(idea)[:10])
+    run = read_result(result.result_id, result_parts(result)[:17], is_late=False, published_ms=0.0)
+
+    assert (read.hypothesis.program_hash, read.proposer_id, read.proposer_owner_id) == (None, None, None)
+    assert (read.hypothesis.title, read.flags) == (experiment.hypothesis.title, experiment.flags)
+    assert (waiting.kind, waiting.priority, waiting.material_ids) == (IdeaKind.FREE, 0, ())
+    assert (run.usage, run.metrics) == (None, result.metrics)
+
+
+def test_what_is_not_there_takes_no_room() -> None:
+    bare = replace(
+        make_experiment(),
+        proposer_id=None,
+        proposer_owner_id=None,
+        hypothesis=replace(make_experiment().hypothesis, program_hash=None),
+    )
+
+    assert len(experiment_parts(bare)) == len(experiment_parts(make_experiment())) - 3
+    assert len(result_parts(replace(make_result(bare), usage=None))) == 17
 
 
 @pytest.mark.parametrize("old", [{}, {"harness": "sha256:ab"}])

@@ -44,7 +44,9 @@ from coordinator.storage.redis.records import (
     experiment_parts,
     from_millis,
     hypothesis_parts,
+    program_text,
     read_hypothesis,
+    with_program,
 )
 from coordinator.storage.redis.sources import WRITE_ATTEMPTS, SourceShelf
 
@@ -189,6 +191,7 @@ def _request_text(request: ClaimRequest) -> bytes:
             "keys": [[key.kind, key.digest] for key in request.keys],
             "fingerprint": request.fingerprint,
             "hypothesis": hypothesis_parts(hypothesis) if hypothesis else None,
+            "program": program_text(hypothesis) if hypothesis else "",
             "parent": request.parent_id,
             "takes_over": request.takes_over,
             "note": request.note,
@@ -198,6 +201,7 @@ def _request_text(request: ClaimRequest) -> bytes:
 
 def _read_request(text: str) -> ClaimRequest:
     value = json.loads(text)
+    hypothesis = read_hypothesis(value["hypothesis"]) if value["hypothesis"] else None
     return ClaimRequest(
         claim_id=ClaimId(value["id"]),
         node_id=NodeId(value["node"]),
@@ -206,7 +210,7 @@ def _read_request(text: str) -> ClaimRequest:
         kind=ClaimKind(value["kind"]),
         keys=tuple(EditKey(kind=KeyKind(kind), digest=digest) for kind, digest in value["keys"]),
         fingerprint=value["fingerprint"],
-        hypothesis=read_hypothesis(value["hypothesis"]) if value["hypothesis"] else None,
+        hypothesis=with_program(hypothesis, value.get("program", "")) if hypothesis else None,
         parent_id=ExperimentId(value["parent"]) if value["parent"] else None,
         takes_over=ClaimId(value["takes_over"]) if value["takes_over"] else None,
         note=value["note"],

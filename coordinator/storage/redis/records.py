@@ -7,7 +7,10 @@ layouts that came before.
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +29,7 @@ from autoresearch.model import (
     Hypothesis,
     HypothesisId,
     Idea,
+    IdeaKind,
     Intent,
     Level,
     MechanismChange,
@@ -33,10 +37,12 @@ from autoresearch.model import (
     NodeId,
     Outcome,
     OwnerId,
+    ProgramHash,
     Purpose,
     Result,
     ResultId,
     SourceHash,
+    Usage,
     WorkingBest,
 )
 
@@ -171,16 +177,22 @@ def experiment_parts(experiment: Experiment) -> list[Any]:
         experiment.hardware_class,
         micros(experiment.created_at),
         list(experiment.flags),
+        *_later(
+            program_text(experiment.hypothesis),
+            experiment.proposer_id or "",
+            experiment.proposer_owner_id or "",
+        ),
     ]
 
 
 def read_experiment(experiment_id: str, parts: list[Any]) -> Experiment:
     """The experiment of ``experiment_parts``."""
-    challenge, source, parents, node, owner, hardware_class, created, flags = parts[6:]
+    challenge, source, parents, node, owner, hardware_class, created, flags, *later = parts[6:]
+    program, proposer, proposer_owner = _padded(later, ("", "", ""))
     return Experiment(
         experiment_id=ExperimentId(experiment_id),
         challenge_id=ChallengeId(challenge),
-        hypothesis=read_hypothesis(parts[:6]),
+        hypothesis=with_program(read_hypothesis(parts[:6]), program),
         source_hash=SourceHash(source),
         parents=tuple(ExperimentId(parent) for parent in parents),
         node_id=NodeId(node),
@@ -188,6 +200,8 @@ def read_experiment(experiment_id: str, parts: list[Any]) -> Experiment:
         hardware_class=HardwareClass(hardware_class),
         created_at=from_micros(created),
         flags=tuple(flags),
+        proposer_id=NodeId(proposer) if proposer else None,
+        proposer_owner_id=OwnerId(proposer_owner) if proposer_owner else None,
     )
 
 
@@ -219,7 +233,39 @@ def result_parts(result: Result) -> list[Any]:
         result.crash_kind,
         attestation_parts(result.attestation) if result.attestation else None,
         result.verification_id,
+        *_later(usage_parts(result.usage) if result.usage else []),
     ]
+
+
+def usage_parts(usage: Usage) -> list[Any]:
+    """What an agent spent, as JSON."""
+    return [
+        usage.model,
+        usage.calls,
+        usage.input_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.output_tokens,
+        usage.cost_usd,
+        int(usage.is_estimate),
+        usage.seconds,
+    ]
+
+
+def read_usage(parts: list[Any]) -> Usage:
+    """The usage of ``usage_parts``."""
+    model, calls, fresh, cache_read, cache_write, output, cost_usd, is_estimate, seconds = parts
+    return Usage(
+        model=model,
+        calls=calls,
+        input_tokens=fresh,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
+        output_tokens=output,
+        cost_usd=cost_usd,
+        is_estimate=bool(is_estimate),
+        seconds=seconds,
+    )
 
 
 def attestation_parts(attestation: Attestation) -> list[Any]:
@@ -268,6 +314,7 @@ def read_attestation(result: list[Any]) -> Attestation | None:
 
 def read_result(result_id: str, parts: list[Any], *, is_late: bool, published_ms: float) -> Result:
     """The result of ``result_parts``, with what the store added."""
+    (usage,) = _padded(parts[17:], ([],))
     hardware_class, kind, device, memory_mb, torch_version, count = parts[8]
     return Result(
         result_id=ResultId(result_id),
@@ -297,6 +344,7 @@ def read_result(result_id: str, parts: list[Any], *, is_late: bool, published_ms
         verification_id=parts[16],
         is_late=is_late,
         published_at=from_millis(published_ms),
+        usage=read_usage(usage) if usage else None,
     )
 
 
@@ -309,22 +357,60 @@ def idea_parts(idea: Idea) -> list[Any]:
         idea.origin_experiment_id or "",
         idea.source_hash or "",
         list(idea.parents),
+        *_later(
+            program_text(idea.hypothesis),
+            "" if idea.kind is IdeaKind.FREE else idea.kind,
+            idea.priority,
+            list(idea.material_ids),
+            idea.owner_id or "",
+        ),
     ]
 
 
 def read_idea(hypothesis_id: str, parts: list[Any]) -> Idea:
     """The idea of ``idea_parts``."""
     node, proposed, origin, source, *later = parts[6:]
-    parents = later[0] if later else ()
+    parents, program, kind, priority, materials, owner = _padded(later, ([], "", "", 0, [], ""))
     return Idea(
         hypothesis_id=HypothesisId(hypothesis_id),
-        hypothesis=read_hypothesis(parts[:6]),
+        hypothesis=with_program(read_hypothesis(parts[:6]), program),
         node_id=NodeId(node),
         proposed_at=from_micros(proposed),
         origin_experiment_id=ExperimentId(origin) if origin else None,
         source_hash=SourceHash(source) if source else None,
         parents=tuple(ExperimentId(one) for one in parents),
+        kind=IdeaKind(kind) if kind else IdeaKind.FREE,
+        priority=priority,
+        material_ids=tuple(ExperimentId(one) for one in materials),
+        owner_id=OwnerId(owner) if owner else None,
     )
+
+
+def _later(*parts: Any) -> tuple[Any, ...]:
+    """Parts that came to a layout after its first: left out from the last that says something on."""
+    kept = len(parts)
+    while kept and not parts[kept - 1]:
+        kept -= 1
+    return parts[:kept]
+
+
+def _padded(parts: Sequence[Any], blank: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Such parts as they were before ``_later``; older records have none of them."""
+    return (*parts, *blank[len(parts) :])
+
+
+def program_text(hypothesis: Hypothesis) -> str:
+    """A program's hash in its shortest form."""
+    digits = (hypothesis.program_hash or "").removeprefix("p_")
+    return base64.b64encode(bytes.fromhex(digits)).decode().rstrip("=")
+
+
+def with_program(hypothesis: Hypothesis, program: str) -> Hypothesis:
+    """The hypothesis with what ``program_text`` gave."""
+    if not program:
+        return hypothesis
+    digits = base64.b64decode(program + "=" * (-len(program) % 4)).hex()
+    return replace(hypothesis, program_hash=ProgramHash(f"p_{digits}"))
 
 
 def best_text(best: WorkingBest) -> str:

@@ -14,8 +14,10 @@ from autoresearch.codec.fields import (
     read_handle,
     read_hash,
     read_number,
+    read_optional,
     read_optional_number,
     read_optional_time,
+    read_program_hash,
     read_time,
     read_uuid,
     read_uuids,
@@ -43,10 +45,12 @@ from autoresearch.model import (
     NodeId,
     Outcome,
     OwnerId,
+    ProgramHash,
     Purpose,
     Result,
     ResultId,
     SourceHash,
+    Usage,
 )
 from autoresearch.v1 import types_pb2 as pb
 
@@ -82,10 +86,12 @@ def hypothesis_to_message(value: Hypothesis) -> pb.Hypothesis:
         intent=INTENTS.to_wire(value.intent),
         distinction=value.distinction,
         agent=value.agent,
+        program_hash=value.program_hash,
     )
 
 
 def hypothesis_from_message(message: pb.Hypothesis) -> Hypothesis:
+    program = read_optional(message, "program_hash", read_program_hash)
     return Hypothesis(
         title=message.title,
         rationale=message.rationale,
@@ -93,6 +99,35 @@ def hypothesis_from_message(message: pb.Hypothesis) -> Hypothesis:
         intent=INTENTS.read(message, "intent"),
         distinction=message.distinction,
         agent=message.agent,
+        program_hash=None if program is None else ProgramHash(program),
+    )
+
+
+def usage_to_message(value: Usage) -> pb.Usage:
+    return pb.Usage(
+        model=value.model,
+        calls=value.calls,
+        input_tokens=value.input_tokens,
+        cache_read_tokens=value.cache_read_tokens,
+        cache_write_tokens=value.cache_write_tokens,
+        output_tokens=value.output_tokens,
+        cost_usd=value.cost_usd,
+        is_estimate=value.is_estimate,
+        seconds=value.seconds,
+    )
+
+
+def usage_from_message(message: pb.Usage) -> Usage:
+    return Usage(
+        model=message.model,
+        calls=message.calls,
+        input_tokens=message.input_tokens,
+        cache_read_tokens=message.cache_read_tokens,
+        cache_write_tokens=message.cache_write_tokens,
+        output_tokens=message.output_tokens,
+        cost_usd=read_number(message, "cost_usd"),
+        is_estimate=message.is_estimate,
+        seconds=read_number(message, "seconds"),
     )
 
 
@@ -130,11 +165,15 @@ def experiment_to_message(value: Experiment) -> pb.Experiment:
         hardware_class=value.hardware_class,
         created_at=time_to_wire(value.created_at),
         flags=value.flags,
+        proposer_id=value.proposer_id,
+        proposer_owner_id=value.proposer_owner_id,
     )
 
 
 def experiment_from_message(message: pb.Experiment) -> Experiment:
     need(message, "hypothesis")
+    proposer = read_optional(message, "proposer_id", read_handle)
+    proposer_owner = read_optional(message, "proposer_owner_id", read_handle)
     return Experiment(
         experiment_id=ExperimentId(read_uuid(message, "experiment_id")),
         challenge_id=ChallengeId(read_handle(message, "challenge_id")),
@@ -146,6 +185,8 @@ def experiment_from_message(message: pb.Experiment) -> Experiment:
         hardware_class=HardwareClass(read_class(message, "hardware_class")),
         created_at=read_time(message, "created_at"),
         flags=tuple(message.flags),
+        proposer_id=None if proposer is None else NodeId(proposer),
+        proposer_owner_id=None if proposer_owner is None else OwnerId(proposer_owner),
     )
 
 
@@ -215,6 +256,7 @@ def result_to_message(value: Result) -> pb.Result:
         verification_id=value.verification_id,
         is_late=value.is_late,
         published_at=optional_time_to_wire(value.published_at),
+        usage=usage_to_message(value.usage) if value.usage else None,
     )
 
 
@@ -243,6 +285,7 @@ def result_from_message(message: pb.Result) -> Result:
         verification_id=message.verification_id,
         is_late=message.is_late,
         published_at=read_optional_time(message, "published_at"),
+        usage=usage_from_message(message.usage) if message.HasField("usage") else None,
     )
 
 
@@ -258,6 +301,7 @@ def experiment_summary_to_message(value: ExperimentSummary) -> pb.ExperimentSumm
         confirmed_by=value.confirmed_by,
         reason=value.reason,
         sealed_runs=value.sealed_runs,
+        usage=usage_to_message(value.usage) if value.usage else None,
     )
 
 
@@ -274,6 +318,7 @@ def experiment_summary_from_message(message: pb.ExperimentSummary) -> Experiment
         confirmed_by=tuple(map(OwnerId, message.confirmed_by)),
         reason=message.reason,
         sealed_runs=message.sealed_runs,
+        usage=usage_from_message(message.usage) if message.HasField("usage") else None,
     )
 
 

@@ -94,6 +94,13 @@ def read_hash(message: Message, field: str) -> str:
     return text
 
 
+def read_program_hash(message: Message, field: str) -> str:
+    """The hash of a program.md."""
+    text = str(getattr(message, field))
+    limits.check_program_hash(text, name_of(message, field))
+    return text
+
+
 def read_handle(message: Message, field: str) -> str:
     """An id of a node, owner, challenge or token."""
     text = str(getattr(message, field))

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from autoresearch.codec.experiments import (
     experiment_summary_from_message,
     experiment_summary_to_message,
-    hypothesis_from_message,
-    hypothesis_to_message,
     result_from_message,
     result_to_message,
 )
@@ -26,7 +24,6 @@ from autoresearch.codec.fields import (
     read_optional_time,
     read_time,
     read_uuid,
-    read_uuids,
     time_to_wire,
 )
 from autoresearch.codec.swarm_state import (
@@ -48,11 +45,8 @@ from autoresearch.model import (
     ExperimentPage,
     ExperimentSummary,
     HardwareClass,
-    HypothesisId,
-    Idea,
     KnobRow,
     Node,
-    NodeId,
     OwnerId,
     Result,
     SearchBasis,
@@ -62,7 +56,7 @@ from autoresearch.model import (
     SwarmStatus,
     Token,
 )
-from autoresearch.v1 import admin_pb2, ideas_pb2
+from autoresearch.v1 import admin_pb2
 from autoresearch.v1 import leaderboard_pb2 as pb
 
 BASES = EnumTable(SearchBasis, pb.SearchBasis, "SEARCH_BASIS")
@@ -243,49 +237,6 @@ def search_findings_from_message(message: pb.SearchReply) -> SearchFindings:
         ),
         basis=BASES.read(message, "basis"),
     )
-
-
-def idea_to_message(value: Idea) -> ideas_pb2.Idea:
-    return ideas_pb2.Idea(
-        hypothesis_id=value.hypothesis_id,
-        hypothesis=hypothesis_to_message(value.hypothesis),
-        node_id=value.node_id,
-        proposed_at=time_to_wire(value.proposed_at),
-        origin_experiment_id=value.origin_experiment_id,
-        source_hash=value.source_hash,
-        parents=value.parents,
-    )
-
-
-def idea_from_message(message: ideas_pb2.Idea) -> Idea:
-    need(message, "hypothesis")
-    origin = read_optional(message, "origin_experiment_id", read_uuid)
-    source_hash = read_optional(message, "source_hash", read_hash)
-    return Idea(
-        hypothesis_id=HypothesisId(read_uuid(message, "hypothesis_id")),
-        hypothesis=hypothesis_from_message(message.hypothesis),
-        node_id=NodeId(read_handle(message, "node_id")),
-        proposed_at=read_time(message, "proposed_at"),
-        origin_experiment_id=None if origin is None else ExperimentId(origin),
-        source_hash=None if source_hash is None else SourceHash(source_hash),
-        parents=tuple(ExperimentId(one) for one in read_uuids(message, "parents")),
-    )
-
-
-def ideas_to_message(values: Sequence[Idea]) -> ideas_pb2.ListIdeasReply:
-    return ideas_pb2.ListIdeasReply(ideas=[idea_to_message(idea) for idea in values])
-
-
-def ideas_from_message(message: ideas_pb2.ListIdeasReply) -> tuple[Idea, ...]:
-    return tuple(idea_from_message(idea) for idea in message.ideas)
-
-
-def propose_reply_to_message(hypothesis_id: HypothesisId, *, is_repeat: bool) -> ideas_pb2.ProposeReply:
-    return ideas_pb2.ProposeReply(hypothesis_id=hypothesis_id, is_repeat=is_repeat)
-
-
-def propose_reply_from_message(message: ideas_pb2.ProposeReply) -> tuple[HypothesisId, bool]:
-    return HypothesisId(read_uuid(message, "hypothesis_id")), message.is_repeat
 
 
 def token_to_message(value: Token) -> admin_pb2.Token:

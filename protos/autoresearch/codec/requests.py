@@ -18,14 +18,20 @@ from autoresearch.calls import (
     GetSourceCall,
     HeartbeatCall,
     ListExperimentsCall,
+    ListInsightsCall,
+    ListProgramsCall,
     NextTaskCall,
     ProposeCall,
     PublishCall,
     ReleaseCall,
     SearchCall,
+    SetProgramCall,
+    ShareInsightCall,
     StartCall,
     WatchCall,
+    WithdrawCall,
 )
+from autoresearch.codec.contributions import insight_from_message, insight_to_message
 from autoresearch.codec.experiments import (
     STATES,
     experiment_from_message,
@@ -53,6 +59,7 @@ from autoresearch.codec.swarm_state import position_from_message, position_to_me
 from autoresearch.errors import InvalidArgument
 from autoresearch.model import (
     NAME_LIMIT_CHARS,
+    PRIORITY_MAX,
     TITLE_LIMIT_CHARS,
     ChallengeId,
     ClaimId,
@@ -61,6 +68,7 @@ from autoresearch.model import (
     ExperimentQuery,
     HardwareClass,
     HypothesisId,
+    InsightQuery,
     NodeId,
     OwnerId,
     SearchQuery,
@@ -403,6 +411,7 @@ def propose_call_to_message(value: ProposeCall) -> ideas_pb2.ProposeRequest:
         hypothesis=hypothesis_to_message(value.hypothesis),
         source=value.source,
         origin_experiment_id=value.origin,
+        priority=value.priority,
     )
 
 
@@ -413,13 +422,85 @@ def propose_call_from_message(message: ideas_pb2.ProposeRequest) -> ProposeCall:
     if message.source:
         limits.check_source(message.source, "ProposeRequest.source")
     origin = read_optional(message, "origin_experiment_id", read_uuid)
+    limits.check_number(message.priority, "ProposeRequest.priority", low=0, high=PRIORITY_MAX)
     return ProposeCall(
         challenge_id=ChallengeId(read_handle(message, "challenge_id")),
         hypothesis_id=HypothesisId(read_uuid(message, "hypothesis_id")),
         hypothesis=hypothesis,
         source=message.source or None,
         origin=None if origin is None else ExperimentId(origin),
+        priority=message.priority,
     )
+
+
+def withdraw_call_to_message(value: WithdrawCall) -> ideas_pb2.WithdrawRequest:
+    return ideas_pb2.WithdrawRequest(challenge_id=value.challenge_id, hypothesis_id=value.hypothesis_id)
+
+
+def withdraw_call_from_message(message: ideas_pb2.WithdrawRequest) -> WithdrawCall:
+    return WithdrawCall(
+        challenge_id=ChallengeId(read_handle(message, "challenge_id")),
+        hypothesis_id=HypothesisId(read_uuid(message, "hypothesis_id")),
+    )
+
+
+def share_insight_call_to_message(value: ShareInsightCall) -> ideas_pb2.ShareInsightRequest:
+    return ideas_pb2.ShareInsightRequest(
+        challenge_id=value.challenge_id, insight=insight_to_message(value.insight)
+    )
+
+
+def share_insight_call_from_message(message: ideas_pb2.ShareInsightRequest) -> ShareInsightCall:
+    need(message, "insight")
+    insight = insight_from_message(message.insight)
+    limits.check_insight(insight)
+    return ShareInsightCall(challenge_id=ChallengeId(read_handle(message, "challenge_id")), insight=insight)
+
+
+def list_insights_call_to_message(value: ListInsightsCall) -> ideas_pb2.ListInsightsRequest:
+    query = value.query
+    return ideas_pb2.ListInsightsRequest(
+        challenge=value.challenge,
+        hardware_class=query.hardware_class,
+        experiment_id=query.experiment_id,
+        text=query.text,
+        limit=query.limit,
+    )
+
+
+def list_insights_call_from_message(message: ideas_pb2.ListInsightsRequest) -> ListInsightsCall:
+    """An unset limit means the default of ``InsightQuery``."""
+    limits.check_line(message.text, "ListInsightsRequest.text", limit=limits.SEARCH_TEXT_LIMIT_CHARS)
+    if message.limit > limits.SEARCH_LIMIT:
+        raise InvalidArgument(
+            f"ListInsightsRequest.limit is {message.limit}, not over {limits.SEARCH_LIMIT}; ask for fewer"
+        )
+    experiment = read_optional(message, "experiment_id", read_uuid)
+    query = InsightQuery(
+        text=message.text,
+        hardware_class=_optional_class(message),
+        experiment_id=None if experiment is None else ExperimentId(experiment),
+        limit=message.limit or InsightQuery().limit,
+    )
+    return ListInsightsCall(challenge=_challenge_name(message), query=query)
+
+
+def list_programs_call_to_message(value: ListProgramsCall) -> leaderboard_pb2.ListProgramsRequest:
+    return leaderboard_pb2.ListProgramsRequest(challenge=value.challenge, hardware_class=value.hardware_class)
+
+
+def list_programs_call_from_message(message: leaderboard_pb2.ListProgramsRequest) -> ListProgramsCall:
+    return ListProgramsCall(challenge=_challenge_name(message), hardware_class=_optional_class(message))
+
+
+def set_program_call_to_message(value: SetProgramCall) -> admin_pb2.SetProgramRequest:
+    return admin_pb2.SetProgramRequest(challenge=value.challenge, text=value.text, note=value.note)
+
+
+def set_program_call_from_message(message: admin_pb2.SetProgramRequest) -> SetProgramCall:
+    limits.check_program(message.text, "SetProgramRequest.text")
+    limits.check_line(message.note, "SetProgramRequest.note", limit=limits.REASON_LIMIT_CHARS)
+    return SetProgramCall(challenge=_challenge_name(message), text=message.text, note=message.note)
 
 
 def create_token_call_to_message(value: CreateTokenCall) -> admin_pb2.CreateTokenRequest:
@@ -460,7 +541,10 @@ def _challenge_name(
     | leaderboard_pb2.GetProgressRequest
     | leaderboard_pb2.CompareRequest
     | leaderboard_pb2.SearchRequest
-    | ideas_pb2.ListIdeasRequest,
+    | leaderboard_pb2.ListProgramsRequest
+    | ideas_pb2.ListIdeasRequest
+    | ideas_pb2.ListInsightsRequest
+    | admin_pb2.SetProgramRequest,
 ) -> str:
     return read_optional(message, "challenge", read_handle) or ""
 
@@ -469,7 +553,9 @@ def _optional_class(
     message: pb.GetBestRequest
     | leaderboard_pb2.ListExperimentsRequest
     | leaderboard_pb2.GetProgressRequest
-    | leaderboard_pb2.SearchRequest,
+    | leaderboard_pb2.SearchRequest
+    | leaderboard_pb2.ListProgramsRequest
+    | ideas_pb2.ListInsightsRequest,
 ) -> HardwareClass | None:
     text = read_optional(message, "hardware_class", read_class)
     return None if text is None else HardwareClass(text)

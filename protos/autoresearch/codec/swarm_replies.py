@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from autoresearch.codec.contributions import IDEA_KINDS, program_from_message, program_to_message
 from autoresearch.codec.experiments import (
     STATES,
     advice_from_message,
@@ -19,6 +20,7 @@ from autoresearch.codec.fields import (
     read_hash,
     read_number,
     read_optional,
+    read_program_hash,
     read_time,
     read_uuid,
     read_uuids,
@@ -46,10 +48,12 @@ from autoresearch.model import (
     ExploreTask,
     Granted,
     HypothesisId,
+    IdeaKind,
     IdleTask,
     NeedsDistinction,
     NodeId,
     OwnerId,
+    ProgramHash,
     Published,
     QueuedTask,
     ReplicateTask,
@@ -111,6 +115,7 @@ def session_to_message(value: Session) -> pb.ConnectReply:
         heartbeat_interval_s=value.heartbeat_interval_s,
         best=optional_best_to_message(value.best),
         owner_id=value.owner_id,
+        program=program_to_message(value.program) if value.program else None,
     )
 
 
@@ -125,6 +130,7 @@ def session_from_message(message: pb.ConnectReply) -> Session:
         heartbeat_interval_s=read_number(message, "heartbeat_interval_s"),
         owner_id=OwnerId(read_handle(message, "owner_id")),
         best=working_best_from_message(message.best) if message.HasField("best") else None,
+        program=program_from_message(message.program) if message.HasField("program") else None,
     )
 
 
@@ -134,17 +140,20 @@ def beat_to_message(value: Beat) -> pb.HeartbeatReply:
         renewed=[lease_to_message(lease) for lease in value.renewed],
         lost=value.lost,
         best_experiment_id=value.best_experiment_id,
+        program_hash=value.program_hash,
     )
 
 
 def beat_from_message(message: pb.HeartbeatReply) -> Beat:
     need(message, "position")
     best = read_optional(message, "best_experiment_id", read_uuid)
+    program = read_optional(message, "program_hash", read_program_hash)
     return Beat(
         position=position_from_message(message.position),
         renewed=tuple(lease_from_message(lease) for lease in message.renewed),
         lost=tuple(map(ClaimId, read_uuids(message, "lost"))),
         best_experiment_id=None if best is None else ExperimentId(best),
+        program_hash=None if program is None else ProgramHash(program),
     )
 
 
@@ -180,6 +189,8 @@ def task_to_message(value: Task) -> pb.NextTaskReply:
                     hypothesis=hypothesis_to_message(value.hypothesis),
                     parent=working_best_to_message(value.parent),
                     source_hash=value.source_hash,
+                    kind=IDEA_KINDS.to_wire(value.kind),
+                    material_ids=value.material_ids,
                 )
             )
         case IdleTask():
@@ -335,4 +346,6 @@ def _queued_from_message(message: pb.QueuedTask) -> QueuedTask:
         hypothesis=hypothesis_from_message(message.hypothesis),
         parent=working_best_from_message(message.parent),
         source_hash=None if source_hash is None else SourceHash(source_hash),
+        kind=IDEA_KINDS.read_optional(message, "kind") or IdeaKind.FREE,
+        material_ids=tuple(ExperimentId(one) for one in read_uuids(message, "material_ids")),
     )

@@ -167,6 +167,7 @@ def node_to_message(value: Node) -> pb.Node:
         bests=value.bests,
         is_banned=value.is_banned,
         activity=value.activity,
+        ideas_run=value.ideas_run,
     )
 
 
@@ -187,6 +188,7 @@ def node_from_message(message: pb.Node) -> Node:
         bests=message.bests,
         is_banned=message.is_banned,
         activity=message.activity,
+        ideas_run=message.ideas_run,
     )
 
 

@@ -22,30 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from autoresearch.v1 import types_pb2 as autoresearch_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61utoresearch/v1/admin.proto\x12\x0f\x61utoresearch.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"J\n\x12\x43reateTokenRequest\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\x0c\n\x04uses\x18\x02 \x01(\r\x12\x14\n\x0c\x65xpires_in_s\x18\x03 \x01(\x01\"3\n\x10\x43reateTokenReply\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\"\x13\n\x11ListTokensRequest\"\xc8\x01\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x11\n\tuses_left\x18\x03 \x01(\r\x12\x14\n\x0cis_unlimited\x18\x04 \x01(\x08\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_revoked\x18\x07 \x01(\x08\"9\n\x0fListTokensReply\x12&\n\x06tokens\x18\x01 \x03(\x0b\x32\x16.autoresearch.v1.Token\"&\n\x12RevokeTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\"\x12\n\x10RevokeTokenReply2\x90\x02\n\x0c\x41\x64minService\x12U\n\x0b\x43reateToken\x12#.autoresearch.v1.CreateTokenRequest\x1a!.autoresearch.v1.CreateTokenReply\x12R\n\nListTokens\x12\".autoresearch.v1.ListTokensRequest\x1a .autoresearch.v1.ListTokensReply\x12U\n\x0bRevokeToken\x12#.autoresearch.v1.RevokeTokenRequest\x1a!.autoresearch.v1.RevokeTokenReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61utoresearch/v1/admin.proto\x12\x0f\x61utoresearch.v1\x1a\x1b\x61utoresearch/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"J\n\x12\x43reateTokenRequest\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\x0c\n\x04uses\x18\x02 \x01(\r\x12\x14\n\x0c\x65xpires_in_s\x18\x03 \x01(\x01\"3\n\x10\x43reateTokenReply\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\"\x13\n\x11ListTokensRequest\"\xc8\x01\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x11\n\tuses_left\x18\x03 \x01(\r\x12\x14\n\x0cis_unlimited\x18\x04 \x01(\x08\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_revoked\x18\x07 \x01(\x08\"9\n\x0fListTokensReply\x12&\n\x06tokens\x18\x01 \x03(\x0b\x32\x16.autoresearch.v1.Token\"&\n\x12RevokeTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\"\x12\n\x10RevokeTokenReply\"B\n\x11SetProgramRequest\x12\x11\n\tchallenge\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"O\n\x0fSetProgramReply\x12)\n\x07program\x18\x01 \x01(\x0b\x32\x18.autoresearch.v1.Program\x12\x11\n\tis_repeat\x18\x02 \x01(\x08\x32\xe4\x02\n\x0c\x41\x64minService\x12U\n\x0b\x43reateToken\x12#.autoresearch.v1.CreateTokenRequest\x1a!.autoresearch.v1.CreateTokenReply\x12R\n\nListTokens\x12\".autoresearch.v1.ListTokensRequest\x1a .autoresearch.v1.ListTokensReply\x12U\n\x0bRevokeToken\x12#.autoresearch.v1.RevokeTokenRequest\x1a!.autoresearch.v1.RevokeTokenReply\x12R\n\nSetProgram\x12\".autoresearch.v1.SetProgramRequest\x1a .autoresearch.v1.SetProgramReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'autoresearch.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATETOKENREQUEST']._serialized_start=81
-  _globals['_CREATETOKENREQUEST']._serialized_end=155
-  _globals['_CREATETOKENREPLY']._serialized_start=157
-  _globals['_CREATETOKENREPLY']._serialized_end=208
-  _globals['_LISTTOKENSREQUEST']._serialized_start=210
-  _globals['_LISTTOKENSREQUEST']._serialized_end=229
-  _globals['_TOKEN']._serialized_start=232
-  _globals['_TOKEN']._serialized_end=432
-  _globals['_LISTTOKENSREPLY']._serialized_start=434
-  _globals['_LISTTOKENSREPLY']._serialized_end=491
-  _globals['_REVOKETOKENREQUEST']._serialized_start=493
-  _globals['_REVOKETOKENREQUEST']._serialized_end=531
-  _globals['_REVOKETOKENREPLY']._serialized_start=533
-  _globals['_REVOKETOKENREPLY']._serialized_end=551
-  _globals['_ADMINSERVICE']._serialized_start=554
-  _globals['_ADMINSERVICE']._serialized_end=826
+  _globals['_CREATETOKENREQUEST']._serialized_start=110
+  _globals['_CREATETOKENREQUEST']._serialized_end=184
+  _globals['_CREATETOKENREPLY']._serialized_start=186
+  _globals['_CREATETOKENREPLY']._serialized_end=237
+  _globals['_LISTTOKENSREQUEST']._serialized_start=239
+  _globals['_LISTTOKENSREQUEST']._serialized_end=258
+  _globals['_TOKEN']._serialized_start=261
+  _globals['_TOKEN']._serialized_end=461
+  _globals['_LISTTOKENSREPLY']._serialized_start=463
+  _globals['_LISTTOKENSREPLY']._serialized_end=520
+  _globals['_REVOKETOKENREQUEST']._serialized_start=522
+  _globals['_REVOKETOKENREQUEST']._serialized_end=560
+  _globals['_REVOKETOKENREPLY']._serialized_start=562
+  _globals['_REVOKETOKENREPLY']._serialized_end=580
+  _globals['_SETPROGRAMREQUEST']._serialized_start=582
+  _globals['_SETPROGRAMREQUEST']._serialized_end=648
+  _globals['_SETPROGRAMREPLY']._serialized_start=650
+  _globals['_SETPROGRAMREPLY']._serialized_end=729
+  _globals['_ADMINSERVICE']._serialized_start=732
+  _globals['_ADMINSERVICE']._serialized_end=1088
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from autoresearch.v1 import types_pb2 as _types_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -62,3 +63,21 @@ class RevokeTokenRequest(_message.Message):
 class RevokeTokenReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class SetProgramRequest(_message.Message):
+    __slots__ = ("challenge", "text", "note")
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    challenge: str
+    text: str
+    note: str
+    def __init__(self, challenge: _Optional[str] = ..., text: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class SetProgramReply(_message.Message):
+    __slots__ = ("program", "is_repeat")
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    IS_REPEAT_FIELD_NUMBER: _ClassVar[int]
+    program: _types_pb2.Program
+    is_repeat: bool
+    def __init__(self, program: _Optional[_Union[_types_pb2.Program, _Mapping]] = ..., is_repeat: bool = ...) -> None: ...

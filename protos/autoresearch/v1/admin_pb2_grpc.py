@@ -49,6 +49,11 @@ class AdminServiceStub(object):
                 request_serializer=autoresearch_dot_v1_dot_admin__pb2.RevokeTokenRequest.SerializeToString,
                 response_deserializer=autoresearch_dot_v1_dot_admin__pb2.RevokeTokenReply.FromString,
                 _registered_method=True)
+        self.SetProgram = channel.unary_unary(
+                '/autoresearch.v1.AdminService/SetProgram',
+                request_serializer=autoresearch_dot_v1_dot_admin__pb2.SetProgramRequest.SerializeToString,
+                response_deserializer=autoresearch_dot_v1_dot_admin__pb2.SetProgramReply.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -76,6 +81,14 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetProgram(self, request, context):
+        """Sets the swarm's program.md; nodes hear of it with their next heartbeat. The same text again changes
+        nothing. INVALID_ARGUMENT: too long. NOT_FOUND: the challenge.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -93,6 +106,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeToken,
                     request_deserializer=autoresearch_dot_v1_dot_admin__pb2.RevokeTokenRequest.FromString,
                     response_serializer=autoresearch_dot_v1_dot_admin__pb2.RevokeTokenReply.SerializeToString,
+            ),
+            'SetProgram': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetProgram,
+                    request_deserializer=autoresearch_dot_v1_dot_admin__pb2.SetProgramRequest.FromString,
+                    response_serializer=autoresearch_dot_v1_dot_admin__pb2.SetProgramReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -176,6 +194,33 @@ class AdminService(object):
             '/autoresearch.v1.AdminService/RevokeToken',
             autoresearch_dot_v1_dot_admin__pb2.RevokeTokenRequest.SerializeToString,
             autoresearch_dot_v1_dot_admin__pb2.RevokeTokenReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetProgram(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoresearch.v1.AdminService/SetProgram',
+            autoresearch_dot_v1_dot_admin__pb2.SetProgramRequest.SerializeToString,
+            autoresearch_dot_v1_dot_admin__pb2.SetProgramReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,21 @@ class IdeaServiceStub(object):
                 request_serializer=autoresearch_dot_v1_dot_ideas__pb2.ListIdeasRequest.SerializeToString,
                 response_deserializer=autoresearch_dot_v1_dot_ideas__pb2.ListIdeasReply.FromString,
                 _registered_method=True)
+        self.Withdraw = channel.unary_unary(
+                '/autoresearch.v1.IdeaService/Withdraw',
+                request_serializer=autoresearch_dot_v1_dot_ideas__pb2.WithdrawRequest.SerializeToString,
+                response_deserializer=autoresearch_dot_v1_dot_ideas__pb2.WithdrawReply.FromString,
+                _registered_method=True)
+        self.ShareInsight = channel.unary_unary(
+                '/autoresearch.v1.IdeaService/ShareInsight',
+                request_serializer=autoresearch_dot_v1_dot_ideas__pb2.ShareInsightRequest.SerializeToString,
+                response_deserializer=autoresearch_dot_v1_dot_ideas__pb2.ShareInsightReply.FromString,
+                _registered_method=True)
+        self.ListInsights = channel.unary_unary(
+                '/autoresearch.v1.IdeaService/ListInsights',
+                request_serializer=autoresearch_dot_v1_dot_ideas__pb2.ListInsightsRequest.SerializeToString,
+                response_deserializer=autoresearch_dot_v1_dot_ideas__pb2.ListInsightsReply.FromString,
+                _registered_method=True)
 
 
 class IdeaServiceServicer(object):
@@ -65,6 +80,29 @@ class IdeaServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Withdraw(self, request, context):
+        """Takes back a waiting idea of one's own; false if it waits no more. Nodes (signed), idempotent.
+        PERMISSION_DENIED: it is another owner's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShareInsight(self, request, context):
+        """Shares a lesson with its evidence. Nodes (signed); idempotent by insight id. NOT_FOUND: an experiment is
+        unknown. ALREADY_EXISTS: the id was used for something else. RESOURCE_EXHAUSTED: too many in a day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInsights(self, request, context):
+        """Lessons, newest first, or nearest to a text first. Open to anybody, idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdeaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +115,21 @@ def add_IdeaServiceServicer_to_server(servicer, server):
                     servicer.ListIdeas,
                     request_deserializer=autoresearch_dot_v1_dot_ideas__pb2.ListIdeasRequest.FromString,
                     response_serializer=autoresearch_dot_v1_dot_ideas__pb2.ListIdeasReply.SerializeToString,
+            ),
+            'Withdraw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withdraw,
+                    request_deserializer=autoresearch_dot_v1_dot_ideas__pb2.WithdrawRequest.FromString,
+                    response_serializer=autoresearch_dot_v1_dot_ideas__pb2.WithdrawReply.SerializeToString,
+            ),
+            'ShareInsight': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShareInsight,
+                    request_deserializer=autoresearch_dot_v1_dot_ideas__pb2.ShareInsightRequest.FromString,
+                    response_serializer=autoresearch_dot_v1_dot_ideas__pb2.ShareInsightReply.SerializeToString,
+            ),
+            'ListInsights': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInsights,
+                    request_deserializer=autoresearch_dot_v1_dot_ideas__pb2.ListInsightsRequest.FromString,
+                    response_serializer=autoresearch_dot_v1_dot_ideas__pb2.ListInsightsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -133,6 +186,87 @@ class IdeaService(object):
             '/autoresearch.v1.IdeaService/ListIdeas',
             autoresearch_dot_v1_dot_ideas__pb2.ListIdeasRequest.SerializeToString,
             autoresearch_dot_v1_dot_ideas__pb2.ListIdeasReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withdraw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoresearch.v1.IdeaService/Withdraw',
+            autoresearch_dot_v1_dot_ideas__pb2.WithdrawRequest.SerializeToString,
+            autoresearch_dot_v1_dot_ideas__pb2.WithdrawReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShareInsight(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoresearch.v1.IdeaService/ShareInsight',
+            autoresearch_dot_v1_dot_ideas__pb2.ShareInsightRequest.SerializeToString,
+            autoresearch_dot_v1_dot_ideas__pb2.ShareInsightReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInsights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoresearch.v1.IdeaService/ListInsights',
+            autoresearch_dot_v1_dot_ideas__pb2.ListInsightsRequest.SerializeToString,
+            autoresearch_dot_v1_dot_ideas__pb2.ListInsightsReply.FromString,
             options,
             channel_credentials,
             insecure,

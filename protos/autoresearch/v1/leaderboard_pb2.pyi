@@ -241,3 +241,35 @@ class SearchReply(_message.Message):
     matches: _containers.RepeatedCompositeFieldContainer[SearchMatch]
     basis: SearchBasis
     def __init__(self, matches: _Optional[_Iterable[_Union[SearchMatch, _Mapping]]] = ..., basis: _Optional[_Union[SearchBasis, str]] = ...) -> None: ...
+
+class ListProgramsRequest(_message.Message):
+    __slots__ = ("challenge", "hardware_class")
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    HARDWARE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    challenge: str
+    hardware_class: str
+    def __init__(self, challenge: _Optional[str] = ..., hardware_class: _Optional[str] = ...) -> None: ...
+
+class ProgramRow(_message.Message):
+    __slots__ = ("program", "is_current", "experiments", "completed", "bests", "best_delta", "cost_usd")
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    IS_CURRENT_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENTS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    BESTS_FIELD_NUMBER: _ClassVar[int]
+    BEST_DELTA_FIELD_NUMBER: _ClassVar[int]
+    COST_USD_FIELD_NUMBER: _ClassVar[int]
+    program: _types_pb2.Program
+    is_current: bool
+    experiments: int
+    completed: int
+    bests: int
+    best_delta: float
+    cost_usd: float
+    def __init__(self, program: _Optional[_Union[_types_pb2.Program, _Mapping]] = ..., is_current: bool = ..., experiments: _Optional[int] = ..., completed: _Optional[int] = ..., bests: _Optional[int] = ..., best_delta: _Optional[float] = ..., cost_usd: _Optional[float] = ...) -> None: ...
+
+class ListProgramsReply(_message.Message):
+    __slots__ = ("programs",)
+    PROGRAMS_FIELD_NUMBER: _ClassVar[int]
+    programs: _containers.RepeatedCompositeFieldContainer[ProgramRow]
+    def __init__(self, programs: _Optional[_Iterable[_Union[ProgramRow, _Mapping]]] = ...) -> None: ...

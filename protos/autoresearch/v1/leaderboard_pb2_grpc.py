@@ -74,6 +74,11 @@ class LeaderboardServiceStub(object):
                 request_serializer=autoresearch_dot_v1_dot_leaderboard__pb2.SearchRequest.SerializeToString,
                 response_deserializer=autoresearch_dot_v1_dot_leaderboard__pb2.SearchReply.FromString,
                 _registered_method=True)
+        self.ListPrograms = channel.unary_unary(
+                '/autoresearch.v1.LeaderboardService/ListPrograms',
+                request_serializer=autoresearch_dot_v1_dot_leaderboard__pb2.ListProgramsRequest.SerializeToString,
+                response_deserializer=autoresearch_dot_v1_dot_leaderboard__pb2.ListProgramsReply.FromString,
+                _registered_method=True)
 
 
 class LeaderboardServiceServicer(object):
@@ -137,6 +142,13 @@ class LeaderboardServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPrograms(self, request, context):
+        """Every program.md that experiments went by, newest first, with what came of them; texts of the swarm's own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LeaderboardServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -179,6 +191,11 @@ def add_LeaderboardServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=autoresearch_dot_v1_dot_leaderboard__pb2.SearchRequest.FromString,
                     response_serializer=autoresearch_dot_v1_dot_leaderboard__pb2.SearchReply.SerializeToString,
+            ),
+            'ListPrograms': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPrograms,
+                    request_deserializer=autoresearch_dot_v1_dot_leaderboard__pb2.ListProgramsRequest.FromString,
+                    response_serializer=autoresearch_dot_v1_dot_leaderboard__pb2.ListProgramsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -397,6 +414,33 @@ class LeaderboardService(object):
             '/autoresearch.v1.LeaderboardService/Search',
             autoresearch_dot_v1_dot_leaderboard__pb2.SearchRequest.SerializeToString,
             autoresearch_dot_v1_dot_leaderboard__pb2.SearchReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPrograms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoresearch.v1.LeaderboardService/ListPrograms',
+            autoresearch_dot_v1_dot_leaderboard__pb2.ListProgramsRequest.SerializeToString,
+            autoresearch_dot_v1_dot_leaderboard__pb2.ListProgramsReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -77,7 +77,7 @@ class ConnectRequest(_message.Message):
     def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., challenge: _Optional[str] = ..., hardware: _Optional[_Union[_types_pb2.Hardware, _Mapping]] = ..., node_version: _Optional[str] = ...) -> None: ...
 
 class ConnectReply(_message.Message):
-    __slots__ = ("protocol", "challenge", "position", "lease_ttl_s", "heartbeat_interval_s", "best", "owner_id")
+    __slots__ = ("protocol", "challenge", "position", "lease_ttl_s", "heartbeat_interval_s", "best", "owner_id", "program")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     CHALLENGE_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +85,7 @@ class ConnectReply(_message.Message):
     HEARTBEAT_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
     BEST_FIELD_NUMBER: _ClassVar[int]
     OWNER_ID_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     challenge: _types_pb2.Challenge
     position: _types_pb2.Position
@@ -92,7 +93,8 @@ class ConnectReply(_message.Message):
     heartbeat_interval_s: float
     best: _types_pb2.WorkingBest
     owner_id: str
-    def __init__(self, protocol: _Optional[int] = ..., challenge: _Optional[_Union[_types_pb2.Challenge, _Mapping]] = ..., position: _Optional[_Union[_types_pb2.Position, _Mapping]] = ..., lease_ttl_s: _Optional[float] = ..., heartbeat_interval_s: _Optional[float] = ..., best: _Optional[_Union[_types_pb2.WorkingBest, _Mapping]] = ..., owner_id: _Optional[str] = ...) -> None: ...
+    program: _types_pb2.Program
+    def __init__(self, protocol: _Optional[int] = ..., challenge: _Optional[_Union[_types_pb2.Challenge, _Mapping]] = ..., position: _Optional[_Union[_types_pb2.Position, _Mapping]] = ..., lease_ttl_s: _Optional[float] = ..., heartbeat_interval_s: _Optional[float] = ..., best: _Optional[_Union[_types_pb2.WorkingBest, _Mapping]] = ..., owner_id: _Optional[str] = ..., program: _Optional[_Union[_types_pb2.Program, _Mapping]] = ...) -> None: ...
 
 class HeartbeatRequest(_message.Message):
     __slots__ = ("challenge_id", "claim_ids", "activity")
@@ -105,16 +107,18 @@ class HeartbeatRequest(_message.Message):
     def __init__(self, challenge_id: _Optional[str] = ..., claim_ids: _Optional[_Iterable[str]] = ..., activity: _Optional[str] = ...) -> None: ...
 
 class HeartbeatReply(_message.Message):
-    __slots__ = ("position", "renewed", "lost", "best_experiment_id")
+    __slots__ = ("position", "renewed", "lost", "best_experiment_id", "program_hash")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     RENEWED_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     BEST_EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_HASH_FIELD_NUMBER: _ClassVar[int]
     position: _types_pb2.Position
     renewed: _containers.RepeatedCompositeFieldContainer[_types_pb2.Lease]
     lost: _containers.RepeatedScalarFieldContainer[str]
     best_experiment_id: str
-    def __init__(self, position: _Optional[_Union[_types_pb2.Position, _Mapping]] = ..., renewed: _Optional[_Iterable[_Union[_types_pb2.Lease, _Mapping]]] = ..., lost: _Optional[_Iterable[str]] = ..., best_experiment_id: _Optional[str] = ...) -> None: ...
+    program_hash: str
+    def __init__(self, position: _Optional[_Union[_types_pb2.Position, _Mapping]] = ..., renewed: _Optional[_Iterable[_Union[_types_pb2.Lease, _Mapping]]] = ..., lost: _Optional[_Iterable[str]] = ..., best_experiment_id: _Optional[str] = ..., program_hash: _Optional[str] = ...) -> None: ...
 
 class NextTaskRequest(_message.Message):
     __slots__ = ("challenge_id", "can_propose", "can_train")
@@ -161,18 +165,22 @@ class ReplicateTask(_message.Message):
     def __init__(self, lease: _Optional[_Union[_types_pb2.Lease, _Mapping]] = ..., verification_id: _Optional[str] = ..., candidate_id: _Optional[str] = ..., control_id: _Optional[str] = ..., seed: _Optional[int] = ..., val_seed: _Optional[int] = ...) -> None: ...
 
 class QueuedTask(_message.Message):
-    __slots__ = ("lease", "hypothesis_id", "hypothesis", "parent", "source_hash")
+    __slots__ = ("lease", "hypothesis_id", "hypothesis", "parent", "source_hash", "kind", "material_ids")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     HYPOTHESIS_ID_FIELD_NUMBER: _ClassVar[int]
     HYPOTHESIS_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_HASH_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_IDS_FIELD_NUMBER: _ClassVar[int]
     lease: _types_pb2.Lease
     hypothesis_id: str
     hypothesis: _types_pb2.Hypothesis
     parent: _types_pb2.WorkingBest
     source_hash: str
-    def __init__(self, lease: _Optional[_Union[_types_pb2.Lease, _Mapping]] = ..., hypothesis_id: _Optional[str] = ..., hypothesis: _Optional[_Union[_types_pb2.Hypothesis, _Mapping]] = ..., parent: _Optional[_Union[_types_pb2.WorkingBest, _Mapping]] = ..., source_hash: _Optional[str] = ...) -> None: ...
+    kind: _types_pb2.IdeaKind
+    material_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, lease: _Optional[_Union[_types_pb2.Lease, _Mapping]] = ..., hypothesis_id: _Optional[str] = ..., hypothesis: _Optional[_Union[_types_pb2.Hypothesis, _Mapping]] = ..., parent: _Optional[_Union[_types_pb2.WorkingBest, _Mapping]] = ..., source_hash: _Optional[str] = ..., kind: _Optional[_Union[_types_pb2.IdeaKind, str]] = ..., material_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class IdleTask(_message.Message):
     __slots__ = ("retry_after_s", "reason")

@@ -61,6 +61,14 @@ class ExperimentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXPERIMENT_STATE_BEST: _ClassVar[ExperimentState]
     EXPERIMENT_STATE_SUPERSEDED: _ClassVar[ExperimentState]
 
+class IdeaKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    IDEA_KIND_UNSPECIFIED: _ClassVar[IdeaKind]
+    IDEA_KIND_FREE: _ClassVar[IdeaKind]
+    IDEA_KIND_REBASE: _ClassVar[IdeaKind]
+    IDEA_KIND_COMBINE: _ClassVar[IdeaKind]
+    IDEA_KIND_ABLATE: _ClassVar[IdeaKind]
+
 class EventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     EVENT_KIND_UNSPECIFIED: _ClassVar[EventKind]
@@ -108,6 +116,11 @@ EXPERIMENT_STATE_CANDIDATE: ExperimentState
 EXPERIMENT_STATE_REFUTED: ExperimentState
 EXPERIMENT_STATE_BEST: ExperimentState
 EXPERIMENT_STATE_SUPERSEDED: ExperimentState
+IDEA_KIND_UNSPECIFIED: IdeaKind
+IDEA_KIND_FREE: IdeaKind
+IDEA_KIND_REBASE: IdeaKind
+IDEA_KIND_COMBINE: IdeaKind
+IDEA_KIND_ABLATE: IdeaKind
 EVENT_KIND_UNSPECIFIED: EventKind
 EVENT_KIND_CLAIMED: EventKind
 EVENT_KIND_RELEASED: EventKind
@@ -148,20 +161,44 @@ class Change(_message.Message):
     def __init__(self, constant: _Optional[_Union[ConstantChange, _Mapping]] = ..., mechanism: _Optional[_Union[MechanismChange, _Mapping]] = ...) -> None: ...
 
 class Hypothesis(_message.Message):
-    __slots__ = ("title", "rationale", "changes", "intent", "distinction", "agent")
+    __slots__ = ("title", "rationale", "changes", "intent", "distinction", "agent", "program_hash")
     TITLE_FIELD_NUMBER: _ClassVar[int]
     RATIONALE_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     INTENT_FIELD_NUMBER: _ClassVar[int]
     DISTINCTION_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_HASH_FIELD_NUMBER: _ClassVar[int]
     title: str
     rationale: str
     changes: _containers.RepeatedCompositeFieldContainer[Change]
     intent: Intent
     distinction: str
     agent: str
-    def __init__(self, title: _Optional[str] = ..., rationale: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., intent: _Optional[_Union[Intent, str]] = ..., distinction: _Optional[str] = ..., agent: _Optional[str] = ...) -> None: ...
+    program_hash: str
+    def __init__(self, title: _Optional[str] = ..., rationale: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., intent: _Optional[_Union[Intent, str]] = ..., distinction: _Optional[str] = ..., agent: _Optional[str] = ..., program_hash: _Optional[str] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("model", "calls", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "cost_usd", "is_estimate", "seconds")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_READ_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COST_USD_FIELD_NUMBER: _ClassVar[int]
+    IS_ESTIMATE_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    calls: int
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    cost_usd: float
+    is_estimate: bool
+    seconds: float
+    def __init__(self, model: _Optional[str] = ..., calls: _Optional[int] = ..., input_tokens: _Optional[int] = ..., cache_read_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., is_estimate: bool = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Hardware(_message.Message):
     __slots__ = ("hardware_class", "device_kind", "device_name", "memory_mb", "torch_version", "device_count")
@@ -180,7 +217,7 @@ class Hardware(_message.Message):
     def __init__(self, hardware_class: _Optional[str] = ..., device_kind: _Optional[str] = ..., device_name: _Optional[str] = ..., memory_mb: _Optional[float] = ..., torch_version: _Optional[str] = ..., device_count: _Optional[int] = ...) -> None: ...
 
 class Experiment(_message.Message):
-    __slots__ = ("experiment_id", "challenge_id", "hypothesis", "source_hash", "parents", "node_id", "owner_id", "hardware_class", "created_at", "flags")
+    __slots__ = ("experiment_id", "challenge_id", "hypothesis", "source_hash", "parents", "node_id", "owner_id", "hardware_class", "created_at", "flags", "proposer_id", "proposer_owner_id")
     EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
     CHALLENGE_ID_FIELD_NUMBER: _ClassVar[int]
     HYPOTHESIS_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +228,8 @@ class Experiment(_message.Message):
     HARDWARE_CLASS_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
+    PROPOSER_ID_FIELD_NUMBER: _ClassVar[int]
+    PROPOSER_OWNER_ID_FIELD_NUMBER: _ClassVar[int]
     experiment_id: str
     challenge_id: str
     hypothesis: Hypothesis
@@ -201,7 +240,9 @@ class Experiment(_message.Message):
     hardware_class: str
     created_at: _timestamp_pb2.Timestamp
     flags: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, experiment_id: _Optional[str] = ..., challenge_id: _Optional[str] = ..., hypothesis: _Optional[_Union[Hypothesis, _Mapping]] = ..., source_hash: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., hardware_class: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., flags: _Optional[_Iterable[str]] = ...) -> None: ...
+    proposer_id: str
+    proposer_owner_id: str
+    def __init__(self, experiment_id: _Optional[str] = ..., challenge_id: _Optional[str] = ..., hypothesis: _Optional[_Union[Hypothesis, _Mapping]] = ..., source_hash: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., hardware_class: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., flags: _Optional[_Iterable[str]] = ..., proposer_id: _Optional[str] = ..., proposer_owner_id: _Optional[str] = ...) -> None: ...
 
 class CurvePoint(_message.Message):
     __slots__ = ("progress", "loss")
@@ -253,7 +294,7 @@ class Attestation(_message.Message):
     def __init__(self, manifest_hash: _Optional[str] = ..., code_hash: _Optional[str] = ..., seed: _Optional[int] = ..., val_seed: _Optional[int] = ..., harness_version: _Optional[str] = ..., rows_digest: _Optional[str] = ..., losses_digest: _Optional[str] = ..., holdout_rows_digest: _Optional[str] = ..., holdout_losses_digest: _Optional[str] = ..., device_kind: _Optional[str] = ..., device_name: _Optional[str] = ..., memory_mb: _Optional[float] = ..., torch_version: _Optional[str] = ..., sandbox: _Optional[_Iterable[str]] = ..., timings_s: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("result_id", "experiment_id", "challenge_id", "node_id", "owner_id", "outcome", "purpose", "metrics", "seed", "hardware", "code_hash", "harness_version", "started_at", "finished_at", "reason", "crash_kind", "log_tail", "curve", "attestation", "verification_id", "is_late", "published_at", "attested")
+    __slots__ = ("result_id", "experiment_id", "challenge_id", "node_id", "owner_id", "outcome", "purpose", "metrics", "seed", "hardware", "code_hash", "harness_version", "started_at", "finished_at", "reason", "crash_kind", "log_tail", "curve", "attestation", "verification_id", "is_late", "published_at", "attested", "usage")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -291,6 +332,7 @@ class Result(_message.Message):
     IS_LATE_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_AT_FIELD_NUMBER: _ClassVar[int]
     ATTESTED_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     result_id: str
     experiment_id: str
     challenge_id: str
@@ -314,7 +356,44 @@ class Result(_message.Message):
     is_late: bool
     published_at: _timestamp_pb2.Timestamp
     attested: Attestation
-    def __init__(self, result_id: _Optional[str] = ..., experiment_id: _Optional[str] = ..., challenge_id: _Optional[str] = ..., node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., metrics: _Optional[_Mapping[str, float]] = ..., seed: _Optional[int] = ..., hardware: _Optional[_Union[Hardware, _Mapping]] = ..., code_hash: _Optional[str] = ..., harness_version: _Optional[str] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., crash_kind: _Optional[str] = ..., log_tail: _Optional[str] = ..., curve: _Optional[_Iterable[_Union[CurvePoint, _Mapping]]] = ..., attestation: _Optional[_Mapping[str, str]] = ..., verification_id: _Optional[str] = ..., is_late: bool = ..., published_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., attested: _Optional[_Union[Attestation, _Mapping]] = ...) -> None: ...
+    usage: Usage
+    def __init__(self, result_id: _Optional[str] = ..., experiment_id: _Optional[str] = ..., challenge_id: _Optional[str] = ..., node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., metrics: _Optional[_Mapping[str, float]] = ..., seed: _Optional[int] = ..., hardware: _Optional[_Union[Hardware, _Mapping]] = ..., code_hash: _Optional[str] = ..., harness_version: _Optional[str] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., crash_kind: _Optional[str] = ..., log_tail: _Optional[str] = ..., curve: _Optional[_Iterable[_Union[CurvePoint, _Mapping]]] = ..., attestation: _Optional[_Mapping[str, str]] = ..., verification_id: _Optional[str] = ..., is_late: bool = ..., published_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., attested: _Optional[_Union[Attestation, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+
+class Insight(_message.Message):
+    __slots__ = ("insight_id", "challenge_id", "text", "experiment_ids", "node_id", "owner_id", "hardware_class", "agent", "created_at")
+    INSIGHT_ID_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGE_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_ID_FIELD_NUMBER: _ClassVar[int]
+    HARDWARE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    insight_id: str
+    challenge_id: str
+    text: str
+    experiment_ids: _containers.RepeatedScalarFieldContainer[str]
+    node_id: str
+    owner_id: str
+    hardware_class: str
+    agent: str
+    created_at: _timestamp_pb2.Timestamp
+    def __init__(self, insight_id: _Optional[str] = ..., challenge_id: _Optional[str] = ..., text: _Optional[str] = ..., experiment_ids: _Optional[_Iterable[str]] = ..., node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., hardware_class: _Optional[str] = ..., agent: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Program(_message.Message):
+    __slots__ = ("program_hash", "text", "version", "note", "set_at")
+    PROGRAM_HASH_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_FIELD_NUMBER: _ClassVar[int]
+    program_hash: str
+    text: str
+    version: int
+    note: str
+    set_at: _timestamp_pb2.Timestamp
+    def __init__(self, program_hash: _Optional[str] = ..., text: _Optional[str] = ..., version: _Optional[int] = ..., note: _Optional[str] = ..., set_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class WorkingBest(_message.Message):
     __slots__ = ("experiment_id", "hardware_class", "source_hash", "level", "mean", "runs", "spread", "since", "confirmed_by", "title", "node_id")
@@ -435,7 +514,7 @@ class Event(_message.Message):
     def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., kind: _Optional[_Union[EventKind, str]] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., hardware_class: _Optional[str] = ..., experiment_id: _Optional[str] = ..., node_id: _Optional[str] = ..., text: _Optional[str] = ..., best: _Optional[_Union[WorkingBest, _Mapping]] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("node_id", "owner_id", "name", "hardware_class", "enrolled_at", "last_seen_at", "has_vote", "results", "train_s", "bests", "is_banned", "activity")
+    __slots__ = ("node_id", "owner_id", "name", "hardware_class", "enrolled_at", "last_seen_at", "has_vote", "results", "train_s", "bests", "is_banned", "activity", "ideas_run")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -448,6 +527,7 @@ class Node(_message.Message):
     BESTS_FIELD_NUMBER: _ClassVar[int]
     IS_BANNED_FIELD_NUMBER: _ClassVar[int]
     ACTIVITY_FIELD_NUMBER: _ClassVar[int]
+    IDEAS_RUN_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     owner_id: str
     name: str
@@ -460,7 +540,8 @@ class Node(_message.Message):
     bests: int
     is_banned: bool
     activity: str
-    def __init__(self, node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., name: _Optional[str] = ..., hardware_class: _Optional[str] = ..., enrolled_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., has_vote: bool = ..., results: _Optional[int] = ..., train_s: _Optional[float] = ..., bests: _Optional[int] = ..., is_banned: bool = ..., activity: _Optional[str] = ...) -> None: ...
+    ideas_run: int
+    def __init__(self, node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., name: _Optional[str] = ..., hardware_class: _Optional[str] = ..., enrolled_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., has_vote: bool = ..., results: _Optional[int] = ..., train_s: _Optional[float] = ..., bests: _Optional[int] = ..., is_banned: bool = ..., activity: _Optional[str] = ..., ideas_run: _Optional[int] = ...) -> None: ...
 
 class Challenge(_message.Message):
     __slots__ = ("challenge_id", "name", "manifest_toml", "baseline_source", "program_md")
@@ -477,7 +558,7 @@ class Challenge(_message.Message):
     def __init__(self, challenge_id: _Optional[str] = ..., name: _Optional[str] = ..., manifest_toml: _Optional[str] = ..., baseline_source: _Optional[str] = ..., program_md: _Optional[str] = ...) -> None: ...
 
 class ExperimentSummary(_message.Message):
-    __slots__ = ("experiment", "state", "score", "interval", "runs", "delta", "level", "confirmed_by", "reason", "sealed_runs")
+    __slots__ = ("experiment", "state", "score", "interval", "runs", "delta", "level", "confirmed_by", "reason", "sealed_runs", "usage")
     EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
@@ -488,6 +569,7 @@ class ExperimentSummary(_message.Message):
     CONFIRMED_BY_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     SEALED_RUNS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     experiment: Experiment
     state: ExperimentState
     score: float
@@ -498,4 +580,5 @@ class ExperimentSummary(_message.Message):
     confirmed_by: _containers.RepeatedScalarFieldContainer[str]
     reason: str
     sealed_runs: int
-    def __init__(self, experiment: _Optional[_Union[Experiment, _Mapping]] = ..., state: _Optional[_Union[ExperimentState, str]] = ..., score: _Optional[float] = ..., interval: _Optional[float] = ..., runs: _Optional[int] = ..., delta: _Optional[float] = ..., level: _Optional[_Union[Level, str]] = ..., confirmed_by: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., sealed_runs: _Optional[int] = ...) -> None: ...
+    usage: Usage
+    def __init__(self, experiment: _Optional[_Union[Experiment, _Mapping]] = ..., state: _Optional[_Union[ExperimentState, str]] = ..., score: _Optional[float] = ..., interval: _Optional[float] = ..., runs: _Optional[int] = ..., delta: _Optional[float] = ..., level: _Optional[_Union[Level, str]] = ..., confirmed_by: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., sealed_runs: _Optional[int] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
