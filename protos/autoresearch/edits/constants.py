@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from autoresearch.edits.values import NotConstant, Value, canonical_text, components, evaluate
@@ -32,18 +32,29 @@ class Constant:
         """Its value where the other constants have ``values``, if its own line is left as it is."""
         if self.expression is None:
             return self.value
-        scope = self.name.rpartition(".")[0]
 
         def lookup(name: str) -> Value:
-            for candidate in (f"{scope}.{name}", name):
-                if candidate in values:
-                    return values[candidate]
-            raise NotConstant(name)
+            known = self._resolved(name, values)
+            if known is None:
+                raise NotConstant(name)
+            return values[known]
 
         try:
             return evaluate(self.expression, lookup)
         except NotConstant:
             return self.value
+
+    def references(self, names: Container[str]) -> Iterator[str]:
+        """Those of ``names`` that its own line refers to."""
+        for node in ast.walk(self.expression) if self.expression is not None else ():
+            known = self._resolved(node.id, names) if isinstance(node, ast.Name) else None
+            if known is not None:
+                yield known
+
+    def _resolved(self, name: str, names: Container[str]) -> str | None:
+        """What a name means where this constant is defined: a field of its class comes first."""
+        scope = self.name.rpartition(".")[0]
+        return next((known for known in (f"{scope}.{name}", name) if known in names), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ def merge(base: str, ours: str, theirs: str) -> str | None:
         EditError: a text is too large, too deep, too long in lines or not Python.
     """
     texts = [_lines(text) for text in (base, ours, theirs)]
-    groups = _statement_lines(parse_source(base), len(texts[0]))
+    groups = _statement_lines(parse_source(base), max(1, len(texts[0])))  # so that insertions touch
     for text in (ours, theirs):
         parse_source(text)
     mine, other = (list(_hunks(texts[0], side)) for side in texts[1:])

@@ -2,8 +2,9 @@
 
 Gone are comments, docstrings and other bare constants, ``pass``, annotations of plain assignments,
 quotes, parentheses, the spelling of numbers, arithmetic on literals, and the order of imports that stand
-together. Constants of the table are not in this text at all. The text is the same under every supported
-Python: fields that a newer syntax tree adds are empty for older syntax, and empty fields are not written.
+together and bind different names. Constants of the table are not in this text at all. The text is the same
+under every supported Python: fields that a newer syntax tree adds are empty for older syntax, and empty
+fields are not written.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from autoresearch.edits.values import NotConstant, canonical_text, evaluate
 _SOURCES_CACHED = 8
 """A node and a judge compare many edits with the same parent; a tree of 26 kB takes about 5 MB."""
 
-_UNWRITTEN = frozenset({"ctx", "kind", "type_comment", "simple"})
+_UNWRITTEN = frozenset({"ctx", "kind", "type_comment"})
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
@@ -42,6 +44,15 @@ class NormalisedSource:
     fields: frozenset[int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Import:
+    """One import: its text, the name that it binds, and to what."""
+
+    text: str
+    binds: str
+    what: str
+
+
 @lru_cache(maxsize=_SOURCES_CACHED)
 def normalised(source: str) -> NormalisedSource:
     """Normalise a file; thread-safe, remembered for the latest sources.
@@ -55,12 +66,17 @@ def normalised(source: str) -> NormalisedSource:
 
 
 def block(body: list[ast.stmt], fields: frozenset[int], *, in_class: bool) -> list[Statement]:
-    """The statements of a body that do something."""
+    """The statements of a body that do something; ``in_class`` if they run as part of a class."""
     return [
         Statement(text=_text(statement, fields, in_class=in_class), node=statement)
         for statement in body
         if not _is_idle(statement)
     ]
+
+
+def is_in_class(node: ast.AST, *, in_class: bool) -> bool:
+    """True if the statements inside ``node`` run as part of a class, where annotations are fields."""
+    return isinstance(node, ast.ClassDef) or (in_class and not isinstance(node, _FUNCTIONS))
 
 
 def header_text(node: ast.stmt, fields: frozenset[int]) -> str:
@@ -71,14 +87,14 @@ def header_text(node: ast.stmt, fields: frozenset[int]) -> str:
 
 
 def _top_level(remainder: tuple[Remainder, ...], fields: frozenset[int]) -> Iterator[Statement]:
-    imports: list[str] = []
+    imports: list[_Import] = []
     for part in remainder:
         if isinstance(part, ast.Import | ast.ImportFrom):
-            imports.extend(_import_texts(part))
+            imports.extend(_imports(part))
             continue
         if isinstance(part, ast.stmt) and _is_idle(part):
             continue
-        yield from (Statement(text=text) for text in sorted(set(imports)))
+        yield from _ordered(imports)
         imports.clear()
         if isinstance(part, FoldedAssignment):
             yield Statement(text=f"fold {part.name}={canonical_text(part.value)}")
@@ -86,15 +102,29 @@ def _top_level(remainder: tuple[Remainder, ...], fields: frozenset[int]) -> Iter
             yield Statement(text=f"place {part.name}")
         else:
             yield Statement(text=_text(part, fields, in_class=False), node=part)
-    yield from (Statement(text=text) for text in sorted(set(imports)))
+    yield from _ordered(imports)
 
 
-def _import_texts(statement: ast.Import | ast.ImportFrom) -> Iterator[str]:
+def _imports(statement: ast.Import | ast.ImportFrom) -> Iterator[_Import]:
     origin = ""
     if isinstance(statement, ast.ImportFrom):
         origin = f"{'.' * statement.level}{statement.module or ''} "
     for alias in statement.names:
-        yield f"import {origin}{alias.name} as {alias.asname or alias.name}"
+        text = f"import {origin}{alias.name} as {alias.asname or alias.name}"
+        if alias.asname or origin:
+            yield _Import(text=text, binds=alias.asname or alias.name, what=origin + alias.name)
+        else:
+            root = alias.name.partition(".")[0]
+            yield _Import(text=text, binds=root, what=root)
+
+
+def _ordered(imports: list[_Import]) -> Iterator[Statement]:
+    """In one order, unless a name is bound to one thing after another."""
+    bound: dict[str, str] = {}
+    is_free = all(bound.setdefault(part.binds, part.what) == part.what for part in imports)
+    is_free &= "*" not in bound or len(imports) == 1
+    texts = [part.text for part in imports]
+    yield from (Statement(text=text) for text in (sorted(set(texts)) if is_free else texts))
 
 
 def _is_idle(statement: ast.stmt) -> bool:
@@ -115,11 +145,17 @@ class _Writer:
     def __init__(self, fields: frozenset[int]) -> None:
         self.parts: list[str] = []
         self._fields = fields
+        self._in_class = False
 
     def statement(self, node: ast.stmt, *, in_class: bool) -> None:
+        outer, self._in_class = self._in_class, in_class
+        self._statement(node)
+        self._in_class = outer
+
+    def _statement(self, node: ast.stmt) -> None:
         if id(node) in self._fields:
             self._field(node)
-        elif isinstance(node, ast.AnnAssign) and not in_class and node.value is not None and node.simple:
+        elif isinstance(node, ast.AnnAssign) and node.value is not None and not self._in_class:
             self.parts.append("Assign(targets=[")
             self.node(node.target)
             self.parts.append(",],value=")
@@ -169,10 +205,10 @@ class _Writer:
             if isinstance(value, ast.stmt):
                 if _is_idle(value):
                     continue
-                self.statement(value, in_class=isinstance(owner, ast.ClassDef))
+                self.statement(value, in_class=is_in_class(owner, in_class=self._in_class))
             elif isinstance(value, ast.AST):
                 self.node(value)
-            else:
+            elif value is not None:  # a keyword without default, a dict's entries from another dict
                 put(str(value))
             put(",")
         put("],")
@@ -180,10 +216,13 @@ class _Writer:
     def _field(self, node: ast.stmt) -> None:
         """A class field whose value is in the table: its place, name and annotation."""
         if isinstance(node, ast.AnnAssign):
-            self.parts.append("place ")
+            self.parts.append("place " if node.simple else "place apart ")
             self.node(node.target)
             self.parts.append(":")
             self.node(node.annotation)
+        elif isinstance(node, ast.AugAssign):
+            self.parts.append("place ")
+            self.node(node.target)
         elif isinstance(node, ast.Assign):
             self.parts.append("place ")
             for target in node.targets:

@@ -15,7 +15,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from autoresearch.edits.normalise import Statement, block, header_text
+from autoresearch.edits.normalise import Statement, block, header_text, is_in_class
 
 _ENTERED_BY_NAME = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _ENTERED_BY_HEAD = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith)
@@ -53,7 +53,13 @@ class PatchWriter:
         self._new_fields = new_fields
 
     def compare(
-        self, old: Sequence[Statement], new: Sequence[Statement], path: str = "", where: str = ""
+        self,
+        old: Sequence[Statement],
+        new: Sequence[Statement],
+        path: str = "",
+        where: str = "",
+        *,
+        in_class: bool = False,
     ) -> Iterator[Token]:
         """The differences of one level and of the levels below it."""
         if [part.text for part in old] == [part.text for part in new]:
@@ -70,19 +76,22 @@ class PatchWriter:
         for slot, index in before.paired.items():
             pair = old[index].node, new[after.paired[slot]].node
             if pair[0] is not None and pair[1] is not None:
-                yield from self._enter(pair[0], pair[1], f"{path}/{slot[0]}:{slot[1]}", where)
+                inner = f"{path}/{slot[0]}:{slot[1]}"
+                yield from self._enter(pair[0], pair[1], inner, where, in_class=in_class)
 
-    def _enter(self, old: ast.stmt, new: ast.stmt, path: str, where: str) -> Iterator[Token]:
+    def _enter(
+        self, old: ast.stmt, new: ast.stmt, path: str, where: str, *, in_class: bool
+    ) -> Iterator[Token]:
         if isinstance(new, _ENTERED_BY_NAME):
             where = f"{where}.{new.name}" if where else new.name
         head = header_text(new, self._new_fields)
         if head != header_text(old, self._old_fields):
             yield Token(where=where, text=f"{path} head {digest(head)}")
-        in_class = isinstance(new, ast.ClassDef)
+        in_class = is_in_class(new, in_class=in_class)
         for name in ("body", "orelse"):
             inner_old = block(getattr(old, name, []), self._old_fields, in_class=in_class)
             inner_new = block(getattr(new, name, []), self._new_fields, in_class=in_class)
-            yield from self.compare(inner_old, inner_new, f"{path}.{name}", where)
+            yield from self.compare(inner_old, inner_new, f"{path}.{name}", where, in_class=in_class)
 
     def _levels(self, old: Sequence[Statement], new: Sequence[Statement]) -> tuple[_Level, _Level]:
         removed, added = _surplus(old, new), _surplus(new, old)

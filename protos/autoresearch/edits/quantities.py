@@ -67,13 +67,21 @@ def parse_value(text: str, *, like: Value | None = None, lookup: Lookup = no_nam
     word = _word(text, like)
     if word is not None:
         return word
-    if text[0] not in "\"'":
-        text = text.translate(_TYPOGRAPHY).replace("^", "**")
+    text = _as_python(text)
     try:
         tree = parse_expression(text, 4 * CHANGE_TEXT_LIMIT_CHARS)
     except EditError:
         return text if isinstance(like, str) else Opaque(text=" ".join(text.split()))
     return _expression(tree, text, like, lookup)
+
+
+def names_in(text: str) -> frozenset[str]:
+    """The names that a stated text refers to, if it is an expression."""
+    try:
+        tree = parse_expression(_as_python(text.strip().strip("`").strip()), 4 * CHANGE_TEXT_LIMIT_CHARS)
+    except EditError:
+        return frozenset()
+    return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
 def parse_quantity(text: str) -> int | Decimal | None:
@@ -92,6 +100,10 @@ def parse_quantity(text: str) -> int | Decimal | None:
     return _as_float(number / 100 if unit else number)
 
 
+def _as_python(text: str) -> str:
+    return text if text[:1] in {"'", '"'} else text.translate(_TYPOGRAPHY).replace("^", "**")
+
+
 def _word(text: str, like: Value | None) -> Value | None:
     """A switch word for a bool; None where the text is something else."""
     switch = _SWITCHES.get(text.lower())
@@ -108,7 +120,14 @@ def _expression(tree: ast.expr, text: str, like: Value | None, lookup: Lookup) -
         return None if text.lower() in {"null", "none"} else text
     if isinstance(like, str):
         return text
-    return Opaque(text=ast.unparse(tree))
+    return Opaque(text=_unparsed(tree, text))
+
+
+def _unparsed(tree: ast.expr, text: str) -> str:
+    try:
+        return ast.unparse(tree)
+    except ValueError:  # an f-string that only the spelling at hand can express
+        return " ".join(text.split())
 
 
 def _as_float(number: Fraction) -> Decimal:

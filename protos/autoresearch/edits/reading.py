@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from autoresearch.edits.constants import Constant, ConstantTable
@@ -24,6 +24,9 @@ from autoresearch.edits.values import (
 LEAVES_LIMIT = 20_000
 """Scalars in all constants of a file together; a real ``train.py`` has about 100."""
 
+
+_DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars"})
+"""Functions through which any name may be read and bound."""
 
 _TABLES_CACHED = 64
 """The same parents are asked about again and again; a table takes a few kB."""
@@ -128,7 +131,8 @@ class _ModuleReader:
         self._class_fields: list[_Binding] = []
         self._field_ids: set[int] = set()
         self._readers = _Readers()
-        self._star_index = -1
+        self._suspects = _Readers()  # and those that a decorator or a base class may call at once
+        self._open_index = -1
         self._leaves = 0
 
     def read_statement(self, index: int, statement: ast.stmt, reach: Reach) -> None:
@@ -142,12 +146,16 @@ class _ModuleReader:
             self._bindings[index] = bindings
             return
         self._readers.read(index, reach.read)
+        self._suspects.read(index, reach.read)
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             self._readers.define(index, statement.name, reach.deferred)
+            self._suspects.define(index, statement.name, reach.deferred)
+        if reach.may_call:
+            self._suspects.read(index, reach.deferred)
         if isinstance(statement, ast.ClassDef):
             self._read_class(index, statement)
-        if reach.has_star_import:
-            self._star_index = index
+        if reach.may_bind_any or any(self._may_run_text(index, name, reach) for name in _DYNAMIC):
+            self._open_index = index
             self._known.clear()
         for name in reach.bound:
             self._known.pop(name, None)
@@ -157,9 +165,7 @@ class _ModuleReader:
         single = {name for name, found in self._bindings_of.items() if len(found) == 1}
         last = [self._bindings_of[name][-1] for name in settled | single]
         found = sorted([*last, *self._class_fields], key=lambda binding: binding.index)
-        values = {binding.name: binding.value for binding in found}
         single.update(binding.name for binding in self._class_fields)
-        constants = [_constant(binding, values, is_single=binding.name in single) for binding in found]
         remainder: list[Remainder] = []
         for index, statement in enumerate(body):
             for binding in self._bindings.get(index, ()):
@@ -171,15 +177,20 @@ class _ModuleReader:
                     remainder.append(FoldedAssignment(name=binding.name, value=binding.value))
             if index not in self._bindings:
                 remainder.append(statement)
-        table = ConstantTable.of(tuple(constants))
+        table = ConstantTable.of(tuple(_constants(found, single)))
         return ModuleReading(table=table, remainder=tuple(remainder), fields=frozenset(self._field_ids))
 
+    def _may_run_text(self, index: int, name: str, reach: Reach) -> bool:
+        return name in reach.read or self._readers.first_read.get(name) == index
+
     def _is_settled(self, name: str, found: list[_Binding]) -> bool:
+        # Who reads a name before its only binding fails, in whatever place it is written.
+        readers = self._suspects if len(found) > 1 else self._readers
         return (
             self._times_bound[name] == len(found)
             and name not in self._unstable
-            and found[0].index > self._star_index
-            and found[-1].index < self._readers.first_read.get(name, found[-1].index + 1)
+            and found[0].index > self._open_index
+            and found[-1].index < readers.first_read.get(name, found[-1].index + 1)
         )
 
     def _lookup(self, name: str) -> Value:
@@ -233,14 +244,21 @@ class _ModuleReader:
             raise EditError(f"the source's constants hold over {LEAVES_LIMIT:,} values; make them fewer")
 
 
-def _constant(binding: _Binding, values: dict[str, Value], *, is_single: bool) -> Constant:
-    """Keep the expression only where it explains the value from what is in the table."""
-    derived = Constant(name=binding.name, value=binding.value, expression=binding.expression)
-    if is_single and binding.expression is not None and not isinstance(binding.expression, ast.Constant):
-        has_names = any(isinstance(node, ast.Name) for node in ast.walk(binding.expression))
-        if has_names and canonical_text(derived.implied(values)) == canonical_text(binding.value):
-            return derived
-    return Constant(name=binding.name, value=binding.value)
+def _constants(found: list[_Binding], single: set[str]) -> Iterator[Constant]:
+    """The bindings as constants, expressions kept only where they explain a value from those before it."""
+    all_names = {binding.name for binding in found}
+    values: dict[str, Value] = {}
+    for binding in found:
+        constant = Constant(name=binding.name, value=binding.value)
+        expression = binding.expression
+        if binding.name in single and expression is not None and not isinstance(expression, ast.Constant):
+            derived = replace(constant, expression=expression)
+            needs = set(derived.references(all_names))
+            is_explained = bool(needs) and needs <= values.keys()
+            if is_explained and canonical_text(derived.implied(values)) == canonical_text(binding.value):
+                constant = derived
+        values[binding.name] = binding.value
+        yield constant
 
 
 def _assigned(statement: ast.stmt, lookup: Lookup) -> Iterator[tuple[str, Value, ast.expr | None]]:

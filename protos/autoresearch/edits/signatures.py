@@ -12,7 +12,7 @@ from autoresearch.edits.patch import PatchWriter, digest
 from autoresearch.edits.values import Group, Value, canonical_text, components, widened
 from autoresearch.model import ConstantChange
 
-_SCHEME = "1"
+_SCHEME = "2"
 """Part of every signature; raised when the normalisation changes, since old signatures then mean nothing."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from autoresearch.edits.constants import Constant, ConstantTable
-from autoresearch.edits.quantities import parse_value
+from autoresearch.edits.quantities import names_in, parse_value
 from autoresearch.edits.signatures import explicit_changes
 from autoresearch.edits.source import EditError
 from autoresearch.edits.values import Group, NotConstant, Opaque, Value, canonical_text, widened
@@ -16,9 +16,6 @@ from autoresearch.model import NAME_LIMIT_CHARS, ConstantChange
 
 Misstated = tuple[tuple[str, str], ...]
 """Constants whose stated old value is not the parent's, with the stated one."""
-
-_CHAIN_LIMIT = 8
-"""Stated values that may refer to one another in a row; beyond it a name means its old value."""
 
 _NAME = re.compile(r"(?P<root>[^\[\]]+)(?P<path>(?:\[[^\[\]]*\]\s*)*)")
 _KEY = re.compile(r"\[\s*([^\[\]]*?)\s*\]")
@@ -127,7 +124,11 @@ def _with_stated_olds(table: ConstantTable, claims: list[_Claim]) -> ConstantTab
 
 
 class _Resolver:
-    """Evaluates the claims; a value may refer to its own old value and to the others' new ones."""
+    """Evaluates the claims; a value may refer to its own old value and to the others' new ones.
+
+    Where stated values refer to one another in a circle, each means the others' old ones. So the order in
+    which they are stated is of no consequence.
+    """
 
     def __init__(self, base: ConstantTable, claims: list[_Claim]) -> None:
         self._base = base
@@ -135,15 +136,17 @@ class _Resolver:
         for claim in claims:
             self._claims.setdefault(claim.root, []).append(claim)
         self._new: dict[str, Value] = {}
-        self._open: set[str] = set()
+        self._needs: dict[str, frozenset[str]] = {}
 
     def values(self) -> dict[str, Value]:
         """Values of all constants after the change."""
         removed = {root for root, claims in self._claims.items() if self._is_removed(root, claims)}
         for root in removed:
             del self._claims[root]
-        for root in self._claims:
-            self._value(root)
+        self._needs = self._all_needs()
+        # What a claim needs, and is not in a circle with, needs less than the claim.
+        for root in sorted(self._claims, key=lambda root: len(self._needs[root])):
+            self._new[root] = self._value(root)
         values: dict[str, Value] = {}
         for constant in self._base.constants:
             if constant.name in self._new:
@@ -159,22 +162,39 @@ class _Resolver:
             raise EditError(f"{gone[0].name} is stated without a new value; write the value as in the source")
         return bool(gone)
 
+    def _all_needs(self) -> dict[str, frozenset[str]]:
+        """For each claimed constant itself and those that its value refers to, directly or not."""
+        direct = {root: self._references(claims) for root, claims in self._claims.items()}
+        needs: dict[str, frozenset[str]] = {}
+        for root in direct:
+            reached, stack = {root}, [root]
+            while stack:
+                new = direct[stack.pop()] - reached
+                reached |= new
+                stack.extend(new)
+            needs[root] = frozenset(reached)
+        return needs
+
+    def _references(self, claims: list[_Claim]) -> set[str]:
+        """Claimed constants that the new values refer to."""
+        found = (self._claimed(name) for claim in claims for name in names_in(claim.new))
+        return {name for name in found if name is not None}
+
+    def _claimed(self, name: str) -> str | None:
+        known = name if name in self._claims else self._base.resolve(name)
+        return known if known in self._claims else None
+
     def _value(self, root: str) -> Value:
-        if root in self._new:
-            return self._new[root]
-        self._open.add(root)
         constant = self._base.by_name.get(root)
         value = constant.value if constant is not None else None
         settled: dict[tuple[str, ...], Value] = {}
         for claim in sorted(self._claims[root], key=lambda claim: len(claim.path)):
             like = component(constant.value, claim.path) if constant is not None else None
-            part = widened(parse_value(claim.new, like=like, lookup=self._lookup), like)
+            part = widened(parse_value(claim.new, like=like, lookup=partial(self._lookup, root)), like)
             for path, earlier in settled.items():
                 self._refuse_conflict(claim, path, earlier, part)
             settled[claim.path] = part
             value = _replaced(value, claim.path, part)
-        self._open.discard(root)
-        self._new[root] = value
         return value
 
     def _refuse_conflict(self, claim: _Claim, path: tuple[str, ...], earlier: Value, part: Value) -> None:
@@ -188,10 +208,10 @@ class _Resolver:
         if canonical_text(widened(said, part)) != canonical_text(widened(part, said)):
             raise _conflict("new values", claim.name, said, part)
 
-    def _lookup(self, name: str) -> Value:
-        known = name if name in self._claims else self._base.resolve(name)
-        if known in self._claims and known not in self._open and len(self._open) < _CHAIN_LIMIT:
-            return self._value(known)
+    def _lookup(self, root: str, name: str) -> Value:
+        known = self._claimed(name)
+        if known is not None and root not in self._needs[known]:
+            return self._new[known]
         return _value_in(self._base, name)
 
 

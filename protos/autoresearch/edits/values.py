@@ -271,9 +271,12 @@ def _sequence(kind: Literal["tuple", "list"], elements: list[ast.expr], lookup: 
 
 
 def _dict(keys: list[ast.expr | None], parts: list[ast.expr], lookup: Lookup) -> Group:
-    if len(parts) > LEAVES_LIMIT or not all(isinstance(key, ast.Constant) for key in keys):
+    if len(parts) > LEAVES_LIMIT or None in keys:
         raise NotConstant
-    names = tuple(canonical_text(_evaluate(key, lookup)) for key in keys if key is not None)
+    named = [evaluate(key) for key in keys if key is not None]
+    if any(isinstance(key, Group) for key in named):
+        raise NotConstant
+    names = tuple(map(canonical_text, named))
     if len(set(names)) != len(names):
         raise NotConstant
     values = tuple(_settled(_evaluate(part, lookup)) for part in parts)
