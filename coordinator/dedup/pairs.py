@@ -13,6 +13,8 @@ from enum import StrEnum
 
 from autoresearch.edits import edit_signature, file_signature
 from autoresearch.edits.words import Reading, Setting, read_text
+from autoresearch.edits.words.settling import OFF
+from autoresearch.edits.words.spelling import stem
 from autoresearch.edits.words.tokens import number_of
 
 _RATIO_TOLERANCE = Decimal("1e-6")
@@ -72,11 +74,19 @@ def judge_pair(pair: Pair) -> PairVerdict:
 
 def judge_readings(a: Reading, b: Reading) -> PairVerdict:
     """Whether two readings are of the same edit; symmetric."""
+    verdict = _judge_readings(a, b)
+    if verdict.answer is Answer.ALLOW and _is_alike(a, b):
+        return _confirm("they give the same values to the same names, in other words")
+    return verdict
+
+
+def _judge_readings(a: Reading, b: Reading) -> PairVerdict:
     if not a.settings and not b.settings:
         return _judge_mechanisms(a, b)
     only_a, only_b = _only(a, b), _only(b, a)
     is_general = _is_general_pair(only_a, only_b)
-    if (only_a or only_b) and not is_general:
+    is_mentioned = _mentions(a, b, only_b) and _mentions(b, a, only_a)
+    if (only_a or only_b) and not is_general and not is_mentioned:
         return _allow(f"only one of them changes {_name((only_a + only_b)[0])}")
     shared = [(a.settings[subject], b.settings[subject]) for subject in a.settings if subject in b.settings]
     differences = [difference for one, other in shared if (difference := _difference(one, other))]
@@ -88,6 +98,8 @@ def judge_readings(a: Reading, b: Reading) -> PairVerdict:
     if differences:
         return _allow(differences[0])
     doubts = [f"one of them names no batch in particular: {_name(only_a[0])}"] if is_general else []
+    if is_mentioned and (only_a or only_b):
+        doubts.append(f"one of them may only mention {_name((only_a + only_b)[0])}")
     doubts += [doubt for one, other in shared if (doubt := _doubt(one, other))]
     doubts += [_lone_amounts(a, b)] if _amounts(a) != _amounts(b) else []
     if a.context and b.context and a.context != b.context:
@@ -97,6 +109,34 @@ def judge_readings(a: Reading, b: Reading) -> PairVerdict:
     return (
         _confirm(doubts[0]) if doubts else _block(f"both change {_listed(map(_stated, a.settings.values()))}")
     )
+
+
+def _is_alike(a: Reading, b: Reading) -> bool:
+    """The same values and terms, put together otherwise: one of the two may have been misread."""
+    values, olds = (_values(a), _values(b)), (_olds(a), _olds(b))
+    is_read_alike = a.settings.keys() == b.settings.keys() and a.mechanisms == b.mechanisms
+    if is_read_alike or not values[0] or values[0] != values[1] or (all(olds) and olds[0] != olds[1]):
+        return False
+    if a.is_empty or b.is_empty:
+        return bool(olds[0]) and olds[0] == olds[1]
+    is_opposite = bool(a.added & b.removed or a.removed & b.added)
+    return not is_opposite and _terms(a) == _terms(b) != frozenset()
+
+
+def _values(reading: Reading) -> frozenset[str]:
+    settings = reading.settings.values()
+    stated = {one.new or (one.factor and "*" + one.factor) for one in settings}
+    return frozenset(stated - {""}) | _amounts(reading)
+
+
+def _olds(reading: Reading) -> frozenset[str]:
+    return frozenset(one.old for one in reading.settings.values()) - {""} | reading.before
+
+
+def _terms(reading: Reading) -> frozenset[str]:
+    """What it is about, without the knobs that it named in words of its own."""
+    terms = reading.mechanisms | {term for subject in reading.settings for term in subject}
+    return frozenset(term for term in terms if not {stem(word) for word in term.split("_")} <= reading.words)
 
 
 def _judge_code(pair: Pair) -> PairVerdict:
@@ -122,6 +162,7 @@ def _judge_mechanisms(a: Reading, b: Reading) -> PairVerdict:
         return _confirm(_lone_amounts(a, b)) if is_near else _allow("they name different mechanisms")
     is_named = is_near if a.is_specific else unknown < len(shared)
     is_named &= bool(_amounts(a)) or not (a.has_details and b.has_details)
+    is_named &= a.mentioned == b.mentioned
     if is_named and (a.added, a.removed) == (b.added, b.removed):
         return _block(f"both are about {_listed(shared)}, with the same amounts")
     if unknown <= _UNKNOWN_WORDS_TO_ASK + 2 * known:
@@ -138,7 +179,7 @@ def _mechanisms_apart(a: Reading, b: Reading) -> str:
         )
     if a.added & b.removed or a.removed & b.added:
         return f"one adds what the other removes: {_listed(sorted(shared))}"
-    if a.replaced and b.replaced and not a.replaced & b.replaced:
+    if _is_replaced_apart(a, b):
         return f"they replace different things: {_listed(sorted(a.replaced | b.replaced))}"
     is_same = (a.added, a.removed) == (b.added, b.removed)
     if len(shared) < _TERMS_SHARED_MIN * len(either) or (not is_same and _amounts(a) != _amounts(b)):
@@ -147,6 +188,12 @@ def _mechanisms_apart(a: Reading, b: Reading) -> str:
         return f"they start from {_listed(sorted(a.before))} and {_listed(sorted(b.before))}"
     is_other = bool(_amounts(a)) and bool(_amounts(b)) and _amounts(a) != _amounts(b)
     return _other_amounts(a, b) if is_other else ""
+
+
+def _is_replaced_apart(a: Reading, b: Reading) -> bool:
+    """True where two things give way, or what gives way in one comes in the other."""
+    is_swapped = bool(a.replaced & b.added - a.added or b.replaced & a.added - b.added)
+    return is_swapped or bool(a.replaced and b.replaced and not a.replaced & b.replaced)
 
 
 def _amounts(reading: Reading) -> frozenset[str]:
@@ -168,6 +215,8 @@ def _difference(a: Setting, b: Setting) -> str:
         return f"they start {name} from {a.old} and {b.old}"
     if a.new and b.new:
         return f"they set {name} to {a.new} and {b.new}" if a.new != b.new else ""
+    if any(one.new == OFF and other.is_mechanism and other.is_open for one, other in ((a, b), (b, a))):
+        return f"one adds {name}, the other removes it"
     factors = [factor for factor in (_factor(a), _factor(b)) if factor is not None]
     if len(factors) > 1 and abs(factors[0] - factors[1]) > abs(factors[0]) * _RATIO_TOLERANCE:
         return f"they scale {name} by {factors[0]:.4g} and {factors[1]:.4g}"
@@ -210,6 +259,11 @@ def _direction(setting: Setting) -> str:
 
 def _only(a: Reading, b: Reading) -> list[frozenset[str]]:
     return sorted((subject for subject in a.settings if subject not in b.settings), key=sorted)
+
+
+def _mentions(reading: Reading, other: Reading, only: list[frozenset[str]]) -> bool:
+    """True where a reading mentions the values of the settings that only the other one has."""
+    return all({other.settings[subject].new} <= reading.context for subject in only)
 
 
 def _is_general_pair(only_a: list[frozenset[str]], only_b: list[frozenset[str]]) -> bool:

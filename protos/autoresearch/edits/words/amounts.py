@@ -21,6 +21,13 @@ from autoresearch.edits.words.tokens import Kind, Token, canonical, number_of
 DIRECTIONS = {"up": "up", "more": "up", "down": "down", "less": "down"}
 
 _COMPARED = frozenset({"more", "fewer", "faster", "slower", "effective", "additional", "extra"})
+_COMPARING = frozenset({"rather", "instead", "->"})
+_PRESENT = frozenset({"it", "its", "current", "default", "original", "present", "previous", "what", "value"})
+_PRESENT |= {"baseline", "existing", "old", "size", "previous"}
+_SHARES = frozenset({"warmup", "warmdown", "final_lr", "momentum_warmup", "dropout", "drop_path"})
+_SHARES |= {"label_smoothing", "partial_rope"}
+"""Knobs that are a share themselves: "a longer warmdown, 70%"."""
+
 _NOT_COUNTED = frozenset({"param", "dim", "optimizer", "gradient", "dollar"})
 _IN_THOUSANDS = frozenset({"rope_base"})
 """Knobs for which K means 1,000: no batch and no length."""
@@ -32,6 +39,9 @@ def take_amount(sentence: Sentence, token: Token, ahead: Sequence[Part]) -> None
         return
     _part_before(sentence, ahead)
     match token.kind:
+        case Kind.PERCENT if sentence.role is Role.NEW and _is_of_present(ahead):
+            sentence.role = Role.PLAIN
+            _scale(sentence, token)
         case Kind.PERCENT if _is_change(sentence, token, ahead):
             sentence.clause.factor = canonical(1 + _signed(sentence, token, ahead))
         case Kind.FACTOR if sentence.role in {Role.PLAIN, Role.BY}:
@@ -41,6 +51,8 @@ def take_amount(sentence: Sentence, token: Token, ahead: Sequence[Part]) -> None
         case Kind.NUMBER if sentence.role is Role.BY and sentence.direction:
             sign = "-" if sentence.direction == "down" else "+"
             sentence.clause.factor = sentence.clause.factor or sign + token.value
+        case Kind.PATTERN if sentence.clause.knobs & {"window", "short_window"}:
+            _place_pattern(sentence, token)
         case _:
             _place(sentence, token)
 
@@ -58,6 +70,8 @@ def _part_before(sentence: Sentence, ahead: Sequence[Part]) -> None:
 
 def _place(sentence: Sentence, token: Token) -> None:
     clause = sentence.clause
+    if token.kind is Kind.FACTOR and "mlp" in clause.scopes and not clause.is_named:
+        clause.knobs.add("mlp_ratio")
     value = _text(token, clause)
     if sentence.role in {Role.FROM, Role.OLD}:
         clause.extras |= {value} if clause.old else set()
@@ -69,6 +83,15 @@ def _place(sentence: Sentence, token: Token) -> None:
         sentence.role = Role.PLAIN
     elif value != clause.new:
         clause.extras.add(value)
+
+
+def _place_pattern(sentence: Sentence, token: Token) -> None:
+    """A pattern is the window's value, whatever number stood before it."""
+    clause = sentence.clause
+    if clause.new and not set(clause.new) <= set("SL"):
+        clause.extras.add(clause.new)
+        clause.new = ""
+    _place(sentence, token)
 
 
 def _scale(sentence: Sentence, token: Token) -> None:
@@ -88,8 +111,15 @@ def _is_change(sentence: Sentence, token: Token, ahead: Sequence[Part]) -> bool:
     if sentence.role is Role.BY or token.is_signed or verb_of(part_at(ahead, 0)) in DIRECTIONS:
         return True
     clause = sentence.clause
+    if clause.knobs & _SHARES or word_of(part_at(ahead, 0)) in _COMPARING:
+        return False
     is_bare = sentence.role is Role.PLAIN and bool(clause.knobs) and not (clause.has_value or clause.words)
     return is_bare and bool(sentence.direction)
+
+
+def _is_of_present(ahead: Sequence[Part]) -> bool:
+    """True for a share of what is there: "to 75% of its current value"."""
+    return word_of(part_at(ahead, 0)) == "of" and word_of(part_at(ahead, 1)) in _PRESENT
 
 
 def _signed(sentence: Sentence, token: Token, ahead: Sequence[Part]) -> Decimal:

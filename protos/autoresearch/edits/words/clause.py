@@ -33,6 +33,8 @@ class Clause:
         is_explicit: It gives a value as such: with an equals sign, an arrow, or from one to another.
         is_start: The old value is where something starts: "from 90 % of the run".
         is_context: It says what stays as it is.
+        is_aside: It stood in brackets; its verb is not that of what follows.
+        leaning: ``up`` or ``down`` by a comparative: "a higher rate".
     """
 
     knobs: set[str] = field(default_factory=set)
@@ -49,6 +51,8 @@ class Clause:
     is_explicit: bool = False
     is_start: bool = False
     is_context: bool = False
+    is_aside: bool = False
+    leaning: str = ""
 
     @property
     def is_named(self) -> bool:

@@ -13,6 +13,7 @@ from autoresearch.edits.words.clause import Clause, Role, Sentence
 from autoresearch.edits.words.parts import (
     IDEAS,
     KNOBS,
+    PARAMETERS,
     Aside,
     Part,
     is_amount,
@@ -47,6 +48,8 @@ _DERIVED = frozenset({"n_head", "width", "grad_accum", "seq_len", "num_loops", "
 _MANNERS = frozenset({"constant", "linear", "cosine", "alternating", "every_layer", "split", "exponential"})
 _MANNERS |= {
     "sqrt",
+    "inverse_sqrt",
+    "one_minus_sqrt",
     "adaptive",
     "learnable",
     "stochastic",
@@ -60,9 +63,6 @@ _MANNERS |= {
 MECHANISMS = frozenset({"ema", "dropout", "drop_path", "label_smoothing", "z_loss", "grad_clip", "warmup"})
 MECHANISMS |= {"n_kv_head"}
 """Knobs that are no part of every program."""
-
-_PARAMETERS = frozenset({"experts", "top_k", "temperature", "stride", "chunk", "init", "gate_channels"})
-"""Knobs that belong to a mechanism named after them: a 4-expert MoE."""
 
 
 def read_clauses(parts: Sequence[Part]) -> list[Clause]:
@@ -105,7 +105,7 @@ def _read_name(sentence: Sentence, term: Term) -> None:
     if term.name in MECHANISMS and clause.ideas - _MANNERS and not (clause.knobs or clause.has_value):
         sentence.close()
         clause = sentence.clause
-    gives_way = sentence.role is Role.OLD or sentence.is_replacing
+    gives_way = sentence.role in {Role.OLD, Role.FROM} or sentence.is_replacing
     if is_knob:
         knob, _, scope = term.name.partition("+")
         clause.knobs.add(knob)
@@ -115,7 +115,7 @@ def _read_name(sentence: Sentence, term: Term) -> None:
         clause.replaced.add(term.name)
     elif term.sort is Sort.IDEA:
         is_list = clause.has_value or (clause.knobs <= MECHANISMS and not clause.ideas)
-        if clause.knobs - _PARAMETERS and is_list and term.name not in _MANNERS:
+        if clause.knobs - PARAMETERS and is_list and term.name not in _MANNERS:
             sentence.close()
         sentence.clause.ideas.add(term.name)
     elif clause.knobs and clause.has_value:
@@ -133,6 +133,7 @@ def _read_verb(sentence: Sentence, name: str) -> None:
         sentence.close()
     sentence.direction = DIRECTIONS.get(name, sentence.direction)
     if is_comparative:
+        sentence.clause.leaning = sentence.clause.leaning or DIRECTIONS[name]
         return
     if name == "remove" and sentence.clause.is_named and sentence.clause.verb:
         sentence.close()
@@ -154,13 +155,18 @@ def _read_word(sentence: Sentence, word: str, ahead: Sequence[Part]) -> None:
         sentence.role = Role.FROM if sentence.role is Role.FROM else Role.PLAIN
     elif word in _WAS | _INSTEAD:
         sentence.role = Role.OLD
-    elif word in _VALUES and not clause.new and (clause.knobs or word not in _DETERMINERS):
+    elif word in _VALUES and _is_wanted(sentence) and (clause.knobs or word not in _DETERMINERS):
         value = _VALUES[word]
         take_amount(sentence, Token(kind=Kind.NUMBER, text=word, value=value, plain=value), ahead)
     elif not _read_particle(sentence, word, ahead) and word.isalnum():
         clause.words.append(word)
         if not (clause.has_value or clause.old):
             clause.qualifiers.append(word)
+
+
+def _is_wanted(sentence: Sentence) -> bool:
+    clause = sentence.clause
+    return not clause.new or (sentence.role is Role.OLD and not clause.old)
 
 
 def _read_particle(sentence: Sentence, word: str, ahead: Sequence[Part]) -> bool:
@@ -170,6 +176,8 @@ def _read_particle(sentence: Sentence, word: str, ahead: Sequence[Part]) -> bool
             sentence.turn()
         case "=":
             sentence.clause.is_explicit = True
+        case ":":
+            sentence.role = Role.PLAIN
         case "from":
             sentence.role = Role.FROM
         case "to" | "into":
@@ -190,6 +198,9 @@ def _read_particle(sentence: Sentence, word: str, ahead: Sequence[Part]) -> bool
 
 def _read_preposition(sentence: Sentence, word: str) -> None:
     if word in {"with", "by", "for"}:
+        clause = sentence.clause
+        if sentence.is_replacing and clause.new and not clause.old:  # "replace SSSL by SL"
+            sentence.turn()
         sentence.end_replacing()
     if word in {"with", "by"}:
         sentence.role = Role.BY if word == "by" else Role.PLAIN
@@ -200,9 +211,11 @@ def _read_preposition(sentence: Sentence, word: str) -> None:
 def _read_to(sentence: Sentence, ahead: Sequence[Part]) -> None:
     clause, following = sentence.clause, part_at(ahead, 0)
     is_value = is_amount(following) or word_of(following) in _VALUES
+    if sentence.role is Role.OLD and is_value:  # "instead of to zero"
+        return
     if clause.new and not clause.old and sentence.role is not Role.FROM and is_value:
         clause.old, clause.new = clause.new, ""
-    if sentence.is_replacing or is_term(following, IDEAS):
+    if sentence.is_replacing or (is_term(following, IDEAS) and clause.verb not in {"add", "remove"}):
         sentence.turn_ideas()
     sentence.role = Role.NEW
 
@@ -225,6 +238,10 @@ def _take_inner(sentence: Sentence, inner: Clause) -> None:
     """What an aside says belongs to the clause before it, or is a change of its own."""
     clause = sentence.clause
     is_derived = bool(inner.knobs & _DERIVED)
+    if inner.verb == "remove" and inner.ideas and not clause.is_named:  # "plain (no Nesterov) momentum"
+        inner.is_aside = True
+        sentence.done.append(inner)
+        return
     if clause.has_value and clause.is_named:
         if inner.old and inner.new and inner.knobs and not is_derived:
             sentence.done.append(inner)

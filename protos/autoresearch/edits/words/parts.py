@@ -13,6 +13,9 @@ KNOBS = frozenset({Sort.KNOB, Sort.MEANING})
 IDEAS = frozenset({Sort.IDEA, Sort.MEANING})
 VERBS = frozenset({Sort.VERB})
 
+PARAMETERS = frozenset({"experts", "top_k", "temperature", "stride", "chunk", "init", "gate_channels"})
+"""Knobs that belong to a mechanism named after them: a 4-expert MoE."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aside:

@@ -7,21 +7,25 @@ from dataclasses import dataclass, field, replace
 
 from autoresearch.edits.words.clause import Clause
 from autoresearch.edits.words.clauses import MECHANISMS, read_clauses
-from autoresearch.edits.words.parts import nest
+from autoresearch.edits.words.parts import PARAMETERS, nest
 from autoresearch.edits.words.settling import BETAS, settle, settled_value, split_betas
 from autoresearch.edits.words.spelling import stem
-from autoresearch.edits.words.tokens import tokenise
+from autoresearch.edits.words.tokens import number_of, tokenise
 from autoresearch.edits.words.trimming import trim
 from autoresearch.edits.words.vocabulary import Vocabulary
 
 Subject = frozenset[str]
 """What a setting is about: a knob and the scopes that narrow it."""
 
+_FOLDED = PARAMETERS | {"mlp_ratio"}
 _NAME_WORDS_LIMIT = 3
 _DEEDS = frozenset({"weight_tying", "untie", "share", "split", "freeze", "reset"})
 """Ideas that are verbs themselves."""
 
+_SWITCHED_OFF = frozenset({"false", "none"})
+
 _NOTHING: frozenset[str] = frozenset()
+_EVERYWHERE = frozenset({"every_layer"})
 _DIRECTIONS = {"up": "up", "double": "up", "triple": "up", "quadruple": "up"}
 _DIRECTIONS |= {"down": "down", "half": "down", "quarter": "down"}
 
@@ -130,9 +134,9 @@ class _Builder:
             return
         if self._verb == "remove" and not (clause.verb or clause.has_value or clause.ideas & _DEEDS):
             clause.verb = "remove"  # "remove the QK norm and the softcap"
-        self._verb = clause.verb
+        self._verb = "" if clause.is_aside else clause.verb
         settle(clause)
-        clause.ideas -= self._table.implied_by(clause.knobs)
+        clause.ideas -= self._table.implied_by(clause.knobs) | (_EVERYWHERE if clause.knobs else _NOTHING)
         self._words.update(self._stems(clause.words))
         if not clause.is_named and clause.is_explicit and clause.new:
             self._name_by_words(clause)
@@ -149,21 +153,61 @@ class _Builder:
             self._rest |= {clause.new, *clause.extras} - {""}
 
     def reading(self) -> Reading:
+        self._compose()
+        self._replace_in_families()
+        self._fold_parameters()
+        self._drop_derived()
         stated = {name: setting for name, setting in self._settings.items() if name not in self._mentioned}
         added, removed = frozenset(self._added), frozenset(self._removed)
         settings = stated if stated or added or removed else self._settings
+        mentioned = {term for subject in self._mentioned - settings.keys() for term in subject}
         return Reading(
             settings=settings,
             added=_frozen(added - self._table.implied_by(added)),
             removed=_frozen(removed - self._table.implied_by(removed)),
-            replaced=_frozen(self._replaced - added),
+            replaced=_frozen(self._replaced - added - self._table.implied_by(added)),
             amounts=_frozen(self._amounts),
             rest=_frozen(self._rest),
             before=_frozen(self._before),
             words=_frozen(self._words),
             is_specific=bool((added | removed) - self._table.generic),
-            mentioned=_frozen(term for subject in self._mentioned - settings.keys() for term in subject),
+            mentioned=_frozen(mentioned - self._table.implied_by(added | removed)),
         )
+
+    def _compose(self) -> None:
+        """Terms that make one mechanism together: a norm, queries and keys."""
+        for terms in (self._added, self._removed):
+            for name, parts in self._table.composed:
+                if parts <= terms:
+                    terms.difference_update(parts)
+                    terms.add(name)
+
+    def _replace_in_families(self) -> None:
+        """``ReLU^2, no SwiGLU`` replaces the one by the other."""
+        for family in self._table.families:
+            if self._added & family and self._removed & family:
+                self._replaced |= self._removed & family
+                self._removed -= family
+
+    def _drop_derived(self) -> None:
+        """The width follows from the aspect ratio."""
+        if any("aspect_ratio" in subject for subject in self._settings):
+            self._settings.pop(frozenset({"width"}), None)
+
+    def _fold_parameters(self) -> None:
+        """Settings of what comes with a mechanism are amounts of it: the experts of an MoE."""
+        implied = self._table.implied_by(self._added)
+        for subject in [subject for subject in self._settings if subject & implied & _FOLDED]:
+            setting = self._settings[subject]
+            if not (setting.old or setting.factor):
+                self._amounts |= {setting.new} - {""}
+                del self._settings[subject]
+        for name, knobs in self._table.parameters.items():
+            amount = self._settings.get(knobs)
+            known = self._settings.get(frozenset({name}))
+            if amount is not None and known is not None and known.is_open:
+                self._settings[known.subject] = replace(known, old=amount.old, new=amount.new)
+                del self._settings[knobs]
 
     def _stems(self, words: Iterable[str]) -> Iterator[str]:
         return (stem(word) for word in words if word not in self._table.silent)
@@ -178,7 +222,7 @@ class _Builder:
         is_mention = clause.verb in {"", "set", "replace"} and not clause.knobs & MECHANISMS
         for setting in self._settings_of(clause):
             known = self._settings.get(setting.subject)
-            if known is not None and not known.is_open:
+            if known is not None and not known.is_open and not (setting.new and not known.new):
                 continue
             self._settings[setting.subject] = setting
             self._mentioned.discard(setting.subject)
@@ -198,20 +242,22 @@ class _Builder:
             old=clause.old,
             new=settled_value(subject, clause.new, is_removed=is_removed),
             factor="" if clause.new else clause.factor,
-            direction=_DIRECTIONS.get(clause.verb, ""),
+            direction=_DIRECTIONS.get(clause.verb, "" if clause.has_value else clause.leaning),
             qualifiers=_frozen(self._stems(clause.qualifiers)),
             is_mechanism=bool(subject & MECHANISMS),
         )
 
     def _put_mechanism(self, clause: Clause) -> None:
         terms = clause.knobs | clause.scopes | clause.ideas
+        if clause.new in _SWITCHED_OFF:
+            clause.verb, clause.new = "remove", ""
         if clause.verb == "remove":
             self._removed |= terms
         else:
             self._added |= terms
         self._replaced |= clause.replaced
-        if clause.factor and clause.factor != clause.new:
-            self._amounts.add("*" + clause.factor)
+        if clause.factor and clause.factor != clause.new and not (clause.old and clause.new):
+            self._amounts.add(clause.factor if (number_of(clause.factor) or 0) > 1 else "*" + clause.factor)
         start = clause.old if clause.is_start and not clause.new else ""
         self._before |= {clause.old} - {"", start}
         self._amounts |= {clause.new or start, *clause.extras} - {"", "true"}

@@ -28,7 +28,7 @@ def settle(clause: Clause) -> None:
     """Replaces names that depend on the value by what they mean."""
     if "batch" in clause.knobs:
         clause.knobs = (clause.knobs - {"batch"}) | {_batch(clause)}
-    if clause.factor and clause.knobs & _MULTIPLES:
+    if clause.factor and (clause.knobs & _MULTIPLES or _is_of_context(clause)):
         if not clause.new:
             clause.new = clause.factor
         elif not clause.old:
@@ -36,6 +36,8 @@ def settle(clause: Clause) -> None:
         clause.factor = ""
     if clause.new and set(clause.new) <= set("SL"):
         clause.knobs = (clause.knobs - {"short_window"}) | {"window"}
+    if clause.knobs == {"short_window"} and clause.verb == "remove" and not clause.new:
+        clause.knobs, clause.new, clause.verb = {"window"}, "L", ""
     if clause.knobs == {"init"} and number_of(clause.new) == 0:
         clause.knobs, clause.ideas, clause.new = set(), clause.ideas | {"zero_init"}, ""
     if clause.new == clause.old:
@@ -54,6 +56,13 @@ def split_betas(old: str, new: str) -> Iterator[tuple[str, str, str]]:
     for name, before, after in zip(("beta1", "beta2"), olds, new.split(","), strict=False):
         if before != after:
             yield name, before, after
+
+
+def _is_of_context(clause: Clause) -> bool:
+    """True for a window that is a share of the context: "half the context"."""
+    return {"short_window", "seq_len"} <= clause.knobs or (
+        "short_window" in clause.knobs and bool({"context", "sequence"} & set(clause.words))
+    )
 
 
 def _batch(clause: Clause) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from autoresearch.edits.words.phrases import rephrased
+
 TEXT_LIMIT_CHARS = 2_000
 """What comes after it is not read: a change is stated before it is explained."""
 
@@ -62,11 +64,6 @@ _NOTATIONS = tuple(
         (r"\bz-loss\b", "zloss"),
         (r"\bmlp(?=\d)", "mlp "),
         (rf"(?<=\d)\s?[*x]\s?{_WIDTH}\b", "x"),  # 4 * n_embd
-        (r"^\W{0,3}(\d{1,2}|[a-z]{3,6})[- ]layers?\b", r"\1 depth "),
-        (
-            r"^(try|use|stack|run|set) (?:up |with )?(\d{1,2}) (?:transformer )?(?:layers|blocks)\b",
-            r"\1 depth \2",
-        ),
         (r"/step\b", " per step"),
     )
 )
@@ -77,11 +74,13 @@ _SHORTHANDS = tuple(
         (r"\bD(\d{1,2})/(\d{2,5})\b", r" depth \1 width \2 "),
         (r"\bD(\d{1,2})\b", r" depth \1 "),
         (rf"(?<={ARROW} )([SL])(?=[\s,;.(]|$)", r'"\1"'),
-        (r"(?<=\bpattern )([SL])(?=[\s,;.(]|$)", r'"\1"'),
+        (r"(?i:\bpattern )([SL])(?=[\s,;.(]|$)", r'pattern "\1"'),
+        (r"\b([SL]{2,24}\"? (?:by|with|to|for) )([SL])\b", r'\1"\2"'),
+        (r"\b([SL])(?= (?:by|with|to|for) \"?[SL]{2,24}\b)", r'"\1"'),
     )
 )
 _DIVISION = re.compile(r"(?<=[a-zA-Z]) /\s?([2-9]|1\d)(?![\w./])")
-_KEPT_ENDINGS = ("ss", "us", "is", "as")
+_KEPT_ENDINGS = ("ss", "us", "is", "bias")
 _BRITISH = re.compile(r"is(e|ed|es|ing|ation)$")
 _ENDINGS = ("ization", "ation", "ing", "ed", "ize", "ly", "e")
 _WORD_MIN_CHARS = 4
@@ -91,7 +90,7 @@ def respelled(text: str) -> str:
     """The first ``TEXT_LIMIT_CHARS`` of a text with one spelling for each sign and notation."""
     text = unicodedata.normalize("NFKC", text[:TEXT_LIMIT_CHARS].translate(_SIGNS))
     text = " ".join(_ARROWS.sub(f" {ARROW} ", text[:TEXT_LIMIT_CHARS]).split())
-    text = _DIVISION.sub(_as_factor, _REFERENCES.sub(" ", text))
+    text = rephrased(_DIVISION.sub(_as_factor, _REFERENCES.sub(" ", text)))
     for form, meaning in _SHORTHANDS + _NOTATIONS:
         text = form.sub(meaning, text)
     return text

@@ -33,7 +33,7 @@ _TOKEN = re.compile(
     rf"|(?P<percent>(?<![\w.])(?P<sign>[-+])?(?P<share>{_NUMBER})\s?(?:%|pct\b|per ?cent\b))"
     rf"|(?P<factor>(?<![\w.])(?:[xX*]\s?(?!0(?![.\d]))(?P<times>{_NUMBER})(?![\w%])"
     rf"|(?P<multiple>{_NUMBER})\s?(?:[xX](?!\w)|\*(?![*\d]))))"
-    rf"|(?P<number>(?:(?<![\w.)])[-+])?(?:{_NUMBER})(?:[kKM](?![\w]))?)"
+    rf"|(?P<number>(?:(?<![\w.)])[-+])?(?:{_NUMBER})(?:[kKM]i?(?![\w]))?)"
     rf"|(?P<arrow>{ARROW})"
     rf"|(?P<pattern>(?<![A-Za-z0-9]){_WINDOWS})"
     rf"|(?P<word>[A-Za-z][A-Za-z0-9]{{0,40}})"
@@ -150,7 +150,7 @@ def _number(match: re.Match[str]) -> Token | None:
     value = parse_quantity(text)
     if value is None:
         return None
-    thousands = {"k": 1_000, "m": 1_000_000}.get(text[-1].lower())
+    thousands = {"k": 1_000, "m": 1_000_000}.get(text[-1].lower())  # "Ki" is exact
     plain = Decimal(value) if thousands is None else _decimal(text[:-1]) * thousands
     return Token(kind=Kind.NUMBER, text=text, value=canonical(Decimal(value)), plain=canonical(plain))
 

@@ -14,6 +14,7 @@ from autoresearch.edits.words.parts import (
     IDEAS,
     KNOBS,
     NAMES,
+    PARAMETERS,
     VERBS,
     Aside,
     Part,
@@ -35,6 +36,8 @@ _NEAR = 4
 _JOINTS = frozenset({",", ";", "+", "&", "and", "plus", "then", "combined", "also"})
 _BEFORE_VALUES = frozenset({"to", "from", "by", "=", "at"})
 _DEEDS = frozenset({"add", "remove", "up", "down", "replace", "half", "double", "triple", "quadruple"})
+_BEFORE_OLD = frozenset({"->", "rather", "instead", "from"})
+_CHANGING = frozenset({"add", "remove", "replace"})
 _QUANTIFIERS = frozenset({"all", "every", "both", "only"})
 _FACTORS = frozenset({"half", "double", "triple", "quadruple", "quarter"})
 _TARGETS = frozenset(
@@ -88,6 +91,10 @@ class _Trimmer:
     def trim(self) -> list[Part]:
         at = 0
         while at < len(self._parts):
+            if self._kept and not self._has_order() and self._is_preamble(at):
+                self._forget()
+                at += 1
+                continue
             if self._has_content():
                 if self._is_label(at):
                     self._forget()
@@ -96,13 +103,14 @@ class _Trimmer:
                 if self._ends(at):
                     self.has_details = word_of(self._parts[at]) == ":" and not self._has_amount
                     break
-                if at >= self._ordered_until and self._starts_remark(at):
+                if at >= self._ordered_until and not self._verb_at(at) and self._starts_remark(at):
                     end = self._resumption(at)
                     self._note_context(at, end)
                     at = end
                     self._ordered_until = at + _NEAR
                     continue
-            self._keep(self._parts[at])
+            verb = self._verb_at(at)
+            self._keep(Term(sort=Sort.VERB, name=verb) if verb else self._parts[at])
             at += 1
         return self._kept
 
@@ -132,6 +140,23 @@ class _Trimmer:
         self._has_aside |= isinstance(part, Aside)
         self._has_split |= isinstance(part, Term) and part.name == "split"
 
+    def _has_order(self) -> bool:
+        return self._has_amount or self._has_idea or self._has_aside
+
+    def _is_preamble(self, at: int) -> bool:
+        """True where a sentence ends that says why, before the one that says what.
+
+        "The loss is noisy. Halve the LR": nothing is named before, or less than after.
+        """
+        part = self._parts[at]
+        is_dash = isinstance(part, Token) and part.kind is Kind.DASH
+        if not (is_dash or word_of(part) in {".", ";"}):
+            return False
+        ahead = self._parts[at + 1 : at + 1 + _LOOK_AHEAD]
+        if self._has_name:
+            return _states_change(ahead)
+        return any(is_term(one, NAMES) for one in ahead)
+
     def _has_content(self) -> bool:
         return self._has_name and (self._has_amount or self._has_verb or self._has_idea)
 
@@ -152,11 +177,41 @@ class _Trimmer:
             return self._has_amount or self._has_aside or not self._has_split
         match word_of(part):
             case ":":
-                return self._has_amount or not (is_amount(following) or is_term(following, VERBS))
+                ahead = self._parts[at + 1 : at + 1 + _NEAR]
+                is_value = is_amount(following) or (
+                    is_term(following, frozenset({Sort.KNOB})) and is_amount(part_at(ahead, 1))
+                )
+                if is_value and any(word_of(one) in _BEFORE_OLD for one in ahead):
+                    return False
+                return self._has_amount or not (
+                    is_amount(following) or is_term(following, VERBS) or self._is_specified(at)
+                )
             case ".":
                 return verb_of(following) not in _DEEDS
+            case ";":  # "0.05; 0.04 was too low"
+                ahead = self._parts[at + 1 : at + 1 + _NEAR]
+                return (
+                    self._has_amount
+                    and is_amount(following)
+                    and not any(is_term(one, NAMES) for one in ahead)
+                )
             case _:
                 return False
+
+    def _is_specified(self, at: int) -> bool:
+        """True at a colon after a mere name: "WSD: the last 20% decay"."""
+        ahead = self._parts[at + 1 : at + 1 + _LOOK_AHEAD]
+        return not (self._has_verb or self._has_aside) and any(map(is_amount, ahead))
+
+    def _verb_at(self, at: int) -> str:
+        """The verb of a gerund that orders: one that comes first, or after "and" with what it changes."""
+        name = self._table.gerunds.get(word_of(self._parts[at]), "")
+        if not name or not self._has_content():
+            return name
+        ahead = self._parts[at + 1 : at + 1 + _LOOK_AHEAD]
+        is_joined = word_of(self._parts[at - 1]) in _JOINTS | {"by"}
+        is_order = is_term(part_at(ahead, 0), NAMES) if name in _CHANGING else _is_stated(ahead)
+        return name if is_joined and is_order else ""
 
     def _starts_remark(self, at: int) -> bool:
         part, following = self._parts[at], part_at(self._parts, at + 1)
@@ -181,7 +236,10 @@ class _Trimmer:
 
     def _is_present_value(self, at: int) -> bool:
         """``WARMDOWN_RATIO=0.6``: a knob and its value, without a word of changing it; or no name at all."""
+        at += word_of(part_at(self._parts, at)) in ARTICLES
         ahead = self._parts[at : at + _NEAR]
+        if ahead and isinstance(ahead[0], Term) and ahead[0].name in PARAMETERS:
+            return False
         if not ahead or not is_term(ahead[0], NAMES):
             return bool(ahead) and is_word(ahead[0])
         if any(word_of(part) == "enabled" for part in ahead[1:]):
@@ -213,7 +271,8 @@ class _Trimmer:
 def _without_label(parts: Sequence[Part]) -> Sequence[Part]:
     for at, part in enumerate(parts[:LABEL_LIMIT]):
         if word_of(part) == ":":
-            has_content = any(is_amount(one) or is_term(one, KNOBS | IDEAS) for one in parts[:at])
+            is_name = is_amount(part_at(parts, at + 1))  # "blend floor: 0.27"
+            has_content = is_name or any(is_amount(one) or is_term(one, KNOBS | IDEAS) for one in parts[:at])
             scopes = [one for one in parts[:at] if is_term(one, frozenset({Sort.SCOPE}))]
             return parts if has_content else [*scopes, *parts[at + 1 :]]
     return parts
@@ -246,6 +305,11 @@ def _is_explicit(ahead: Sequence[Part]) -> bool:
         if word_of(part) in {"->", "from"}:
             return True
     return False
+
+
+def _is_stated(ahead: Sequence[Part]) -> bool:
+    """A change with the value that it comes from."""
+    return _states_change(ahead) and any(word_of(part) in {"->", "from"} for part in ahead)
 
 
 def _orders_mechanism(ahead: Sequence[Part]) -> bool:

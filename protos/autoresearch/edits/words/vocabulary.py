@@ -15,6 +15,9 @@ from autoresearch.edits.words.tokens import Kind, Token, tokenise
 ARTICLES = frozenset({"the", "a", "an", "each", "its", "their", "'s"})
 _BRIDGED = ARTICLES | {"/"}
 """What an alias is found across."""
+_FUNCTION_WORDS = ARTICLES | {"to", "of", "in", "on", "at", "from", "by", "with", "and", "for", "is", "are"}
+"""Words that an alias is not preferred for."""
+
 _JOINING = (Kind.WORD, Kind.NUMBER, Kind.MARK)
 
 
@@ -56,16 +59,29 @@ class Vocabulary:
     silent: frozenset[str]
     reasons: frozenset[str]
     bases: frozenset[str]
+    gerunds: dict[str, str]
+    composed: tuple[tuple[str, frozenset[str]], ...]
+    parameters: dict[str, frozenset[str]]
+    families: tuple[frozenset[str], ...]
 
     def find_terms(self, tokens: Sequence[Token]) -> Iterator[Item]:
-        """The tokens with each longest alias replaced by its term."""
+        """The tokens with aliases replaced by their terms, so that few words are left and the terms are few.
+
+        The longest alias at each place would read "embedding weight decay" as some decay of the embedding
+        weights.
+        """
+        places = [self._aliases_at(tokens, at) for at in range(len(tokens))]
+        best: list[tuple[int, int, int]] = [(0, 0, 0)] * (len(tokens) + 1)
+        for at in reversed(range(len(tokens))):
+            left, count, _ = best[at + 1]
+            best[at] = (left + (tokens[at].text not in _FUNCTION_WORDS), count, 0)
+            for length in places[at]:
+                left, count, _ = best[at + length]
+                best[at] = min(best[at], (left, count + 1, -length))
         at = 0
         while at < len(tokens):
-            term, length = self._longest(tokens, at)
-            if term is None:
-                yield tokens[at]
-            else:
-                yield term
+            length = -best[at][2]
+            yield places[at][length] if length else tokens[at]
             at += max(1, length)
 
     def implied_by(self, terms: Iterable[str]) -> frozenset[str]:
@@ -81,8 +97,9 @@ class Vocabulary:
             _plant(root, alias, term)
         return replace(self, root=root)
 
-    def _longest(self, tokens: Sequence[Token], at: int) -> tuple[Term | None, int]:
-        node, found, length = self.root, None, 0
+    def _aliases_at(self, tokens: Sequence[Token], at: int) -> dict[int, Term]:
+        """Terms by the number of tokens of their aliases that begin at a place."""
+        node, found = self.root, {}
         for index in range(at, len(tokens)):
             token = tokens[index]
             if token.text in _BRIDGED and index > at:
@@ -92,8 +109,8 @@ class Vocabulary:
                 break
             node = next_node
             if node.term is not None:
-                found, length = node.term, index - at + 1
-        return found, length
+                found[index - at + 1] = node.term
+        return found
 
 
 @lru_cache(maxsize=1)
@@ -122,6 +139,12 @@ def vocabulary() -> Vocabulary:
         silent=frozenset(map(spelled, table["silent"]["words"])),
         reasons=frozenset(map(spelled, table["remarks"]["reasons"])),
         bases=frozenset(map(spelled, table["remarks"]["bases"])),
+        gerunds={spelled(word): name for name, words in table["gerunds"].items() for word in words},
+        parameters={name: frozenset(knobs) for name, knobs in table["parameters"].items()},
+        families=tuple(map(frozenset, table["families"].values())),
+        composed=tuple(
+            (name, frozenset(parts)) for name, sets in table["composed"].items() for parts in sets
+        ),
     )
 
 
