@@ -53,6 +53,8 @@ Agent = Annotated[str | None, _option("agent", "--agent", metavar="search|comman
 AgentCommand = Annotated[str | None, _option("agent_command", "--agent-command")]
 AgentTime = Annotated[float | None, _option("agent_time_limit_s", "--agent-time-limit", metavar="SECONDS")]
 AgentEnv = Annotated[list[str] | None, _option("agent_variables", "--agent-env", metavar="NAME")]
+AgentHistory = Annotated[int | None, _option("agent_history", "--agent-history", metavar="N")]
+AgentSeed = Annotated[int | None, _option("agent_seed", "--agent-seed", metavar="N")]
 Name = Annotated[str | None, _option("name", "--name")]
 Challenge = Annotated[str | None, _option("challenge", "--challenge")]
 TokenFile = Annotated[Path | None, _option("token_file", "--token-file")]
@@ -98,6 +100,8 @@ def join(
     agent_command: AgentCommand = None,
     agent_time_limit: AgentTime = None,
     agent_env: AgentEnv = None,
+    agent_history: AgentHistory = None,
+    agent_seed: AgentSeed = None,
     token_file: TokenFile = None,
     name: Name = None,
     challenge: Challenge = None,
@@ -118,6 +122,8 @@ def join(
             agent_command=agent_command,
             agent_time_limit_s=agent_time_limit,
             agent_variables=agent_env or None,
+            agent_history=agent_history,
+            agent_seed=agent_seed,
             token_file=token_file,
             name=name,
             challenge=challenge,
@@ -144,6 +150,8 @@ def solo(
     agent_command: AgentCommand = None,
     agent_time_limit: AgentTime = None,
     agent_env: AgentEnv = None,
+    agent_history: AgentHistory = None,
+    agent_seed: AgentSeed = None,
     name: Name = None,
     challenge: Challenge = None,
     state_dir: StateDir = None,
@@ -160,6 +168,8 @@ def solo(
             agent_command=agent_command,
             agent_time_limit_s=agent_time_limit,
             agent_variables=agent_env or None,
+            agent_history=agent_history,
+            agent_seed=agent_seed,
             name=name,
             challenge=challenge,
             state_dir=state_dir,

@@ -55,6 +55,14 @@ class Config:
     agent_variables: tuple[str, ...] = _setting(
         (), "Environment variables that the coding agent may see beside PATH, HOME and the like."
     )
+    agent_history: int | None = _setting(
+        None, "Newest experiments that the agent is told of; unset for all that a node reads, 0 for none."
+    )
+    agent_seed: int | None = _setting(
+        None,
+        "Seed of the draws of --agent search: nodes that share one have the same ideas where they are told "
+        "the same. Unset, each has its own.",
+    )
     name: str = _setting("", "Public name of this node; several nodes on one machine need one each.")
     challenge: str = _setting("", "Challenge by name or id; unset takes the coordinator's first.")
     token_file: Path | None = _setting(None, "File with an enrolment token from the operator.")  # noqa: RUF009
@@ -230,6 +238,8 @@ def _explain(error: Exception) -> str:
 def _check(config: Config) -> None:
     if config.max_experiments is not None and config.max_experiments < 1:
         raise ConfigError(f"max_experiments is {config.max_experiments}; give at least 1")
+    if config.agent_history is not None and config.agent_history < 0:
+        raise ConfigError(f"agent_history is {config.agent_history}; give 0 or more")
     for name in ("max_hours", "agent_time_limit_s"):
         value = getattr(config, name)
         if value is not None and not 0 < value <= HOURS_MAX * 3600:

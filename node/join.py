@@ -247,6 +247,7 @@ async def _work(
         facts=facts,
         now=utc_now,
         on_note=lambda note: crew.board.learn(note=note),
+        history_limit=config.agent_history,
     )
     loop = NodeLoop(
         preparer=preparer,
@@ -330,7 +331,7 @@ def _crew(
 def _agent(config: Config, key: SigningKey) -> Agent:
     match config.agent:
         case "search":
-            return SearchAgent(node_id=key.node_id)
+            return SearchAgent(node_id=key.node_id, seed=config.agent_seed)
         case "none":
             return NoAgent()
         case "command":

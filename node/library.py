@@ -67,21 +67,21 @@ class Library:
             self._sources.popitem(last=False)
         return source
 
-    async def history(self) -> tuple[ExperimentSummary, ...]:
-        """The newest experiments of this class, oldest first."""
+    async def history(self, limit: int = HISTORY_LIMIT) -> tuple[ExperimentSummary, ...]:
+        """The newest experiments of this class, at most so many, oldest first."""
         found: list[ExperimentSummary] = []
-        cursor = ""
-        for _ in range(HISTORY_LIMIT // HISTORY_PAGE):
+        wanted, cursor = min(limit, HISTORY_LIMIT), ""
+        while len(found) < wanted:
             query = ExperimentQuery(
                 hardware_class=self._hardware_class,
                 order=ExperimentOrder.NEWEST,
-                limit=HISTORY_PAGE,
+                limit=min(HISTORY_PAGE, wanted - len(found)),
                 cursor=cursor,
             )
             page = await self._swarm.experiments(query)
             found += page.experiments
             cursor = page.next_cursor
-            if not cursor:
+            if not cursor or not page.experiments:
                 break
         return tuple(reversed(found))
 

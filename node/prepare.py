@@ -40,7 +40,7 @@ from autoresearch.model import (
 from node.agent.base import Agent, AgentContext, AgentError, Failure, Proposal, Refusal, UnsuitableParent
 from node.assignment import Assignment, Leases, NodeFacts, Run, experiment_of
 from node.claiming import Claimer
-from node.library import Library
+from node.library import HISTORY_LIMIT, Library
 from node.swarm.database import StateFileDamaged, StateFileError
 from node.swarm.protocol import Swarm
 
@@ -80,7 +80,9 @@ class Preparer:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: random.Random | None = None,
         on_note: Callable[[str], None] = lambda _: None,
+        history_limit: int | None = None,
     ) -> None:
+        """``history_limit`` is of the experiments that the agent is told of; None for all that are read."""
         self._swarm = swarm
         self._agent = agent
         self._facts = facts
@@ -92,6 +94,7 @@ class Preparer:
         self._claimer = Claimer(swarm=swarm, agent=agent, leases=leases, facts=facts, now=now)
         self._news = asyncio.Event()
         self._on_note = on_note
+        self._history_limit = HISTORY_LIMIT if history_limit is None else history_limit
         self._is_hopeless = False
         self._told_of: ExperimentId | None = None
 
@@ -167,7 +170,7 @@ class Preparer:
         else:
             self._be_content()
             return assignment
-        for forebear in self._library.forebears(parent, context.history):
+        for forebear in self._library.forebears(parent, await self._library.history()):
             try:
                 source = _text(await self._library.source(forebear.experiment_id), forebear.experiment_id)
                 assignment = await self._explore_on(replace(context, parent=forebear, parent_source=source))
@@ -260,7 +263,7 @@ class Preparer:
             challenge=self._facts.challenge,
             parent=parent,
             parent_source=text,
-            history=await self._library.history(),
+            history=await self._library.history(self._history_limit),
         )
 
     async def _pause(self, pause_s: float) -> None:

@@ -6,7 +6,8 @@ scale that suits the constant, along the direction that has paid before; once en
 scored, every other proposal asks Optuna's tree-structured Parzen estimator (Bergstra et al. 2011, NeurIPS)
 instead, with the constants that stay fixed held at the parent's values.
 
-Nodes diverge because each draws from its own seed, and no node repeats what the history holds.
+Nodes diverge because each draws from its own seed, unless it is given one, and no node repeats what the
+history holds.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ class SearchAgent:
     can_propose = True
     thinks_for_free = True
 
-    def __init__(self, *, node_id: str) -> None:
-        self._node_id = node_id
+    def __init__(self, *, node_id: str, seed: int | None = None) -> None:
+        """Draws by the node's id, or by ``seed``: two with the same one draw alike in the same context."""
+        self._draws = node_id if seed is None else f"seed {seed}"
         self._round = 0
 
     async def propose(self, context: AgentContext) -> Proposal:
@@ -106,7 +108,7 @@ class SearchAgent:
         )
 
     def _random(self, context: AgentContext, round_number: int) -> random.Random:
-        text = f"{self._node_id}/{context.parent.experiment_id}/{len(context.history)}/{round_number}"
+        text = f"{self._draws}/{context.parent.experiment_id}/{len(context.history)}/{round_number}"
         return random.Random(hashlib.sha256(text.encode()).digest())
 
 

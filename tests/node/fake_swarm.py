@@ -163,8 +163,13 @@ class FakeSwarm:
         raise NotFound(f"no code {wanted}")
 
     async def experiments(self, query):
+        newest = list(reversed(self.history))
+        begin = int(query.cursor or 0)
+        end = begin + query.limit
         return ExperimentPage(
-            experiments=tuple(reversed(self.history)), next_cursor="", total=len(self.history)
+            experiments=tuple(newest[begin:end]),
+            next_cursor=str(end) if end < len(newest) else "",
+            total=len(newest),
         )
 
     async def propose(self, hypothesis_id, hypothesis, source, origin):

@@ -85,7 +85,17 @@ class ScriptedAgent:
 class Node:
     """A whole node but for the network: real loop, real subprocess trainer, fake swarm."""
 
-    def __init__(self, tmp_path, swarm, agent, *, max_experiments=None, free=lambda: 1 << 40, challenge=None):
+    def __init__(
+        self,
+        tmp_path,
+        swarm,
+        agent,
+        *,
+        max_experiments=None,
+        free=lambda: 1 << 40,
+        challenge=None,
+        history_limit=None,
+    ):
         self.swarm, self.agent = swarm, agent
         self.stop, self.leases, self.notebook = Stop(), FakeLeases(), FakeNotebook()
         challenge = challenge or make_challenge()
@@ -107,6 +117,7 @@ class Node:
             sleep=self._sleep,
             jitter=random.Random(1),
             on_note=lambda note: self.board.learn(note=note),
+            history_limit=history_limit,
         )
         self.loop = NodeLoop(
             preparer=self.preparer,
@@ -518,14 +529,27 @@ async def test_a_node_without_an_agent_waits_for_work_of_others(tmp_path):
     assert node.swarm.claims == []
 
 
-async def test_a_best_without_constants_is_left_for_what_it_came_from(tmp_path):
+@pytest.mark.parametrize(("limit", "told"), [(None, 130), (110, 110), (2, 2), (0, 0)])
+async def test_an_agent_is_told_of_no_more_experiments_than_its_owner_wants(tmp_path, limit, told):
+    swarm, agent = FakeSwarm(), ScriptedAgent(scored(1.5))
+    swarm.history += [make_summary(experiment_id=f"e{number:03}", score=2.1) for number in range(130)]
+    node = Node(tmp_path, swarm, agent, max_experiments=1, history_limit=limit)
+
+    await node.run()
+
+    shown = [summary.experiment.experiment_id for summary in agent.contexts[0].history]
+    assert shown == [f"e{number:03}" for number in range(130 - told, 130)]
+
+
+@pytest.mark.parametrize("limit", [None, 0])
+async def test_a_best_without_constants_is_left_for_what_it_came_from(tmp_path, limit):
     swarm = FakeSwarm(source="def train(ctx):\n    return None\n")
     swarm.sources["base"] = BASELINE.encode()
     swarm.history += [
         make_summary(experiment_id="base", parent=None, score=2.1),
         make_summary(experiment_id="parent", parent="base", score=2.0),
     ]
-    node = Node(tmp_path, swarm, SearchAgent(node_id="n"), max_experiments=1)
+    node = Node(tmp_path, swarm, SearchAgent(node_id="n"), max_experiments=1, history_limit=limit)
 
     ending = await node.run()
 

@@ -75,6 +75,17 @@ async def test_nodes_with_other_ids_take_other_ways():
     assert len(titles) >= 15
 
 
+async def test_nodes_with_one_seed_draw_alike_and_with_another_otherwise():
+    titles = [
+        (await SearchAgent(node_id=f"node-{number}", seed=seed).propose(make_context())).hypothesis.title
+        for seed in range(10)
+        for number in range(2)
+    ]
+
+    assert titles[::2] == titles[1::2]
+    assert len(set(titles)) >= 7
+
+
 async def test_the_same_node_repeats_itself_for_the_same_history():
     first = await SearchAgent(node_id="n1").propose(make_context())
     again = await SearchAgent(node_id="n1").propose(make_context())
