@@ -16,10 +16,11 @@ import asyncio
 import hashlib
 import math
 import random
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autoresearch.model import ConstantChange, Hypothesis, Intent, Result
+from autoresearch.model import ConstantChange, ExperimentId, Hypothesis, Intent, Result
 
 from node.agent.base import AgentContext, AgentError, Failure, Proposal, UnsuitableParent
 from node.agent.knobs import (
@@ -52,6 +53,9 @@ FROM_ZERO = (0.01, 0.02, 0.05, 0.1)
 CAPS_FROM_ZERO = (10.0, 15.0, 30.0)
 KEEP_DIRECTION_SHARE = 0.75
 PARZEN_SHARE = 0.5
+REFUSALS_KEPT = 2_000
+
+SettingKey = tuple[tuple[str, float], ...]
 
 
 class SearchAgent:
@@ -65,10 +69,11 @@ class SearchAgent:
         """Draws by the node's id, or by ``seed``: two with the same one draw alike in the same context."""
         self._draws = node_id if seed is None else f"seed {seed}"
         self._round = 0
+        self._refused: OrderedDict[tuple[ExperimentId, SettingKey], None] = OrderedDict()
 
     async def propose(self, context: AgentContext) -> Proposal:
         self._round += 1
-        return await asyncio.to_thread(self._propose, context, self._round)
+        return await asyncio.to_thread(self._propose, context, self._round, self._refused_on(context))
 
     async def edit(self, context: AgentContext, hypothesis: Hypothesis) -> str:
         """Carries out the constant changes of any hypothesis, its own or a queued one."""
@@ -90,8 +95,8 @@ class SearchAgent:
         del context, result
         return None
 
-    def _propose(self, context: AgentContext, round_number: int) -> Proposal:
-        view = _View.of(context)
+    def _propose(self, context: AgentContext, round_number: int, refused: frozenset[SettingKey]) -> Proposal:
+        view = _View.of(context, refused)
         if not view.knobs:
             raise UnsuitableParent(
                 "the parent's train.py has no numeric UPPERCASE constant; use --agent command"
@@ -107,6 +112,15 @@ class SearchAgent:
             f"{ATTEMPTS_LIMIT} draws over {len(view.knobs)} constants gave nothing that is new on this parent"
         )
 
+    def _refused_on(self, context: AgentContext) -> frozenset[SettingKey]:
+        """What was refused on this parent, in earlier rounds too: the history may never tell of it."""
+        parent_id = context.parent.experiment_id
+        for refusal in context.refusals:
+            self._refused[parent_id, _key(_stated(refusal.hypothesis))] = None
+        while len(self._refused) > REFUSALS_KEPT:
+            self._refused.popitem(last=False)
+        return frozenset(key for parent, key in self._refused if parent == parent_id)
+
     def _random(self, context: AgentContext, round_number: int) -> random.Random:
         text = f"{self._draws}/{context.parent.experiment_id}/{len(context.history)}/{round_number}"
         return random.Random(hashlib.sha256(text.encode()).digest())
@@ -119,11 +133,11 @@ class _View:
     knobs: Mapping[str, Knob]
     here: Setting
     trials: Sequence[Trial]
-    tried: frozenset[tuple[tuple[str, float], ...]]
-    tried_here: frozenset[tuple[tuple[str, float], ...]]
+    tried: frozenset[SettingKey]
+    tried_here: frozenset[SettingKey]
 
     @classmethod
-    def of(cls, context: AgentContext) -> _View:
+    def of(cls, context: AgentContext, refused: frozenset[SettingKey]) -> _View:
         try:
             every = read_knobs(context.parent_source)
         except KnobError as error:
@@ -139,31 +153,16 @@ class _View:
             baseline=baseline,
             lower_is_better=context.challenge.direction == "lower",
         )
-        refused = [
-            Trial(
-                experiment_id=context.parent.experiment_id,
-                parent_id=context.parent.experiment_id,
-                changed=_stated(refusal.hypothesis),
-                directions={},
-                setting=None,
-                loss=None,
-                gain=None,
-                has_failed=False,
-            )
-            for refusal in context.refusals
-        ]
         settings = {_key(trial.setting) for trial in trials if trial.setting is not None} | {_key(here)}
         on_parent = {
-            _key(trial.changed)
-            for trial in (*trials, *refused)
-            if trial.parent_id == context.parent.experiment_id
+            _key(trial.changed) for trial in trials if trial.parent_id == context.parent.experiment_id
         }
         return cls(
             knobs=searchable(every),
             here=here,
             trials=trials,
             tried=frozenset(settings),
-            tried_here=frozenset(on_parent),
+            tried_here=refused | on_parent,
         )
 
     @property
@@ -280,5 +279,5 @@ def _value(text: str) -> float:
     return math.nan if value is None else value
 
 
-def _key(setting: Setting) -> tuple[tuple[str, float], ...]:
+def _key(setting: Setting) -> SettingKey:
     return tuple(sorted((name, float(f"{value:.9g}")) for name, value in setting.items()))

@@ -3,7 +3,7 @@ import random
 
 import pytest
 from autoresearch.model import ConstantChange, ExperimentState, Hypothesis, MechanismChange, MechanismOp
-from node_builders import BASELINE, make_context, make_summary
+from node_builders import BASELINE, make_best, make_context, make_summary
 
 from node.agent.base import AgentError, Refusal
 from node.agent.knobs import read_knobs
@@ -84,6 +84,25 @@ async def test_nodes_with_one_seed_draw_alike_and_with_another_otherwise():
 
     assert titles[::2] == titles[1::2]
     assert len(set(titles)) >= 7
+
+
+async def test_what_was_refused_is_not_offered_in_later_rounds_on_that_parent():
+    agent, offered = SearchAgent(node_id="n1"), []
+    source = "LR = 0.1\nMOM = 0.9\n"
+
+    for _ in range(12):
+        hypothesis = (await agent.propose(make_context(source))).hypothesis
+        refusals = (Refusal(hypothesis=hypothesis, answer="another node is trying it now"),)
+        offered.append(hypothesis.changes)
+        follower = (await agent.propose(make_context(source, refusals=refusals))).hypothesis
+        assert follower.changes not in offered
+    elsewhere = [
+        (await agent.propose(make_context(source, parent=make_best(f"p{number}")))).hypothesis.changes
+        for number in range(20)
+    ]
+
+    assert len(set(offered)) == len(offered)
+    assert set(elsewhere) & set(offered)
 
 
 async def test_the_same_node_repeats_itself_for_the_same_history():
