@@ -17,6 +17,7 @@ from autoresearch.model import (
     TITLE_LIMIT_CHARS,
     Advice,
     ClaimId,
+    ConstantChange,
     Duplicate,
     ExperimentId,
     Granted,
@@ -88,11 +89,21 @@ class Claimer:
     async def claim_and_start(
         self, context: AgentContext, proposal: Proposal, *, queued: Lease | None = None
     ) -> Assignment | Refusal:
+        claim_id = ClaimId(new_id())
         verdict = await self._swarm.claim(
-            ClaimId(new_id()),
+            claim_id,
             proposal.hypothesis,
             context.parent.experiment_id,
             queued_claim_id=queued.claim_id if queued else None,
+        )
+        _log.debug(
+            "claim answered",
+            claim_id=claim_id,
+            parent=context.parent.experiment_id,
+            title=proposal.hypothesis.title,
+            constants=_constants(proposal.hypothesis),
+            is_queued=queued is not None,
+            answer=type(verdict).__name__,
         )
         match verdict:
             case Duplicate():
@@ -117,6 +128,7 @@ class Claimer:
         source = (await self._code(context, proposal)).encode()
         experiment_id = ExperimentId(new_id())
         verdict = await self._swarm.start(lease, experiment_id, source)
+        _log.debug("start answered", claim_id=lease.claim_id, answer=type(verdict).__name__)
         if isinstance(verdict, StartRefused):
             self._leases.drop(lease.claim_id)
             answer = f"the code was tried as {verdict.match.title!r} (by {verdict.level})"
@@ -212,6 +224,12 @@ class Claimer:
             return None
         title = f"repair: {broken.hypothesis.title}"[:TITLE_LIMIT_CHARS]
         return Proposal(hypothesis=replace(broken.hypothesis, title=title), draft=source)
+
+
+def _constants(hypothesis: Hypothesis) -> dict[str, str]:
+    """New values by constant, for the log; empty for an idea that is more than constants."""
+    constants = {one.name: one.new for one in hypothesis.changes if isinstance(one, ConstantChange)}
+    return constants if len(constants) == len(hypothesis.changes) else {}
 
 
 def _static_failure(source: str) -> Failure | None:

@@ -9,10 +9,21 @@ from typing import Any
 import grpc.aio
 from autoresearch import codec
 from autoresearch.errors import InvalidArgument, NotFound, PermissionDenied
-from autoresearch.model import ChallengeId, Node, NodeId, WatchScope
+from autoresearch.model import (
+    ChallengeId,
+    ClaimVerdict,
+    Duplicate,
+    NeedsDistinction,
+    Node,
+    NodeId,
+    StartRefused,
+    StartVerdict,
+    WatchScope,
+)
 from autoresearch.signing import node_id_of
 from autoresearch.v1 import swarm_pb2 as pb
 from autoresearch.v1 import swarm_pb2_grpc, types_pb2
+from structlog.contextvars import bind_contextvars
 
 from coordinator.auth.authenticator import Role
 from coordinator.rpc.call import current_caller
@@ -105,6 +116,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
             parent_id=call.parent_id,
             queued_claim_id=call.queued_claim_id,
         )
+        bind_contextvars(claim=call.claim_id, **_told(verdict))
         return codec.claim_verdict_to_message(verdict)
 
     async def Start(self, request: pb.StartRequest, context: Context) -> pb.StartReply:  # noqa: N802
@@ -117,6 +129,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
             experiment_id=call.experiment_id,
             source=call.source,
         )
+        bind_contextvars(claim=call.claim_id, experiment=call.experiment_id, **_told(verdict))
         return codec.start_verdict_to_message(verdict)
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseReply:  # noqa: N802
@@ -173,6 +186,19 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
             async with aclosing(events):
                 async for event in events:
                     yield codec.event_to_message(event)
+
+
+def _told(verdict: ClaimVerdict | StartVerdict) -> dict[str, str | bool]:
+    """An answer, for the log line of its call."""
+    facts: dict[str, str | bool] = {"answer": type(verdict).__name__}
+    if isinstance(verdict, Duplicate | StartRefused):
+        facts["ground"] = verdict.level  # "level" is the log line's own
+    if isinstance(verdict, Duplicate | NeedsDistinction | StartRefused):
+        match = verdict.match
+        facts |= {"match": match.experiment_id, "state": match.state, "same_parent": match.same_parent}
+    if isinstance(verdict, NeedsDistinction | StartRefused):
+        facts["is_question"] = bool(verdict.question)
+    return facts
 
 
 def _calling_node() -> Node:

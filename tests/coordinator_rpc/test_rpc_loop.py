@@ -34,6 +34,8 @@ from autoresearch.model import (
 )
 from autoresearch.v1 import admin_pb2, ideas_pb2, leaderboard_pb2, swarm_pb2, types_pb2
 from rpc_nodes import TestNode
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from coordinator.server import RunningCoordinator
 
@@ -67,6 +69,32 @@ def watch(node: TestNode, scope: int, after: types_pb2.Position | None = None) -
     method = SWARM_SERVICE + "WatchEvents"
     stub: Any = node.channel.unary_stream(method, response_deserializer=types_pb2.Event.FromString)
     return stub(body, metadata=node.sign(method, body), timeout=LIMIT_S)
+
+
+async def test_the_log_tells_what_each_claim_and_start_was_answered(
+    coordinator: RunningCoordinator, new_node: NewNode, challenge: Challenge
+) -> None:
+    ada = new_node(coordinator)
+    await ada.join()
+    parent_id = (await open_class(ada, challenge)).parent.experiment_id
+    first, again = ada.claim_message("0.016", parent_id), ada.claim_message("0.0160", parent_id)
+
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        verdict = codec.claim_verdict_from_message(await ada.claim(first))
+        assert isinstance(verdict, Granted)
+        experiment_id = ExperimentId(new_id())
+        await ada.start(verdict.lease, experiment_id, edit(challenge, "0.016"))
+        await ada.claim(again)
+        await ada.next_task()
+
+    told = [line for line in lines if line["event"] == "answered"]
+    granted, started, refused, task = told
+    assert (granted["claim"], granted["answer"]) == (first.claim_id, "Granted")
+    assert (started["claim"], started["answer"]) == (first.claim_id, "Started")
+    assert started["experiment"] == experiment_id
+    assert (refused["claim"], refused["answer"]) == (again.claim_id, "Duplicate")
+    assert (refused["ground"], refused["state"], refused["match"]) == ("words", "running", experiment_id)
+    assert "answer" not in task
 
 
 async def test_a_node_does_the_whole_loop(

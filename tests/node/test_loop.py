@@ -541,6 +541,22 @@ async def test_an_agent_is_told_of_no_more_experiments_than_its_owner_wants(tmp_
     assert shown == [f"e{number:03}" for number in range(130 - told, 130)]
 
 
+async def test_each_claim_and_start_is_logged_with_its_answer(tmp_path):
+    swarm = FakeSwarm(verdicts=[duplicate(), None])
+    node = Node(tmp_path, swarm, SearchAgent(node_id="n"), max_experiments=1)
+
+    with capture_logs() as lines:
+        await node.run()
+
+    claims = [line for line in lines if line["event"] == "claim answered"]
+    starts = [line for line in lines if line["event"] == "start answered"]
+    assert [line["answer"] for line in claims[:2]] == ["Duplicate", "Granted"]
+    assert [set(line["constants"]) for line in claims] == [
+        {change.name for change in hypothesis.changes} for hypothesis, _ in swarm.claims
+    ]
+    assert (starts[0]["claim_id"], starts[0]["answer"]) == (claims[1]["claim_id"], "Started")
+
+
 @pytest.mark.parametrize("limit", [None, 0])
 async def test_a_best_without_constants_is_left_for_what_it_came_from(tmp_path, limit):
     swarm = FakeSwarm(source="def train(ctx):\n    return None\n")
