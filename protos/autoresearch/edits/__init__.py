@@ -15,19 +15,21 @@ for hostile input and raises `EditError`, a sentence, for what it cannot judge. 
    a start with code meet there. `words_match` says where a hypothesis and its own edit differ.
 
 `constants_of` lists what there is to turn in a file, `program_size` says how long it is, and `merge.merge`
-puts edits of one parent together.
+puts edits of one parent together. `RULES` numbers the rules that all of this is made by.
 """
 
 from autoresearch.edits.agreement import words_match
 from autoresearch.edits.changes import CanonicalChanges, canonical_changes, changes_of_edit
 from autoresearch.edits.constants import Constant, ConstantTable
 from autoresearch.edits.reading import constants_of
+from autoresearch.edits.rules import RULES
 from autoresearch.edits.signatures import EditSignature, edit_signature, file_signature
 from autoresearch.edits.size import is_shorter, program_size
 from autoresearch.edits.source import EditError
 from autoresearch.edits.titles import changes_from_title
 
 __all__ = [
+    "RULES",
     "CanonicalChanges",
     "Constant",
     "ConstantTable",
