@@ -44,6 +44,9 @@ from autoresearch.model import (
     WorkingBest,
 )
 
+READING_DIGESTS_LIMIT_BYTES = 255
+"""Their length is kept in one byte."""
+
 Direction = Literal["lower", "higher"]
 """Which way the challenge's metric is better."""
 
@@ -181,6 +184,19 @@ class NewSource:
     parent_hash: SourceHash | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReading:
+    """What was read of an experiment's code and words. The store keeps it and asks nothing of it.
+
+    ``rules`` numbers the rules that it was made by. ``digests`` are bytes that do not compress, at most
+    ``READING_DIGESTS_LIMIT_BYTES``; ``texts`` are kept beside the experiment's own, which they resemble.
+    """
+
+    rules: int
+    digests: bytes
+    texts: tuple[str, ...] = ()
+
+
 class ClaimStore(Protocol):
     """Leases and what they hold."""
 
@@ -215,8 +231,10 @@ class ClaimStore(Protocol):
         ttl_s: float,
         memory_mb: float = 0.0,
         waived: Collection[ExperimentId] = (),
+        reading: StoredReading | None = None,
     ) -> StartOutcome:
-        """Adds the code's keys to the claim, stores source and experiment (state RUNNING), renews.
+        """Adds the code's keys to the claim, stores source and experiment (state RUNNING), renews. The
+        ``reading`` is kept with the experiment.
         On KeyHeld or KeyTried the claim ends; what the ``waived`` experiments tried does not block, live
         leases do. Keys that the claim holds already are not judged again. Repeats return the lease.
         """
@@ -279,7 +297,8 @@ class ClassUpdate:
 class Publication:
     """One result on its way in, with all that it changes.
 
-    ``experiment`` and ``source`` are given where the store may not know them. ``state`` is what the
+    ``experiment`` and ``source`` are given where the store may not know them; ``reading`` is kept with an
+    experiment that is new by this publication. ``state`` is what the
     experiment becomes by this result, unless the class update marks it otherwise; None leaves it.
     ``ends_claim`` is False for the first run of a pair. ``settles`` takes an idea off the queue.
     ``needs_claim``: unless the claim lives under its token, the result is evidence alone, unscored:
@@ -294,6 +313,7 @@ class Publication:
     needs_claim: bool = False
     is_scored: bool = True
     experiment: Experiment | None = None
+    reading: StoredReading | None = None
     source: NewSource | None = None
     state: ExperimentState | None = None
     reason: str = ""
@@ -360,7 +380,8 @@ class PublishStore(Protocol):
 class ExperimentRecord:
     """An experiment with its present state and the results that are in.
 
-    ``unscored`` are those of the results that are evidence alone.
+    ``unscored`` are those of the results that are evidence alone. ``reading`` is what was kept of its code
+    and words, by whatever rules; None where nothing was.
     """
 
     experiment: Experiment
@@ -368,6 +389,7 @@ class ExperimentRecord:
     reason: str
     results: tuple[Result, ...]
     unscored: frozenset[ResultId] = frozenset()
+    reading: StoredReading | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -426,6 +448,11 @@ class ReadStore(Protocol):
 
     async def position(self) -> Position:
         """Epoch and last event id."""
+
+    async def put_reading(self, experiment_id: ExperimentId, reading: StoredReading) -> None:
+        """Keeps what was read of an experiment in place of what was kept before; all else about it stays.
+        Raises NotFound for an unknown experiment. No event: whoever needs it reads it as well.
+        """
 
     async def put_vector(self, experiment_id: ExperimentId, model: str, vector: bytes) -> None:
         """Keeps an embedding with the id of the model that made it; of each model the first one stays.

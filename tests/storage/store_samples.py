@@ -49,6 +49,7 @@ from coordinator.storage.base import (
     NewSource,
     Publication,
     Store,
+    StoredReading,
 )
 
 CHALLENGE = ChallengeId("ch_" + "5c" * 16)
@@ -220,6 +221,13 @@ def make_publication(
         state=ExperimentState.COMPLETED,
         update=update,
         train_s=300.25,
+    )
+
+
+def make_stored_reading(name: str = "read", *, rules: int = 1) -> StoredReading:
+    """Digests with every byte that there is, and texts like those of the experiment and unlike them."""
+    return StoredReading(
+        rules=rules, digests=name.encode() + bytes(range(240)), texts=("MATRIX_LR", "0.05", name, "", "a\nÿ")
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from autoresearch.model import IdeaKind, Outcome
 from hypothesis import example, given
 from hypothesis import strategies as st
-from store_samples import START, make_experiment, make_idea, make_result
+from store_samples import START, make_experiment, make_idea, make_result, make_stored_reading
 
 from coordinator.storage.redis import evidence
 from coordinator.storage.redis.keys import pack_hash, pack_id, unpack_hash, unpack_id
@@ -19,10 +19,12 @@ from coordinator.storage.redis.records import (
     from_micros,
     idea_parts,
     micros,
+    pack_experiment,
     read_experiment,
     read_idea,
     read_result,
     result_parts,
+    unpack_experiment,
 )
 
 finite = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False)
@@ -91,6 +93,20 @@ def test_what_is_not_there_takes_no_room() -> None:
 
     assert len(experiment_parts(bare)) == len(experiment_parts(make_experiment())) - 3
     assert len(result_parts(replace(make_result(bare), usage=None))) == 17
+
+
+@pytest.mark.parametrize("digests", [b"", bytes(range(255))])
+def test_experiment_with_a_reading_survives_packing_and_one_without_is_as_before(digests: bytes) -> None:
+    codec = RecordCodec()
+    experiment, reading = make_experiment(), replace(make_stored_reading(), digests=digests)
+
+    packed = pack_experiment(codec, experiment, reading)
+    plain = pack_experiment(codec, experiment, None)
+
+    assert unpack_experiment(codec, experiment.experiment_id, packed) == (experiment, reading)
+    assert unpack_experiment(codec, experiment.experiment_id, plain) == (experiment, None)
+    assert plain == codec.pack(experiment_parts(experiment))
+    assert (packed[0], plain[0]) == (2, 1)
 
 
 @pytest.mark.parametrize("old", [{}, {"harness": "sha256:ab"}])

@@ -42,6 +42,7 @@ from store_samples import (
     make_request,
     make_result,
     make_source,
+    make_stored_reading,
     make_token,
     make_update,
     start_experiment,
@@ -897,6 +898,86 @@ async def test_scan_returns_every_experiment_oldest_first_without_logs(store: St
 
     assert [record.experiment for record in records] == experiments
     assert all(record.results[0].curve == () for record in records)
+
+
+async def test_reading_is_kept_with_the_experiment_that_starts(store: Store) -> None:
+    reading = make_stored_reading()
+    lease = await grant(store, KEY)
+    experiment = make_experiment()
+    await begin(store, lease, experiment, OTHER, reading=reading)
+    await begin(store, lease, experiment, OTHER, reading=make_stored_reading("repeat"))
+
+    await store.publish(make_publication(experiment, lease=lease))
+
+    record = await store.get_experiment(experiment.experiment_id)
+    scanned = [one async for one in store.scan_experiments()]
+    assert record is not None
+    assert record.reading == reading
+    assert [one.reading for one in scanned] == [reading]
+    assert scanned[0].experiment == experiment
+
+
+async def test_reading_comes_with_an_experiment_that_is_new_by_its_result(store: Store) -> None:
+    first, second = make_experiment(), make_experiment()
+    reading = make_stored_reading()
+    for one in (first, second):
+        await store.publish(replace(make_publication(one), reading=reading if one is first else None))
+        await store.publish(replace(make_publication(one), reading=make_stored_reading("later")))
+
+    records = [await store.get_experiment(one.experiment_id) for one in (first, second)]
+
+    assert [record and record.reading for record in records] == [reading, None]
+    assert [one.reading async for one in store.scan_experiments()] == [reading, None]
+
+
+async def test_reading_is_put_in_place_of_the_one_before_and_of_nothing_else(store: Store) -> None:
+    experiment = make_experiment()
+    await store.publish(replace(make_publication(experiment), reason="why"))
+    before = await store.get_experiment(experiment.experiment_id)
+    position = await store.position()
+    assert before is not None
+
+    for reading in (make_stored_reading("old", rules=1), *[make_stored_reading("new", rules=2)] * 2):
+        await store.put_reading(experiment.experiment_id, reading)
+
+    after = await store.get_experiment(experiment.experiment_id)
+    assert after == replace(before, reading=make_stored_reading("new", rules=2))
+    assert await store.position() == position
+
+
+async def test_readings_put_at_once_leave_one_of_them_whole(store: Store) -> None:
+    experiment = make_experiment()
+    await store.publish(make_publication(experiment))
+    readings = [make_stored_reading(f"replica {number}") for number in range(4)]
+
+    await asyncio.gather(*(store.put_reading(experiment.experiment_id, one) for one in readings))
+
+    record = await store.get_experiment(experiment.experiment_id)
+    assert record is not None
+    assert record.experiment == experiment
+    assert record.reading in readings
+
+
+async def test_no_reading_is_kept_of_an_experiment_that_is_not_there(store: Store) -> None:
+    with pytest.raises(NotFound):
+        await store.put_reading(ExperimentId("unknown"), make_stored_reading())
+
+
+async def test_scan_tells_what_each_experiment_alone_tells(store: Store) -> None:
+    experiments = [make_experiment(title=f"number {number}") for number in range(3)]
+    for experiment in experiments:
+        for scored in (True, False):
+            result = make_result(experiment)
+            publication = replace(make_publication(experiment, result=result), is_scored=scored)
+            await store.publish(replace(publication, reason="why", reading=make_stored_reading()))
+    await start_experiment(store, KEY)
+
+    scanned = [one async for one in store.scan_experiments(batch=2)]
+
+    assert scanned == [
+        await store.get_experiment(one.experiment.experiment_id, with_logs=False) for one in scanned
+    ]
+    assert len(scanned) == 4
 
 
 async def test_counts_tell_how_much_there_is(store: Store) -> None:

@@ -21,6 +21,7 @@ from autoresearch.model import (
     Idea,
     NodeId,
     Position,
+    Result,
     ResultId,
     SourceHash,
     WorkingBest,
@@ -48,6 +49,7 @@ from coordinator.storage.base import (
     StaleClass,
     StartOutcome,
     StoredClass,
+    StoredReading,
     TooManyClaims,
     UnknownExperiment,
     stream_order,
@@ -142,6 +144,7 @@ class MemoryClaims:
         ttl_s: float,
         memory_mb: float = 0.0,
         waived: Collection[ExperimentId] = (),
+        reading: StoredReading | None = None,
     ) -> StartOutcome:
         t = self._t
         entry = t.live_claim(claim_id, fencing_token)
@@ -163,7 +166,7 @@ class MemoryClaims:
             return blocked
         t.keep_source(source)
         t.experiments[experiment.experiment_id] = ExperimentEntry(
-            experiment=experiment, state=ExperimentState.RUNNING
+            experiment=experiment, state=ExperimentState.RUNNING, reading=reading
         )
         entry.experiment_id = experiment.experiment_id
         t.hold(entry, keys)
@@ -251,7 +254,11 @@ class MemoryPublishing:
         """The experiment as the store has it, or else as the publication brings it."""
         known = self._t.experiments.get(publication.result.experiment_id)
         if known is None and publication.experiment is not None:
-            return ExperimentEntry(experiment=publication.experiment, state=ExperimentState.RUNNING)
+            return ExperimentEntry(
+                experiment=publication.experiment,
+                state=ExperimentState.RUNNING,
+                reading=publication.reading,
+            )
         return known
 
     def _write_result(self, entry: ExperimentEntry, publication: Publication, *, is_late: bool) -> None:
@@ -296,13 +303,14 @@ class MemoryReading:
         return self._record(entry, with_logs=with_logs) if entry else None
 
     def _record(self, entry: ExperimentEntry, *, with_logs: bool) -> ExperimentRecord:
-        results = (self._t.results[result_id] for result_id in entry.result_ids)
+        results = [self._t.results[result_id] for result_id in entry.result_ids]
         return ExperimentRecord(
             experiment=entry.experiment,
             state=entry.state,
             reason=entry.reason,
-            results=tuple(one if with_logs else replace(one, log_tail="", curve=()) for one in results),
+            results=tuple(results if with_logs else map(_without_logs, results)),
             unscored=frozenset(entry.unscored),
+            reading=entry.reading,
         )
 
     async def scan_experiments(self, *, batch: int = 200) -> AsyncIterator[ExperimentRecord]:
@@ -321,6 +329,12 @@ class MemoryReading:
 
     async def put_source(self, source: NewSource) -> None:
         self._t.keep_source(source)
+
+    async def put_reading(self, experiment_id: ExperimentId, reading: StoredReading) -> None:
+        entry = self._t.experiments.get(experiment_id)
+        if entry is None:
+            raise NotFound(f"experiment {experiment_id} is not in the store, so no reading of it is kept")
+        entry.reading = reading
 
     async def put_vector(self, experiment_id: ExperimentId, model: str, vector: bytes) -> None:
         if experiment_id not in self._t.experiments:
@@ -440,3 +454,7 @@ class MemoryStore(MemoryClaims, MemoryPublishing, MemoryReading, MemoryOverview,
 
     async def close(self) -> None:
         """Nothing to end."""
+
+
+def _without_logs(result: Result) -> Result:
+    return replace(result, log_tail="", curve=()) if result.log_tail or result.curve else result

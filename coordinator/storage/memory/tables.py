@@ -43,6 +43,7 @@ from coordinator.storage.base import (
     KeyTried,
     NewSource,
     StoredClass,
+    StoredReading,
     stream_order,
 )
 
@@ -85,6 +86,7 @@ class ExperimentEntry:
     reason: str = ""
     result_ids: list[ResultId] = field(default_factory=list)
     unscored: set[ResultId] = field(default_factory=set)
+    reading: StoredReading | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

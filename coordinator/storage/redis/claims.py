@@ -35,15 +35,16 @@ from coordinator.storage.base import (
     NewSource,
     Renewal,
     StartOutcome,
+    StoredReading,
     TooManyClaims,
 )
 from coordinator.storage.redis.keys import edit_key_id, pack_id, unpack_id
 from coordinator.storage.redis.link import Reply, ScriptRunner
 from coordinator.storage.redis.records import (
     RecordCodec,
-    experiment_parts,
     from_millis,
     hypothesis_parts,
+    pack_experiment,
     program_text,
     read_hypothesis,
     with_program,
@@ -109,6 +110,7 @@ class RedisClaims:
         ttl_s: float,
         memory_mb: float = 0.0,
         waived: Collection[ExperimentId] = (),
+        reading: StoredReading | None = None,
     ) -> StartOutcome:
         key_ids = [edit_key_id(experiment.hardware_class, key) for key in keys]
         ask = {
@@ -122,7 +124,7 @@ class RedisClaims:
             "source": experiment.source_hash,
         }
         buckets = [self._runner.keys.tried(key_id) for key_id in key_ids]
-        packed = self._codec.pack(experiment_parts(experiment))
+        packed = pack_experiment(self._codec, experiment, reading)
         for attempt in range(WRITE_ATTEMPTS):
             encoded = await self._shelf.encode(source, alone=attempt > 0)
             args = [_json(ask), pack_id(experiment.experiment_id), packed]

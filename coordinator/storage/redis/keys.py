@@ -67,7 +67,8 @@ def pack_id(text: str) -> bytes:
 def unpack_id(packed: bytes) -> str:
     """The id that ``pack_id`` was given."""
     if len(packed) == UUID_BYTES:
-        return str(uuid.UUID(bytes=packed))
+        digits = packed.hex()  # several times as fast as a UUID's own text
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
     return packed.lstrip(b"\xff").decode()
 
 

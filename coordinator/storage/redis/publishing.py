@@ -28,7 +28,7 @@ from coordinator.storage.redis.records import (
     RecordCodec,
     best_text,
     change_text,
-    experiment_parts,
+    pack_experiment,
     result_parts,
 )
 from coordinator.storage.redis.sources import WRITE_ATTEMPTS, EncodedSource, SourceShelf
@@ -52,7 +52,9 @@ class RedisPublishing:
         evidence = pack_evidence(result)
         packed = self._codec.pack(result_parts(result))
         experiment = publication.experiment
-        packed_experiment = self._codec.pack(experiment_parts(experiment)) if experiment else b""
+        packed_experiment = (
+            pack_experiment(self._codec, experiment, publication.reading) if experiment else b""
+        )
         tail = [*block_ids, *(_update_args(publication.update) if publication.update else [])]
         for attempt in range(WRITE_ATTEMPTS):
             encoded = await self._encode(publication, alone=attempt > 0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 
-from autoresearch.errors import NotFound
+from autoresearch.errors import NotFound, Unavailable
 from autoresearch.model import ExperimentId, Result, ResultId, SourceHash
 
-from coordinator.storage.base import ExperimentRecord, NewSource
+from coordinator.storage.base import ExperimentRecord, NewSource, StoredReading
 from coordinator.storage.redis.evidence import unpack_evidence
 from coordinator.storage.redis.keys import pack_id, unpack_id
 from coordinator.storage.redis.link import Arg, ScriptRunner
@@ -19,14 +19,21 @@ from coordinator.storage.redis.records import (
     RESULT_HEADER_BYTES,
     UNSCORED_FLAG,
     RecordCodec,
-    read_experiment,
+    pack_experiment,
     read_result,
     read_state,
+    unpack_experiment,
 )
 from coordinator.storage.redis.sources import SourceShelf
 
 PAGE = 200
 """Entries of a list read in one round trip."""
+
+PUT_ATTEMPTS = 8
+"""How often a reading is put beside a record that another replica changes meanwhile."""
+
+_LENGTH = struct.Struct(">I")
+_RESULT_HEADER = struct.Struct(">8sBd")
 
 
 class RedisReading:
@@ -54,16 +61,20 @@ class RedisReading:
         ]
         result_ids = [result_id for _, _, (_, _, ids) in found for result_id in ids]
         results, unscored = await self._read_results(result_ids, with_logs=with_logs)
-        return [
-            ExperimentRecord(
-                experiment=read_experiment(experiment_id, self._codec.unpack(blob)),
-                state=state,
-                reason=reason,
-                results=tuple(results[result_id] for result_id in ids),
-                unscored=unscored.intersection(ResultId(result_id) for result_id in ids),
+        records = []
+        for experiment_id, blob, (state, reason, ids) in found:
+            experiment, reading = unpack_experiment(self._codec, experiment_id, blob)
+            records.append(
+                ExperimentRecord(
+                    experiment=experiment,
+                    state=state,
+                    reason=reason,
+                    results=tuple(results[result_id] for result_id in ids),
+                    unscored=unscored.intersection(ResultId(result_id) for result_id in ids),
+                    reading=reading,
+                )
             )
-            for experiment_id, blob, (state, reason, ids) in found
-        ]
+        return records
 
     async def _read_results(
         self, result_ids: Sequence[str], *, with_logs: bool
@@ -89,14 +100,41 @@ class RedisReading:
         return results, frozenset(unscored)
 
     def _read_result(self, result_id: str, blob: bytes) -> Result:
-        _, flags, published_ms = struct.unpack_from(">8sBd", blob)
+        _, flags, published_ms = _RESULT_HEADER.unpack_from(blob)
         parts = self._codec.unpack(blob[RESULT_HEADER_BYTES:])
         return read_result(result_id, parts, is_late=bool(flags & LATE_FLAG), published_ms=published_ms)
 
     async def scan_experiments(self, *, batch: int = PAGE) -> AsyncIterator[ExperimentRecord]:
-        async for page in self._pages("ids", batch):
-            for record in await self._read_records(page, with_logs=False):
-                yield record
+        start = 0
+        while page := await self._runner.run("scan", [start, batch]):
+            for record in self._read_page(page):
+                start += 1
+                if record is not None:
+                    yield record
+
+    def _read_page(self, page: bytes) -> Iterator[ExperimentRecord | None]:
+        """The records of a page of ``scan.lua``; None for one that is not whole."""
+        texts = _split(page)
+        for packed_id, blob, state_text, results_text in zip(texts, texts, texts, texts, strict=True):
+            if not blob or not state_text:
+                yield None
+                continue
+            experiment, reading = unpack_experiment(self._codec, unpack_id(packed_id), blob)
+            state, reason, result_ids = read_state(state_text)
+            results = tuple(map(self._read_result, result_ids, _split(results_text)))
+            flags = (result[FLAGS_AT] for result in _split(results_text))
+            yield ExperimentRecord(
+                experiment=experiment,
+                state=state,
+                reason=reason,
+                results=results,
+                unscored=frozenset(
+                    result.result_id
+                    for result, flag in zip(results, flags, strict=True)
+                    if flag & UNSCORED_FLAG
+                ),
+                reading=reading,
+            )
 
     async def get_result_ids(self) -> AsyncIterator[ResultId]:
         states_key = self._runner.keys.named("states")
@@ -121,6 +159,18 @@ class RedisReading:
     async def put_source(self, source: NewSource) -> None:
         await self._shelf.put(source)
 
+    async def put_reading(self, experiment_id: ExperimentId, reading: StoredReading) -> None:
+        packed, experiments = pack_id(experiment_id), self._runner.keys.named("experiments")
+        for _ in range(PUT_ATTEMPTS):
+            seen = await self._runner.link.command("HGET", experiments, packed)
+            if seen is None:
+                raise NotFound(f"experiment {experiment_id} is not in the store, so no reading of it is kept")
+            experiment, _ = unpack_experiment(self._codec, experiment_id, seen)
+            written = pack_experiment(self._codec, experiment, reading)
+            if seen == written or await self._runner.run("put_reading", [packed, seen, written]):
+                return
+        raise Unavailable(f"experiment {experiment_id} is read by too many at once; try again")
+
     async def put_vector(self, experiment_id: ExperimentId, model: str, vector: bytes) -> None:
         vectors = self._runner.keys.vectors(model)
         args: list[Arg] = [pack_id(experiment_id), model, vector]
@@ -142,3 +192,12 @@ class RedisReading:
 
     async def drop_vectors(self, model: str) -> None:
         await self._runner.run("drop_vectors", [model], vectors=self._runner.keys.vectors(model))
+
+
+def _split(texts: bytes) -> Iterator[bytes]:
+    """The texts that each follow four bytes of their length."""
+    at, end = 0, len(texts)
+    while at < end:
+        begin = at + _LENGTH.size
+        at = begin + _LENGTH.unpack_from(texts, at)[0]
+        yield texts[begin:at]

@@ -1,8 +1,9 @@
 """Immutable records as short compressed bytes, and back.
 
 A packed record is one byte of version and a zstd frame (no magic, no checksum) of a JSON array, made with
-a static dictionary. ``VERSION`` grows with any change of a layout or of the dictionary; readers keep the
-layouts that came before.
+a static dictionary. One with digests has them, after a byte of their length, between the two: they do not
+compress. ``VERSION`` grows with any change of a layout or of the dictionary; readers keep the layouts that
+came before.
 """
 
 from __future__ import annotations
@@ -46,10 +47,14 @@ from autoresearch.model import (
     WorkingBest,
 )
 
+from coordinator.storage.base import StoredReading
 from coordinator.storage.redis.dictionary import RECORD_DICTIONARY_V1
 from coordinator.storage.redis.keys import unpack_id
 
-VERSION = 1
+VERSION = 2
+"""Of records with digests. Those without are written as 1, which is all that there was before."""
+
+_PLAIN = 1
 RECORD_LEVEL = 12
 RECORD_LIMIT_BYTES = 1 << 20
 """No record that the contract's caps allow comes near this."""
@@ -95,21 +100,31 @@ class RecordCodec:
             dict_data=dictionary, format=zstandard.FORMAT_ZSTD1_MAGICLESS
         )
 
-    def pack(self, parts: list[Any]) -> bytes:
-        """A record's parts as bytes."""
+    def pack(self, parts: list[Any], digests: bytes | None = None) -> bytes:
+        """A record's parts, and digests of at most 255 bytes, as bytes."""
         text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False).encode()
-        return bytes([VERSION]) + self._compressor.compress(text)
+        head = bytes([_PLAIN]) if digests is None else bytes([VERSION, len(digests)]) + digests
+        return head + self._compressor.compress(text)
 
     def unpack(self, packed: bytes) -> list[Any]:
         """The parts of a record."""
-        if packed[0] != VERSION:
-            raise ValueError(
-                f"a record of version {packed[0]} was written by a newer coordinator: this one reads up to "
-                f"{VERSION}; upgrade it"
-            )
-        text = self._decompressor.decompress(packed[1:], max_output_size=RECORD_LIMIT_BYTES)
-        parts: list[Any] = json.loads(text)
+        begin = 1
+        if packed[0] != _PLAIN:
+            if packed[0] != VERSION:
+                raise ValueError(
+                    f"a record of version {packed[0]} was written by a newer coordinator: this one reads up "
+                    f"to {VERSION}; upgrade it"
+                )
+            begin = 2 + packed[1]
+        text = self._decompressor.decompress(packed[begin:], max_output_size=RECORD_LIMIT_BYTES)
+        # Decoded first: what is given bytes looks for their encoding each time.
+        parts: list[Any] = json.loads(text.decode())
         return parts
+
+
+def digests_of(packed: bytes) -> bytes | None:
+    """The digests of a packed record; None for one that has no place for any."""
+    return packed[2 : 2 + packed[1]] if packed[0] == VERSION else None
 
 
 def micros(at: datetime) -> int:
@@ -183,6 +198,26 @@ def experiment_parts(experiment: Experiment) -> list[Any]:
             experiment.proposer_owner_id or "",
         ),
     ]
+
+
+def pack_experiment(codec: RecordCodec, experiment: Experiment, reading: StoredReading | None) -> bytes:
+    """An experiment and what was read of it, as they are stored: the reading is the last of the parts."""
+    parts = experiment_parts(experiment)
+    if reading is None:
+        return codec.pack(parts)
+    return codec.pack([*parts, [reading.rules, reading.texts]], reading.digests)
+
+
+def unpack_experiment(
+    codec: RecordCodec, experiment_id: str, packed: bytes
+) -> tuple[Experiment, StoredReading | None]:
+    """What ``pack_experiment`` was given."""
+    parts, digests = codec.unpack(packed), digests_of(packed)
+    if digests is None:
+        return read_experiment(experiment_id, parts), None
+    rules, texts = parts.pop()
+    reading = StoredReading(rules=rules, digests=digests, texts=tuple(texts))
+    return read_experiment(experiment_id, parts), reading
 
 
 def read_experiment(experiment_id: str, parts: list[Any]) -> Experiment:
