@@ -7,7 +7,6 @@ the others'.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from autoresearch.model import (
 
 from coordinator.domain.claims import Blocking, blocking_of
 from coordinator.domain.class_state import ClassState, Rules, Standing
+from coordinator.domain.ordered import OrderedKeys
 from coordinator.domain.ranking import Run, Score, best_first, run_of, score_of
 from coordinator.services.sealing import NOTHING_SEALED, SealedClass, sealed_of
 from coordinator.storage.base import ExperimentRecord
@@ -68,9 +68,9 @@ class Catalog:
         self._rules = rules
         self._metric_name = metric_name
         self._entries: dict[ExperimentId, Entry] = {}
-        self._best: list[tuple[float, ExperimentId]] = []
+        self._best: OrderedKeys[tuple[float, ExperimentId]] = OrderedKeys()
         self._best_key: dict[ExperimentId, tuple[float, ExperimentId]] = {}
-        self._oldest: list[ExperimentId] = []
+        self._oldest: OrderedKeys[ExperimentId] = OrderedKeys()
         self._classes: dict[HardwareClass, ClassState] = {}
         self._standings: dict[ExperimentId, Standing] = {}
         self._per_class: Counter[HardwareClass] = Counter()
@@ -275,16 +275,16 @@ class Catalog:
 
     def _ordered(self, order: ExperimentOrder) -> Iterator[ExperimentId]:
         if order is ExperimentOrder.NEWEST:
-            yield from reversed(self._oldest)
+            yield from reversed(self._oldest.all())
         else:
-            for _, experiment_id in self._best:
+            for _, experiment_id in self._best.all():
                 yield experiment_id
 
     def _put(self, entry: Entry) -> None:
         experiment = entry.experiment
         key = experiment.experiment_id
         if key not in self._entries:
-            insort(self._oldest, key)
+            self._oldest.add(key)
             self._per_class[experiment.hardware_class] += 1
             if experiment.parent is not None:
                 self._children[experiment.parent].append(key)
@@ -299,11 +299,11 @@ class Catalog:
             return
         old = self._best_key.pop(key, None)
         if old is not None:
-            self._best.pop(bisect_left(self._best, old))
+            self._best.remove(old)
         score = self._score(entry)
         place = best_first(score.mean if score else None, entry.state, key, self._rules)
         self._best_key[key] = place
-        insort(self._best, place)
+        self._best.add(place)
 
     def _seal(self, hardware_class: HardwareClass, sealed: SealedClass) -> None:
         """Places anew what a change of the seal moves: what was sealed, and what is."""
