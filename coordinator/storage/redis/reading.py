@@ -29,6 +29,9 @@ from coordinator.storage.redis.sources import SourceShelf
 PAGE = 200
 """Entries of a list read in one round trip."""
 
+VECTORS_PAGE = 500
+"""Vectors read in one round trip: 400 kB."""
+
 PUT_ATTEMPTS = 8
 """How often a reading is put beside a record that another replica changes meanwhile."""
 
@@ -121,8 +124,8 @@ class RedisReading:
                 continue
             experiment, reading = unpack_experiment(self._codec, unpack_id(packed_id), blob)
             state, reason, result_ids = read_state(state_text)
-            results = tuple(map(self._read_result, result_ids, _split(results_text)))
-            flags = (result[FLAGS_AT] for result in _split(results_text))
+            blobs = list(_split(results_text))
+            results = tuple(map(self._read_result, result_ids, blobs))
             yield ExperimentRecord(
                 experiment=experiment,
                 state=state,
@@ -130,8 +133,8 @@ class RedisReading:
                 results=results,
                 unscored=frozenset(
                     result.result_id
-                    for result, flag in zip(results, flags, strict=True)
-                    if flag & UNSCORED_FLAG
+                    for result, result_blob in zip(results, blobs, strict=True)
+                    if result_blob[FLAGS_AT] & UNSCORED_FLAG
                 ),
                 reading=reading,
             )
@@ -180,9 +183,9 @@ class RedisReading:
     async def get_vectors(self, model: str, *, after: int = 0) -> AsyncIterator[tuple[ExperimentId, bytes]]:
         start = after
         key = self._runner.keys.vectors(model)
-        while page := await self._runner.link.command("LRANGE", key, start, start + PAGE - 1):
-            start += len(page)
-            for entry in page:
+        while page := await self._runner.run("scan_vectors", [start, VECTORS_PAGE], vectors=key):
+            for entry in _split(page):
+                start += 1
                 end = 1 + entry[0]
                 yield ExperimentId(unpack_id(entry[1:end])), entry[end:]
 

@@ -1,9 +1,9 @@
 """Immutable records as short compressed bytes, and back.
 
 A packed record is one byte of version and a zstd frame (no magic, no checksum) of a JSON array, made with
-a static dictionary. One with digests has them, after a byte of their length, between the two: they do not
-compress. ``VERSION`` grows with any change of a layout or of the dictionary; readers keep the layouts that
-came before.
+a static dictionary. One with digests has a dictionary of its own, and has them between the two, after a byte
+of their length: they do not compress. ``VERSION`` grows with any change of a layout or of the dictionary;
+readers keep the layouts that came before.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from autoresearch.model import (
 )
 
 from coordinator.storage.base import StoredReading
-from coordinator.storage.redis.dictionary import RECORD_DICTIONARY_V1
+from coordinator.storage.redis.dictionary import RECORD_DICTIONARY_V1, RECORD_DICTIONARY_V2
 from coordinator.storage.redis.keys import unpack_id
 
 VERSION = 2
@@ -89,34 +89,41 @@ class RecordCodec:
     """Packs and unpacks; one per thread, as zstd contexts are."""
 
     def __init__(self) -> None:
-        dictionary = zstandard.ZstdCompressionDict(
-            RECORD_DICTIONARY_V1, dict_type=zstandard.DICT_TYPE_RAWCONTENT
-        )
         parameters = zstandard.ZstdCompressionParameters.from_level(
             RECORD_LEVEL, format=zstandard.FORMAT_ZSTD1_MAGICLESS, write_checksum=0, write_dict_id=0
         )
-        self._compressor = zstandard.ZstdCompressor(dict_data=dictionary, compression_params=parameters)
-        self._decompressor = zstandard.ZstdDecompressor(
-            dict_data=dictionary, format=zstandard.FORMAT_ZSTD1_MAGICLESS
-        )
+        texts = {_PLAIN: RECORD_DICTIONARY_V1, VERSION: RECORD_DICTIONARY_V2}
+        dictionaries = {
+            version: zstandard.ZstdCompressionDict(text, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+            for version, text in texts.items()
+        }
+        self._compressors = {
+            version: zstandard.ZstdCompressor(dict_data=dictionary, compression_params=parameters)
+            for version, dictionary in dictionaries.items()
+        }
+        self._decompressors = {
+            version: zstandard.ZstdDecompressor(dict_data=one, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
+            for version, one in dictionaries.items()
+        }
 
     def pack(self, parts: list[Any], digests: bytes | None = None) -> bytes:
         """A record's parts, and digests of at most 255 bytes, as bytes."""
         text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False).encode()
-        head = bytes([_PLAIN]) if digests is None else bytes([VERSION, len(digests)]) + digests
-        return head + self._compressor.compress(text)
+        if digests is None:
+            return bytes([_PLAIN]) + self._compressors[_PLAIN].compress(text)
+        return bytes([VERSION, len(digests)]) + digests + self._compressors[VERSION].compress(text)
 
     def unpack(self, packed: bytes) -> list[Any]:
         """The parts of a record."""
-        begin = 1
-        if packed[0] != _PLAIN:
-            if packed[0] != VERSION:
-                raise ValueError(
-                    f"a record of version {packed[0]} was written by a newer coordinator: this one reads up "
-                    f"to {VERSION}; upgrade it"
-                )
-            begin = 2 + packed[1]
-        text = self._decompressor.decompress(packed[begin:], max_output_size=RECORD_LIMIT_BYTES)
+        version = packed[0]
+        decompressor = self._decompressors.get(version)
+        if decompressor is None:
+            raise ValueError(
+                f"a record of version {version} was written by a newer coordinator: this one reads up to "
+                f"{VERSION}; upgrade it"
+            )
+        begin = 1 if version == _PLAIN else 2 + packed[1]
+        text = decompressor.decompress(packed[begin:], max_output_size=RECORD_LIMIT_BYTES)
         # Decoded first: what is given bytes looks for their encoding each time.
         parts: list[Any] = json.loads(text.decode())
         return parts
