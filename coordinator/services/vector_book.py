@@ -82,11 +82,15 @@ class VectorBook:
     def _take_over(self, page: Sequence[tuple[ExperimentId, bytes]]) -> None:
         self._stored_seen += len(page)
         vectors = unpack_vectors([packed for _, packed in page], self.model.dimension)
-        for (experiment_id, _), vector in zip(page, vectors, strict=True):
+        is_vector: list[bool] = np.any(vectors, axis=1).tolist()
+        new: dict[ExperimentId, tuple[int, HardwareClass]] = {}
+        for row, (experiment_id, _) in enumerate(page):
             edit = self._index.get(experiment_id)
             # One of an experiment that the index does not know yet is made again when it does.
-            if edit is not None and experiment_id not in self._vectors and vector.any():
-                self._vectors.put(experiment_id, edit.hardware_class, vector)
+            if edit is not None and experiment_id not in self._vectors and is_vector[row]:
+                new.setdefault(experiment_id, (row, edit.hardware_class))
+        rows, classes = [row for row, _ in new.values()], [one for _, one in new.values()]
+        self._vectors.put_new(list(new), classes, vectors[rows])
 
     def _see_new(self) -> None:
         added = self._index.added_after(self._edits_seen)

@@ -69,6 +69,24 @@ def test_put_replaces_a_vector_and_its_class(filled) -> None:
     ]
 
 
+def test_vectors_that_come_together_are_as_those_that_come_one_by_one(filled) -> None:
+    one_by_one, vectors = filled
+    together = VectorIndex(16)
+    for begin, end in ((0, 0), (0, 7), (7, 7 + BLOCK_VECTORS), (7 + BLOCK_VECTORS, len(vectors))):
+        numbers = range(begin, end)
+        classes = [OURS if number % 3 else THEIRS for number in numbers]
+        together.put_new([numbered(number) for number in numbers], classes, vectors[begin:end])
+
+    assert len(together) == len(one_by_one)
+    assert numbered(9) in together
+    for hardware_class in (None, OURS, THEIRS):
+        found = [
+            index.search(vectors[5], limit=50, hardware_class=hardware_class)
+            for index in (one_by_one, together)
+        ]
+        assert found[0] == found[1]
+
+
 def test_empty_index_finds_nothing() -> None:
     assert VectorIndex(16).search(np.ones(16, np.float32), limit=5) == ()
 
