@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest, nsmallest
 from itertools import islice
 from operator import itemgetter
 from typing import Protocol
 
-from autoresearch.edits.words import Reading
+from autoresearch.edits.words import PackedReading, Reading, pack_reading, packed_terms, unpack_reading
 from autoresearch.model import ExperimentId, HardwareClass
 
 from coordinator.dedup.embedder import Near
+from coordinator.domain.ordered import OrderedKeys
 
 SCAN_LIMIT = 24
 """Edits of one constant on each side of a value, or latest with one word, that a search looks at."""
@@ -45,7 +46,8 @@ class TriedEdit:
     """What the index knows of one experiment. Empty texts are unknown.
 
     ``knobs``: canonical new value by constant. ``stated_key`` comes from the hypothesis,
-    ``code_key`` from the code, in the same terms. ``reading`` is of the title, against the parent.
+    ``code_key`` from code that words can describe, in the same terms. ``size`` is the code's length.
+    ``said`` is what the hypothesis says, read against the parent.
     """
 
     experiment_id: ExperimentId
@@ -57,12 +59,90 @@ class TriedEdit:
     code_key: str = ""
     edit_key: str = ""
     file_signature: str = ""
-    reading: Reading | None = None
+    size: int = 0
+    said: PackedReading = ()
 
     @property
     def is_read(self) -> bool:
         """True once its code has been read."""
         return bool(self.file_signature)
+
+    @property
+    def reading(self) -> Reading | None:
+        """What its hypothesis says; unpacked at each call."""
+        return unpack_reading(self.said)
+
+
+_Ids = dict[ExperimentId, None] | tuple[ExperimentId, ...]
+
+_KINDS = ("file", "edit", "changes", "title", "knob", "value", "word", "term")
+
+
+class _ClassIndex:
+    """The places of one class: the experiments that are found there, oldest first, by kind and value.
+
+    Most places have one experiment, whose id then stands there by itself: a collection for each would be most
+    of the time and of the memory that an index takes.
+    """
+
+    __slots__ = ("numbers", "places", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.places: dict[str, dict[str, ExperimentId | dict[ExperimentId, None]]] = {
+            kind: {} for kind in _KINDS
+        }
+        self.numbers: defaultdict[str, OrderedKeys[tuple[float, ExperimentId]]] = defaultdict(OrderedKeys)
+
+    def add(self, edit: TriedEdit) -> None:
+        self.size += 1
+        key = edit.experiment_id
+        for kind, values in _places(edit):
+            place = self.places[kind]
+            for value in values:
+                known = place.get(value)
+                if known is None:
+                    place[value] = key
+                elif isinstance(known, dict):
+                    known[key] = None
+                elif known != key:
+                    place[value] = {known: None, key: None}
+        for knob, value in edit.knobs.items():
+            number = _number(value)
+            if number is not None:
+                self.numbers[knob].add((number, key))
+
+    def remove(self, edit: TriedEdit) -> None:
+        self.size -= 1
+        key = edit.experiment_id
+        for kind, values in _places(edit):
+            place = self.places[kind]
+            for value in values:
+                known = place.get(value)
+                if isinstance(known, dict):
+                    known.pop(key, None)
+                elif known == key:
+                    del place[value]
+        for knob, value in edit.knobs.items():
+            number = _number(value)
+            if number is not None:
+                self.numbers[knob].remove((number, key))
+
+
+def _places(edit: TriedEdit) -> Iterator[tuple[str, Sequence[str]]]:
+    """Where an edit is found: values by kind."""
+    if edit.file_signature:
+        yield "file", (edit.file_signature,)
+    if edit.edit_key:
+        yield "edit", (edit.edit_key,)
+    yield "changes", [value for value in (edit.stated_key, edit.code_key) if value]
+    if title := plain(edit.title):
+        yield "title", (title,)
+    if edit.knobs:
+        yield "knob", tuple(edit.knobs)
+        yield "value", [f"{knob}={value}" for knob, value in edit.knobs.items()]
+    yield "word", words_of(edit.title)
+    yield "term", packed_terms(edit.said)
 
 
 class Neighbours(Protocol):
@@ -79,32 +159,30 @@ class EditIndex:
 
     def __init__(self) -> None:
         self._edits: dict[ExperimentId, TriedEdit] = {}
+        self._classes: dict[HardwareClass, _ClassIndex] = {}
+        self._unread: dict[ExperimentId, None] = {}
         self._skipped: set[ExperimentId] = set()
-        self._numbers: dict[tuple[HardwareClass, str], list[tuple[float, ExperimentId]]] = defaultdict(list)
-        self._per_class: dict[HardwareClass, int] = defaultdict(int)
-        self._by: dict[tuple[HardwareClass, str, str], dict[ExperimentId, None]] = defaultdict(dict)
 
     def __len__(self) -> int:
         return len(self._edits)
 
     def put(self, edit: TriedEdit) -> None:
         """Adds an edit, or replaces what was known of it."""
-        known = self._edits.get(edit.experiment_id)
+        key = edit.experiment_id
+        known = self._edits.get(key)
         if known == edit:
             return
         if known is not None:
-            for place in _places(known):
-                self._by[place].pop(edit.experiment_id, None)
-            for knob, number in _numbers(known):
-                numbers = self._numbers[known.hardware_class, knob]
-                numbers.pop(bisect_left(numbers, (number, known.experiment_id)))
-        if known is None:
-            self._per_class[edit.hardware_class] += 1
-        self._edits[edit.experiment_id] = edit
-        for place in _places(edit):
-            self._by[place][edit.experiment_id] = None
-        for knob, number in _numbers(edit):
-            insort(self._numbers[edit.hardware_class, knob], (number, edit.experiment_id))
+            self._classes[known.hardware_class].remove(known)
+        found = self._classes.get(edit.hardware_class)
+        if found is None:
+            found = self._classes[edit.hardware_class] = _ClassIndex()
+        found.add(edit)
+        self._edits[key] = edit
+        if edit.is_read:
+            self._unread.pop(key, None)
+        elif key not in self._skipped:
+            self._unread[key] = None
 
     def get(self, experiment_id: ExperimentId) -> TriedEdit | None:
         """What is known of one experiment."""
@@ -116,15 +194,12 @@ class EditIndex:
 
     def unread(self) -> tuple[ExperimentId, ...]:
         """Experiments whose code has not been read yet, latest first."""
-        return tuple(
-            key
-            for key, edit in reversed(self._edits.items())
-            if not edit.is_read and key not in self._skipped
-        )
+        return tuple(reversed(self._unread))
 
     def skip(self, experiment_id: ExperimentId) -> None:
         """Its code cannot be read; its words are all there is."""
         self._skipped.add(experiment_id)
+        self._unread.pop(experiment_id, None)
 
     def same_file(self, hardware_class: HardwareClass, signature: str) -> tuple[TriedEdit, ...]:
         """Experiments whose files do the same, oldest first."""
@@ -150,7 +225,7 @@ class EditIndex:
 
     def count(self, hardware_class: HardwareClass, knob: str, value: str) -> int:
         """How often a constant was given a value."""
-        return len(self._by.get((hardware_class, "value", f"{knob}={value}"), ()))
+        return self._count(hardware_class, "value", f"{knob}={value}")
 
     def nearest(
         self, hardware_class: HardwareClass, knobs: Mapping[str, str], title: str, *, limit: int
@@ -177,12 +252,9 @@ class EditIndex:
         scan_limit: int = WORD_SCAN_LIMIT,
     ) -> tuple[Near, ...]:
         """Experiments whose titles share words with a text; what share of them, rare ones counting more."""
-        classes = self._per_class if hardware_class is None else (hardware_class,)
-        experiments = sum(self._per_class.get(one, 0) for one in classes)
-        having = {
-            word: sum(len(self._by.get((one, "word", word), ())) for one in classes)
-            for word in words_of(text)
-        }
+        classes = tuple(self._classes) if hardware_class is None else (hardware_class,)
+        experiments = sum(self._classes[one].size for one in classes if one in self._classes)
+        having = {word: sum(self._count(one, "word", word) for one in classes) for word in words_of(text)}
         rarest = sorted(having, key=lambda word: having[word])[:WORDS_LIMIT]
         weights = {word: math.log((experiments + 1) / (having[word] + 0.5)) for word in rarest}
         shared: dict[ExperimentId, float] = defaultdict(float)
@@ -206,16 +278,27 @@ class EditIndex:
             for edit in self._latest(hardware_class, "term", term, limit=TERM_SCAN_LIMIT):
                 found[edit.experiment_id] = edit
                 shared[edit.experiment_id] += 1
-        sizes = {key: _terms_count(edit.reading) for key, edit in found.items()}
+        sizes = {key: len(packed_terms(edit.said)) for key, edit in found.items()}
         nearest = nsmallest(
             limit, found, key=lambda key: (sizes[key] - 2 * shared[key], _newness(found[key]))
         )
         return tuple(found[key] for key in nearest)
 
+    def _ids(self, hardware_class: HardwareClass, kind: str, value: str) -> _Ids:
+        """The experiments at one place, oldest first."""
+        found = self._classes.get(hardware_class)
+        ids = found.places[kind].get(value) if found is not None else None
+        if ids is None:
+            return ()
+        return ids if isinstance(ids, dict) else (ids,)
+
+    def _count(self, hardware_class: HardwareClass, kind: str, value: str) -> int:
+        return len(self._ids(hardware_class, kind, value))
+
     def _at(self, hardware_class: HardwareClass, kind: str, value: str) -> tuple[TriedEdit, ...]:
         if not value:
             return ()
-        return tuple(self._edits[key] for key in self._by.get((hardware_class, kind, value), ()))
+        return tuple(self._edits[key] for key in self._ids(hardware_class, kind, value))
 
     def _around(self, hardware_class: HardwareClass, knob: str, value: str) -> Iterable[TriedEdit]:
         """Edits that give a constant this value, then those with the next smaller and larger numbers."""
@@ -224,7 +307,8 @@ class EditIndex:
         if number is None:
             yield from self._latest(hardware_class, "knob", knob)
             return
-        numbers = self._numbers.get((hardware_class, knob), [])
+        found = self._classes.get(hardware_class)
+        numbers = found.numbers[knob].all() if found is not None and knob in found.numbers else ()
         below = bisect_left(numbers, (number,))
         above = bisect_right(numbers, number, key=itemgetter(0))
         for _, key in (*numbers[max(0, below - SCAN_LIMIT) : below], *numbers[above : above + SCAN_LIMIT]):
@@ -233,7 +317,7 @@ class EditIndex:
     def _latest(
         self, hardware_class: HardwareClass, kind: str, value: str, *, limit: int = SCAN_LIMIT
     ) -> tuple[TriedEdit, ...]:
-        ids = self._by.get((hardware_class, kind, value), {})
+        ids = self._ids(hardware_class, kind, value)
         return tuple(self._edits[key] for key in islice(reversed(ids), limit))
 
 
@@ -242,35 +326,14 @@ def plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _places(edit: TriedEdit) -> Iterable[tuple[HardwareClass, str, str]]:
-    keys: list[tuple[str, str]] = [
-        ("file", edit.file_signature),
-        ("edit", edit.edit_key),
-        ("changes", edit.stated_key),
-        ("changes", edit.code_key),
-        ("title", plain(edit.title)),
-        *(("knob", knob) for knob in edit.knobs),
-        *(("value", f"{knob}={value}") for knob, value in edit.knobs.items()),
-        *(("word", word) for word in words_of(edit.title)),
-        *(("term", term) for term in terms_of(edit.reading)),
-    ]
-    return ((edit.hardware_class, kind, value) for kind, value in keys if value)
-
-
 def words_of(text: str) -> Sequence[str]:
     """The words and figures of a text, each once, in order; the parts of ``MATRIX_LR`` are two of them."""
     return tuple(dict.fromkeys(_WORD.findall(text.casefold())))
 
 
-def terms_of(reading: Reading | None) -> frozenset[str]:
-    """The mechanisms of a reading, and its knobs with their scopes; nothing where there is none."""
-    if reading is None:
-        return frozenset()
-    return reading.mechanisms | {" ".join(sorted(subject)) for subject in reading.settings}
-
-
-def _terms_count(reading: Reading | None) -> int:
-    return len(reading.added) + len(reading.removed) + len(reading.settings) if reading else 0
+def terms_of(reading: Reading) -> tuple[str, ...]:
+    """The mechanisms of a reading, and its knobs with their scopes."""
+    return packed_terms(pack_reading(reading))
 
 
 def _newness(edit: TriedEdit) -> int:
@@ -299,10 +362,3 @@ def _number(value: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-def _numbers(edit: TriedEdit) -> Iterable[tuple[str, float]]:
-    for knob, value in edit.knobs.items():
-        number = _number(value)
-        if number is not None:
-            yield knob, number

@@ -153,9 +153,9 @@ class Judge:
         found = {edit.experiment_id: edit for edit in (*meant, *sharing) if edit is not None}
         doubtful: Verdict | None = None
         for edit in found.values():
-            if edit.reading is None or not _counts(edit.experiment_id, belief):
+            if not _counts(edit.experiment_id, belief) or (tried := edit.reading) is None:
                 continue
-            pair = judge_readings(edit.reading, reading)
+            pair = judge_readings(tried, reading)
             if pair.answer is Answer.ALLOW:
                 continue
             verdict = Verdict(

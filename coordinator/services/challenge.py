@@ -30,7 +30,7 @@ class ChallengeServices:
         self.leaderboard = Leaderboard(context, health)
         self.search = Search(context)
         self.follower = Follower(context)
-        self.caretaker = Caretaker(context, self.follower)
+        self.caretaker = Caretaker(context)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -39,6 +39,7 @@ class ChallengeServices:
         await self.follower.rebuild()
         self._tasks = [
             asyncio.create_task(self.follower.follow(), name="follower"),
+            asyncio.create_task(self.follower.read_on(), name="reading"),
             asyncio.create_task(self.caretaker.run(), name="caretaker"),
             asyncio.create_task(self.context.embeddings.run(), name="embeddings"),
         ]

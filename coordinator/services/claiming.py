@@ -52,6 +52,7 @@ from coordinator.services.reading import (
     StatedChanges,
     WordReader,
     code_keys,
+    kept_reading,
     mismatches,
     stated_keys,
     tried_edit,
@@ -219,6 +220,7 @@ class Claiming:
             created_at=self._c.clock(),
             flags=flags[:FLAGS_LIMIT],
         )
+        tried = tried_edit(experiment, stated, reading)
         outcome = await self._c.store.start(
             claim_id,
             fencing_token,
@@ -228,6 +230,7 @@ class Claiming:
             ttl_s=self._c.settings.lease_ttl_s,
             memory_mb=self._c.sessions.memory_mb(caller.node_id),
             waived=waived,
+            reading=kept_reading(experiment, tried, reading),
         )
         if isinstance(outcome, KeyHeld):
             return self._answers.held_start(outcome)
@@ -238,7 +241,7 @@ class Claiming:
         lease = _lease_or_raise(outcome, claim_id, experiment_id)
         self._c.sources.keep(code)
         self._c.catalog.put_started(experiment)
-        self._c.index.put(tried_edit(experiment, stated, reading))
+        self._c.index.put(tried)
         self._c.leases.put(
             replace(held, experiment_id=experiment_id, experiment=experiment, blocked=code_keys(reading))
         )

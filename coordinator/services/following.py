@@ -3,13 +3,19 @@
     position p is read -> classes and experiments are scanned -> events after p are applied
 
 Whatever changes during the scan is applied again by its event, which is harmless; so nothing is missed
-without anything being locked.
+without anything being locked. What was read of an experiment is kept with it, by whoever started it, so that
+neither a start nor a replica parses anything. What is not there, or was made by other rules, is read in the
+background and put there.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import gc
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 from autoresearch.errors import InvalidArgument, NotFound, SwarmError
@@ -23,19 +29,30 @@ from autoresearch.model import (
 )
 
 from coordinator.dedup.code import SourceText
+from coordinator.dedup.kept import take_over
 from coordinator.domain.promotion import review
 from coordinator.services.context import ChallengeContext
 from coordinator.services.progress import NOTHING
-from coordinator.services.reading import WordReader, tried_edit, words_alone
+from coordinator.services.reading import StatedChanges, WordReader, kept_reading, tried_edit, words_alone
 from coordinator.services.rebasing import queue_candidates
-from coordinator.storage.base import ClassUpdate, StoredClass
+from coordinator.storage.base import ClassUpdate, ExperimentRecord, StoredClass
 
 PAGE_EVENTS = 500
 BLOCK_S = 5.0
 RETRY_S = 1.0
 REAP_LIMIT = 200
-UNREAD_LIMIT = 200
-"""Experiments whose code is read for the index per round of the caretaker."""
+READ_AT_ONCE = 20
+"""Experiments whose code is read between two rests, each as long as the reading took: a core is halved with
+those who start experiments. An edit of 26 kB takes some 40 ms."""
+
+UNREAD_SHUFFLED = 200
+"""Of the latest unread experiments that many are read in any order, so that replicas seldom read the same."""
+
+SCANNED_AT_ONCE = 200
+"""Experiments that are indexed between two looks at the other tasks: some 10 ms."""
+
+FROZEN_MIN = 10_000
+"""Experiments from which on the indexes are kept from the garbage collector."""
 
 _STANDING = frozenset({ExperimentState.CANDIDATE, ExperimentState.BEST})
 _log = structlog.get_logger("coordinator.following")
@@ -55,16 +72,22 @@ class Follower:
         self._is_stopped = True
 
     async def rebuild(self) -> None:
-        """Reads everything that the indexes need, but for the code, which ``read_code`` follows up."""
+        """Reads everything that the indexes need; ``read_code`` follows up code whose reading is not kept."""
         position = await self._c.store.position()
         for stored in await self._c.store.list_classes():
             self._c.classes.put(stored)
             await self._c.see_class(stored.hardware_class)
-        async for record in self._c.store.scan_experiments():
-            self._c.catalog.put_record(record)
-            self._index_words(record.experiment)
+        count = 0
+        with _collector_at_rest(lambda: count):
+            async for record in self._c.store.scan_experiments():
+                self._c.catalog.put_record(record)
+                self._index(record)
+                count += 1
+                if count % SCANNED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
         self._is_built = True
         self._c.progress.move(position)
+        _log.info("experiments are indexed", known=count, unread=len(self._c.index.unread()))
 
     async def follow(self) -> None:
         """Applies events until stopped; an unreachable store is asked again."""
@@ -94,11 +117,29 @@ class Follower:
             await self._apply(page.events)
 
     async def read_code(self) -> None:
-        """Reads the code of some experiments that the index knows by their words alone."""
-        for experiment_id in self._c.index.unread()[:UNREAD_LIMIT]:
-            entry = self._c.catalog.entry(experiment_id)
-            if entry is not None:
-                await self._index_code(entry.experiment)
+        """Reads the code of experiments that the index knows by their words alone, the latest first.
+
+        What another replica has read meanwhile is taken over instead.
+        """
+        while unread := list(self._c.index.unread()[:UNREAD_SHUFFLED]):
+            random.shuffle(unread)
+            for begin in range(0, len(unread), READ_AT_ONCE):
+                begun = time.monotonic()
+                for experiment_id in unread[begin : begin + READ_AT_ONCE]:
+                    await self._read(experiment_id)
+                await asyncio.sleep(time.monotonic() - begun)
+            _log.info("code is read for the index", unread=len(self._c.index.unread()))
+
+    async def read_on(self) -> None:
+        """Reads what is unread from time to time until cancelled; an unreachable store is asked again."""
+        while not self._is_stopped:
+            await asyncio.sleep(self._c.settings.reap_interval_s)
+            try:
+                await self.read_code()
+            except SwarmError as error:
+                _log.warning("code not read for the index", why=error.message)
+            except Exception:  # noqa: BLE001  (the edge of a task: one bad round must not end the others)
+                _log.exception("code not read for the index")
 
     async def _apply(self, events: tuple[Event, ...]) -> None:
         changed: dict[ExperimentId, None] = {}
@@ -113,7 +154,7 @@ class Follower:
         for experiment_id in changed:
             record = await self._c.find_record(experiment_id)
             if record is not None and self._c.index.get(experiment_id) is None:
-                await self._index_title(record.experiment)
+                await self._index_now(record)
         if events:
             self._c.progress.move(events[-1].position)
 
@@ -137,51 +178,79 @@ class Follower:
             return True
         return event.kind is EventKind.PUBLISHED and self._c.catalog.is_own_write(event.position)
 
-    def _index_words(self, experiment: Experiment) -> None:
+    def _index(self, record: ExperimentRecord) -> None:
+        """By what was kept of its code, or else by its words alone until its code is read."""
+        experiment = record.experiment
         if self._c.index.get(experiment.experiment_id) is None:
-            stated = words_alone(experiment.hypothesis)
-            self._c.index.put(tried_edit(experiment, stated, None))
+            tried = take_over(experiment, record.reading)
+            self._c.index.put(tried or tried_edit(experiment, words_alone(experiment.hypothesis), None))
 
-    async def _index_title(self, experiment: Experiment) -> None:
-        """What it says, read against its parent: a claim in other words may come before its code is read."""
-        stated = words_alone(experiment.hypothesis)
-        if experiment.parent is not None:
+    async def _index_now(self, record: ExperimentRecord) -> None:
+        """With what it says, read against its parent: who says the same may ask before its code is read."""
+        experiment = record.experiment
+        tried = take_over(experiment, record.reading)
+        if tried is None:
+            tried = tried_edit(experiment, await self._stated(experiment), None)
+        if self._c.index.get(experiment.experiment_id) is None:
+            self._c.index.put(tried)
+
+    async def _read(self, experiment_id: ExperimentId) -> None:
+        record = await self._c.find_record(experiment_id)
+        tried = take_over(record.experiment, record.reading) if record is not None else None
+        if tried is not None:
+            self._c.index.put(tried)
+        elif record is not None:
+            await self._read_code(record.experiment)
+        else:
+            self._c.index.skip(experiment_id)  # on its way in, by a caller who has read all that can be read
+
+    async def _stated(self, experiment: Experiment) -> StatedChanges:
+        """What it says, against its parent where that can be read."""
+        parent = await self._parent(experiment)
+        if parent is not None:
             try:
-                parent = await self._c.source_of(experiment.parent, experiment.hardware_class)
-                stated = await self._words.read(experiment.hypothesis, parent)
-            except (NotFound, InvalidArgument) as error:
-                _log.info("title not read", experiment=experiment.experiment_id, why=error.message)
-        if self._c.index.get(experiment.experiment_id) is None:
-            self._c.index.put(tried_edit(experiment, stated, None))
+                return await self._words.read(experiment.hypothesis, parent)
+            except InvalidArgument as error:
+                _log.info("words not read", experiment=experiment.experiment_id, why=error.message)
+        return words_alone(experiment.hypothesis)
 
-    async def _index_code(self, experiment: Experiment) -> None:
-        stated = words_alone(experiment.hypothesis)
+    async def _read_code(self, experiment: Experiment) -> None:
         try:
+            stated = await self._stated(experiment)
             code = await self._c.sources.get(experiment.source_hash)
-            parent: SourceText | None = None
-            if experiment.parent is not None:
-                parent = await self._c.source_of(experiment.parent, experiment.hardware_class)
-                stated = await self._words.read(experiment.hypothesis, parent)
+            parent = await self._parent(experiment)
             reading = await self._c.reader.read(code, parent)
         except (NotFound, InvalidArgument) as error:
             _log.info("code not indexed", experiment=experiment.experiment_id, why=error.message)
             self._c.index.skip(experiment.experiment_id)
             return
-        self._c.index.put(tried_edit(experiment, stated, reading))
+        tried = tried_edit(experiment, stated, reading)
+        self._c.index.put(tried)
+        kept = kept_reading(experiment, tried, reading)
+        if kept is not None:
+            await self._c.store.put_reading(experiment.experiment_id, kept)
+
+    async def _parent(self, experiment: Experiment) -> SourceText | None:
+        """The parent's code; None where the store has none: what was made alone may start from anything."""
+        if experiment.parent is None:
+            return None
+        try:
+            return await self._c.source_of(experiment.parent, experiment.hardware_class)
+        except NotFound:
+            return None
 
 
 class Caretaker:
     """What has to happen although nobody calls: expired claims end, classes move on."""
 
-    def __init__(self, context: ChallengeContext, follower: Follower) -> None:
+    def __init__(self, context: ChallengeContext) -> None:
         self._c = context
-        self._follower = follower
 
     async def run(self) -> None:
         """One round per interval until cancelled; an unreachable store is asked again."""
         while True:
             await asyncio.sleep(self._c.settings.reap_interval_s)
-            for work in (self.reap, self.review_classes, self._follower.read_code):
+            for work in (self.reap, self.review_classes):
                 await self._try(work)
 
     async def reap(self) -> None:
@@ -223,3 +292,21 @@ class Caretaker:
             _log.warning("round not finished", why=error.message)
         except Exception:  # noqa: BLE001  (the edge of a task: one bad round must not end the others)
             _log.exception("round failed")
+
+
+@contextmanager
+def _collector_at_rest(count: Callable[[], int]) -> Iterator[None]:
+    """Keeps the garbage collector away from indexes while they grow, and then for good where they are large.
+
+    They hold no garbage, and it would look through all of them again and again, with every caller waiting:
+    half a second each time for 100,000 experiments.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if count() >= FROZEN_MIN:
+            gc.freeze()
+        if was_enabled:
+            gc.enable()

@@ -29,7 +29,7 @@ from coordinator.services.claiming import hash_of
 from coordinator.services.context import ChallengeContext
 from coordinator.services.evidence import Evidence, check_task
 from coordinator.services.leases import Held
-from coordinator.services.reading import code_keys
+from coordinator.services.reading import code_keys, keys_of
 from coordinator.services.rebasing import queue_candidates, queue_rebase, with_retries
 from coordinator.services.solo import SoloReader, SoloRun
 from coordinator.storage.base import (
@@ -42,6 +42,7 @@ from coordinator.storage.base import (
     ResultIdTaken,
     StaleClass,
     StoredClass,
+    StoredReading,
     UnknownExperiment,
 )
 
@@ -80,6 +81,7 @@ class _Delivery:
     needs_claim: bool
     is_scored: bool
     experiment: Experiment | None
+    reading: StoredReading | None
     source: NewSource | None
     blocked: tuple[EditKey, ...]
     settles: HypothesisId | None
@@ -235,6 +237,7 @@ class Publishing:
             # A second result of one half is kept as evidence: only the first speaks for the code.
             is_scored=is_first if is_explore else held is not None and result.purpose not in held.published,
             experiment=experiment if is_baseline or solo is not None else None,
+            reading=solo.reading if solo is not None else None,
             source=self._c.baseline_source() if is_baseline else solo.source if solo is not None else None,
             blocked=await self._blocked(request, experiment),
             settles=held.note.idea if held is not None else None,
@@ -260,7 +263,7 @@ class Publishing:
         return is_first and not is_replication
 
     async def _blocked(self, request: _Request, experiment: Experiment) -> tuple[EditKey, ...]:
-        """What the run's code holds, read again where this process did not see it start."""
+        """What the run's code holds: as its start, the index or, where neither knows it, the code tells."""
         is_own = experiment.node_id == request.caller.node_id
         if request.result.purpose is not Purpose.EXPLORE or not is_own:
             return ()
@@ -268,6 +271,8 @@ class Publishing:
             return request.held.blocked
         if request.solo is not None and request.solo.blocked:
             return request.solo.blocked
+        if known := self._known_keys(experiment):
+            return known
         try:
             code = await self._c.sources.get(experiment.source_hash)
             parent = (
@@ -278,6 +283,14 @@ class Publishing:
             return code_keys(await self._c.reader.read(code, parent))
         except (NotFound, InvalidArgument):
             return ()
+
+    def _known_keys(self, experiment: Experiment) -> tuple[EditKey, ...]:
+        """What the index knows that the code holds; nothing where it has not read it against its parent."""
+        tried = self._c.index.get(experiment.experiment_id)
+        parent = self._c.index.get(experiment.parent) if experiment.parent else None
+        if tried is None or parent is None or not parent.is_read:
+            return ()
+        return keys_of(tried, parent.file_signature)
 
     def _holdout_gap(self, result: Result) -> float | None:
         """How much worse the run scored on the held-back validation; None if it was not measured there."""
@@ -294,6 +307,9 @@ class Publishing:
 
     async def _size(self, experiment: Experiment) -> int:
         """The code's length; what cannot be read is of none."""
+        tried = self._c.index.get(experiment.experiment_id)
+        if tried is not None and tried.is_read:
+            return tried.size
         try:
             code = await self._c.sources.get(experiment.source_hash)
             return (await self._c.reader.read(code)).size
@@ -354,6 +370,7 @@ class Publishing:
             needs_claim=delivery.needs_claim,
             is_scored=delivery.is_scored,
             experiment=delivery.experiment,
+            reading=delivery.reading,
             source=delivery.source,
             state=state,
             reason=result.reason if state is not None else "",

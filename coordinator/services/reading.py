@@ -13,14 +13,21 @@ from autoresearch.edits import (
     changes_from_title,
     words_match,
 )
-from autoresearch.edits.words import Reading, changes_from_reading, read_text, reading_of_changes
+from autoresearch.edits.words import (
+    Reading,
+    changes_from_reading,
+    pack_reading,
+    read_text,
+    reading_of_changes,
+)
 from autoresearch.errors import InvalidArgument
 from autoresearch.model import Experiment, Hypothesis
 
 from coordinator.dedup.code import CodeReading, SourceText
 from coordinator.dedup.index import TriedEdit
+from coordinator.dedup.kept import keep
 from coordinator.dedup.keys import edit_key, file_key, free_words_key, subject_keys, words_key
-from coordinator.storage.base import EditKey
+from coordinator.storage.base import EditKey, StoredReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +96,26 @@ def stated_keys(stated: StatedChanges, parent_signature: str, hypothesis: Hypoth
 
 
 def code_keys(reading: CodeReading) -> tuple[EditKey, ...]:
-    """What code holds, surest first: its file, its edit, and the words that describe the edit."""
+    """What code holds, surest first: its file, its edit, and the words that say all of the edit."""
     keys = [file_key(reading.file_signature)]
-    canonical = reading.canonical
-    if reading.edit is not None and canonical is not None and not reading.edit.is_empty:
+    if reading.edit is not None and not reading.edit.is_empty:
         keys.append(edit_key(reading.parent_signature, reading.edit.key))
-        keys.append(words_key(reading.parent_signature, canonical.key))
+        keys += [words_key(reading.parent_signature, said) for said in _in_words(reading)]
     return tuple(keys)
+
+
+def _in_words(reading: CodeReading | None) -> tuple[str, ...]:
+    """The key of what the code does where words can say it: constants alone, as no words say a patch."""
+    canonical = reading.canonical if reading else None
+    return () if canonical is None or canonical.is_empty or canonical.patch_key else (canonical.key,)
+
+
+def keys_of(tried: TriedEdit, parent_signature: str) -> tuple[EditKey, ...]:
+    """What the code of an experiment holds, as ``code_keys``; nothing where it does nothing that is known."""
+    if not tried.edit_key:
+        return ()
+    keys = (file_key(tried.file_signature), edit_key(parent_signature, tried.edit_key))
+    return (*keys, words_key(parent_signature, tried.code_key)) if tried.code_key else keys
 
 
 def mismatches(reading: CodeReading, stated: StatedChanges) -> tuple[str, ...]:
@@ -115,11 +135,24 @@ def tried_edit(experiment: Experiment, stated: StatedChanges, reading: CodeReadi
         title=experiment.hypothesis.title,
         knobs=knobs_of(canonical) if canonical else stated.knobs,
         stated_key=stated.canonical.key if stated.canonical and not stated.canonical.is_empty else "",
-        code_key=canonical.key if canonical and not canonical.is_empty else "",
+        code_key="".join(_in_words(reading)),
         edit_key=reading.edit.key if reading and reading.edit and not reading.edit.is_empty else "",
         file_signature=reading.file_signature if reading else "",
-        reading=stated.reading,
+        size=reading.size if reading else 0,
+        said=pack_reading(stated.reading),
     )
+
+
+def kept_reading(
+    experiment: Experiment, tried: TriedEdit, reading: CodeReading | None
+) -> StoredReading | None:
+    """What the store keeps of an experiment's reading; None for one that is not whole.
+
+    Code that was not compared with its parent, or could not be read, is read again at the next start.
+    """
+    if reading is None or (reading.edit is None and experiment.parent is not None):
+        return None
+    return keep(tried, experiment.source_hash)
 
 
 def words_alone(hypothesis: Hypothesis) -> StatedChanges:

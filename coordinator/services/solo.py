@@ -14,8 +14,15 @@ from coordinator.domain.baseline import is_baseline_of
 from coordinator.domain.class_state import ClassState, Rules
 from coordinator.services.catalog import REPLICATES
 from coordinator.services.context import ChallengeContext
-from coordinator.services.reading import WordReader, code_keys, mismatches, tried_edit, words_alone
-from coordinator.storage.base import EditKey, NewSource
+from coordinator.services.reading import (
+    WordReader,
+    code_keys,
+    kept_reading,
+    mismatches,
+    tried_edit,
+    words_alone,
+)
+from coordinator.storage.base import EditKey, NewSource, StoredReading
 
 UNKNOWN_PARENT = "its parent {} is unknown here"
 UNREADABLE = "its code cannot be read: {}"
@@ -28,6 +35,7 @@ class SoloRun:
     experiment: Experiment
     source: NewSource | None
     blocked: tuple[EditKey, ...]
+    reading: StoredReading | None = None
 
 
 class SoloReader:
@@ -91,7 +99,8 @@ class SoloReader:
             flags=tuple(sorted(flags, key=lambda flag: not flag.startswith(REPLICATES))[:FLAGS_LIMIT]),
         )
         self._c.sources.keep(code)
-        self._c.index.put(tried_edit(taken, stated, reading))
+        tried = tried_edit(taken, stated, reading)
+        self._c.index.put(tried)
         return SoloRun(
             experiment=taken,
             source=NewSource(
@@ -100,6 +109,7 @@ class SoloReader:
                 parent_hash=parent.source_hash if parent else None,
             ),
             blocked=code_keys(reading) if reading is not None else (),
+            reading=kept_reading(taken, tried, reading),
         )
 
     async def _parent(self, experiment: Experiment, result: Result, flags: list[str]) -> SourceText | None:

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from autoresearch.edits import CanonicalChanges, EditError, canonical_changes, changes_from_title
-from autoresearch.edits.words import changes_from_reading, read_text
+from autoresearch.edits.words import changes_from_reading, pack_reading, read_text
 from autoresearch.edits.words.parent import read_parent
 from autoresearch.model import (
     ConstantChange,
@@ -260,7 +260,7 @@ def _tried(title: str, stated: StatedChanges, parent_id: ExperimentId) -> TriedE
         stated_key=key,
         code_key=key,
         file_signature="read",
-        reading=stated.reading,
+        said=pack_reading(stated.reading),
     )
 
 

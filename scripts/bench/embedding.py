@@ -3,8 +3,9 @@
     python scripts/bench/embedding.py [--parts search rebuild judge claims] [--model FOLDER]
 
 - search: the nearest 20 of --vectors vectors of 384 numbers, one search at a time
-- rebuild: a coordinator that starts over a store of --experiments experiments with a vector each, until its
-  indexes and then its vectors are there; the memory store and the system's redis-server
+- rebuild: a coordinator that starts over a store of --experiments experiments, each with what was read of it
+  and a vector, until its indexes and then its vectors are there; the memory store and the system's
+  redis-server. Ends at once where the new coordinator does not know what an experiment did.
 - judge: words judged and neighbours found by constants, without a model, among --tried edits; and a whole
   claim beside it, which also asks the memory store
 - claims: claims in free words at --rate per second for --seconds, by a schedule (one that is begun late
@@ -37,6 +38,8 @@ import structlog
 from autoresearch import codec
 from autoresearch.calls import LEADERBOARD_SERVICE, HeartbeatCall
 from autoresearch.challenge import Challenge
+from autoresearch.edits import CanonicalChanges, EditSignature
+from autoresearch.edits.words import pack_reading, read_text
 from autoresearch.model import (
     ClaimId,
     ConstantChange,
@@ -61,12 +64,16 @@ from autoresearch.v1 import swarm_pb2 as pb
 from bench_swarm import HARDWARE, Client, coordinator_process, make_challenge, percentiles
 from numpy.typing import NDArray
 
-from coordinator.dedup.code import CodeReader
+from coordinator.dedup.code import CodeReader, CodeReading
 from coordinator.dedup.embedder import EmbeddingModel
-from coordinator.dedup.judge import Question
+from coordinator.dedup.index import TriedEdit
+from coordinator.dedup.judge import Level, Question, Ruling
+from coordinator.dedup.kept import keep
+from coordinator.dedup.precedents import Belief
 from coordinator.dedup.vectors import VectorIndex, pack_vector
 from coordinator.domain.baseline import baseline_id
 from coordinator.services.advice import Adviser
+from coordinator.services.context import ChallengeContext
 from coordinator.services.precedents import Precedents
 from coordinator.services.reading import WordReader
 from coordinator.services.settings import ServiceSettings
@@ -169,7 +176,7 @@ class Rig:
         )
 
     async def fill(self, count: int) -> None:
-        """Publishes experiments, with a vector each."""
+        """Publishes experiments, with a reading and a vector each."""
         context = self.services.challenges[0].context
         rng = random.Random(1)
         source = context.baseline_source()
@@ -186,11 +193,12 @@ class Rig:
                 created_at=utc_now(),
             )
             publication = Publication(
-                result=make_result(experiment),
+                result=make_result(experiment, rng.uniform(0.97, 1.05)),
                 seen_version=0,
                 claim_id=None,
                 fencing_token=0,
                 experiment=experiment,
+                reading=keep(make_tried(experiment, number), source.source_hash),
                 source=source,
                 state=ExperimentState.COMPLETED,
             )
@@ -212,7 +220,32 @@ def free_idea(rng: random.Random) -> Hypothesis:
     return Hypothesis(title="let the " + " ".join(rng.choices(WORDS, k=10)) + " meet")
 
 
-def make_result(experiment: Experiment) -> Result:
+def make_tried(experiment: Experiment, number: int) -> TriedEdit:
+    """What was read of an experiment that did what it said."""
+    (change,) = experiment.hypothesis.changes
+    if not isinstance(change, ConstantChange):
+        raise TypeError(change)
+    changes = CanonicalChanges(constants=(ConstantChange(name=change.name, old="0.5", new=change.new),))
+    return TriedEdit(
+        experiment_id=experiment.experiment_id,
+        hardware_class=experiment.hardware_class,
+        parent_id=experiment.parent,
+        title=experiment.hypothesis.title,
+        knobs={change.name: change.new},
+        stated_key=changes.key,
+        code_key=changes.key,
+        edit_key=f"es_{edit_digest(number)}",
+        file_signature=f"fs_{edit_digest(-number)}",
+        size=5_000,
+        said=pack_reading(read_text(experiment.hypothesis.title)),
+    )
+
+
+def edit_digest(number: int) -> str:
+    return hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
+
+
+def make_result(experiment: Experiment, score: float = 1.0) -> Result:
     now = utc_now()
     return Result(
         result_id=ResultId(new_id()),
@@ -222,7 +255,7 @@ def make_result(experiment: Experiment) -> Result:
         owner_id=experiment.owner_id,
         outcome=Outcome.COMPLETED,
         purpose=Purpose.EXPLORE,
-        metrics={"val_bpb": 1.0},
+        metrics={"val_bpb": score},
         seed=1,
         hardware=HARDWARE,
         code_hash=experiment.source_hash,
@@ -248,10 +281,16 @@ async def bench_rebuild(count: int, folder: Path) -> dict[str, Any]:
 async def time_start(rig: Rig, count: int) -> dict[str, float]:
     await rig.reader.warm_up()
     services = rig.restarted()
-    embeddings = services.challenges[0].context.embeddings
+    context = services.challenges[0].context
+    embeddings = context.embeddings
+    caller = await enrolled(rig)
     begun, cores = time.perf_counter(), time.process_time()
     await services.start()
     indexed = time.perf_counter()
+    belief = await Precedents(context).belief(caller)
+    for number in (0, count // 2, count - 1):
+        check_code_known(context, belief, number)
+    check_words_known(context, belief, count - 1)
     while len(embeddings) < count:  # noqa: ASYNC110 - as somebody from outside sees it
         await asyncio.sleep(0.01)
     done, cores = time.perf_counter(), time.process_time() - cores
@@ -262,6 +301,31 @@ async def time_start(rig: Rig, count: int) -> dict[str, float]:
         "total_s": round(done - begun, 2),
         "cpu_s": round(cores, 2),
     }
+
+
+def check_code_known(context: ChallengeContext, belief: Belief, number: int) -> None:
+    """Ends the benchmark where the judge does not find what an experiment did, asked on another parent."""
+    edit = EditSignature(changes=(), patch=("+",), touched=(), key=f"es_{edit_digest(number)}")
+    reading = CodeReading(file_signature="new", parent_signature="other", edit=edit)
+    verdict = context.judge.judge_code(another_question(), reading, belief)
+    if (verdict.ruling, verdict.level) != (Ruling.ASK, Level.EDIT):
+        sys.exit(f"the new coordinator does not know what experiment {number} did: {verdict}")
+
+
+def check_words_known(context: ChallengeContext, belief: Belief, number: int) -> None:
+    """Ends the benchmark where the judge does not find what one of the latest titles says."""
+    words = read_text(constant_idea(number, random.Random()).title)
+    verdict = context.judge.judge_free_words(another_question(), words, (), belief)
+    if (verdict.ruling, verdict.level) != (Ruling.ASK, Level.WORDS):
+        sys.exit(f"the new coordinator does not know what experiment {number} said: {verdict}")
+
+
+def another_question() -> Question:
+    return Question(
+        hardware_class=HARDWARE.hardware_class,
+        parent_id=ExperimentId("another"),
+        hypothesis=Hypothesis(title="in other words"),
+    )
 
 
 @contextlib.asynccontextmanager

@@ -4,8 +4,8 @@
 
 With ``--repo`` the history is a git repository's, every distinct version of its train.py with the version
 that it was made from; else edits of the pocket challenge's constants and lines are generated. Each
-experiment is claimed, started, published with a log of 2 to 8 kB and a curve of 128 points, blocks four
-keys and gets a vector of 768 bytes.
+experiment is claimed, started with what was read of its code and title, published with a log of 2 to 8 kB and
+a curve of 128 points, blocks four keys and gets a vector of 768 bytes.
 
 What is modelled: hypotheses, logs, curves, metrics, vectors and the share of runs that end out of memory
 (8 %) are made up in the sizes that real ones have; with --repo the sources and titles are real. No result is
@@ -35,6 +35,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from autoresearch.attestation import Attestation
+from autoresearch.edits import EditError, edit_signature, file_signature, program_size
+from autoresearch.errors import InvalidArgument
 from autoresearch.model import (
     SOURCE_LIMIT_BYTES,
     ChallengeId,
@@ -59,6 +61,8 @@ from autoresearch.model import (
 )
 from redis.asyncio import Redis
 
+from coordinator.dedup.code import CodeReading, SourceText
+from coordinator.services.reading import WordReader, kept_reading, tried_edit
 from coordinator.storage.base import (
     Accepted,
     Blocks,
@@ -69,6 +73,7 @@ from coordinator.storage.base import (
     NewSource,
     Publication,
     Store,
+    StoredReading,
 )
 from coordinator.storage.binaries import find_server_program
 from coordinator.storage.embedded import EmbeddedServer
@@ -278,11 +283,39 @@ def make_keys(edit: Edit) -> tuple[EditKey, ...]:
     return (key(KeyKind.WORDS, "a"), key(KeyKind.WORDS, "b"), key(KeyKind.FILE, "c"), key(KeyKind.EDIT, "d"))
 
 
+async def make_reading(experiment: Experiment, edit: Edit, parent: Edit | None) -> StoredReading | None:
+    """What a coordinator keeps of the code and the words; None where it reads them anew at each start."""
+    if parent is None:
+        return None
+    try:
+        text, base = edit.text.decode(), parent.text.decode()
+        reading = CodeReading(
+            file_signature=file_signature(text),
+            size=program_size(text),
+            parent_signature=file_signature(base),
+            edit=edit_signature(base, text),
+        )
+        before = SourceText(source_hash=parent.source_hash, text=base)
+        stated = await WordReader().read(experiment.hypothesis, before)
+    except (EditError, InvalidArgument, UnicodeDecodeError):
+        return None
+    return kept_reading(experiment, tried_edit(experiment, stated, reading), reading)
+
+
 async def run_experiment(
-    store: Store, edit: Edit, challenge: ChallengeId, number: int, rng: random.Random
+    store: Store,
+    edit: Edit,
+    challenge: ChallengeId,
+    number: int,
+    rng: random.Random,
+    *,
+    parent: Edit | None,
+    kept: list[StoredReading],
 ) -> float:
     """One experiment from its claim to its vector; returns the seconds that its publication took."""
     experiment = make_experiment(edit, challenge, number % NODES, rng)
+    reading = await make_reading(experiment, edit, parent)
+    kept.extend([reading] if reading else [])
     keys = make_keys(edit)
     lease = await store.claim(
         ClaimRequest(
@@ -302,7 +335,13 @@ async def run_experiment(
         raise SystemExit(f"the claim was refused: {lease}")
     source = NewSource(source_hash=edit.source_hash, text=edit.text, parent_hash=edit.parent)
     started = await store.start(
-        lease.claim_id, lease.fencing_token, keys=keys[2:], experiment=experiment, source=source, ttl_s=600
+        lease.claim_id,
+        lease.fencing_token,
+        keys=keys[2:],
+        experiment=experiment,
+        source=source,
+        ttl_s=600,
+        reading=reading,
     )
     if not isinstance(started, Lease):
         raise SystemExit(f"the start was refused: {started}")
@@ -372,12 +411,16 @@ async def measure(
         client = Redis.from_url(process.url)
         try:
             # The server's scripts and connections are there before the first figure is taken.
-            await run_experiment(server.challenge_store("ch_warm"), edits[0], ChallengeId("ch_warm"), 0, rng)
+            warm = ChallengeId("ch_warm")
+            await run_experiment(server.challenge_store(warm), edits[0], warm, 0, rng, parent=None, kept=[])
             before = (await client.info("memory"))["used_memory"]
             challenge = ChallengeId("ch_" + "5c" * 16)
             store = server.challenge_store(challenge)
+            texts, kept = {edit.source_hash: edit for edit in edits}, list[StoredReading]()
+            parents = [texts[edit.parent] if edit.parent else None for edit in edits]
             took = [
-                await run_experiment(store, edit, challenge, number, rng) for number, edit in enumerate(edits)
+                await run_experiment(store, edit, challenge, number, rng, parent=parents[number], kept=kept)
+                for number, edit in enumerate(edits)
             ]
             after = (await client.info("memory"))["used_memory"]
             parts = await measure_parts(client, f"{{{challenge}}}:")
@@ -404,6 +447,10 @@ async def measure(
         },
         "raw_source_bytes_per_experiment": round(sum(len(edit.text) for edit in edits) / count),
         "sources_without_a_parent": sum(edit.parent is None for edit in edits),
+        "readings_kept": len(kept),
+        "reading_bytes_before_compression": round(
+            sum(len(one.digests) + len("".join(one.texts).encode()) for one in kept) / max(1, len(kept))
+        ),
         "publish_p50_ms": round(sorted(took)[count // 2] * 1000, 2),
     }
 

@@ -3,7 +3,6 @@
 from autoresearch.edits.words.canonical import changes_from_reading
 from autoresearch.edits.words.packing import (
     PackedReading,
-    check_packed,
     pack_reading,
     packed_terms,
     unpack_reading,
@@ -17,7 +16,6 @@ __all__ = [
     "Reading",
     "Setting",
     "changes_from_reading",
-    "check_packed",
     "pack_reading",
     "packed_terms",
     "read_text",

@@ -1,8 +1,8 @@
 """A reading as a few short texts: thousands are kept, and most are asked for nothing but their terms.
 
 The first text counts what the others are, in the order of `_COUNTED` and without the zeros at its end. Five
-texts follow for each setting: subject, old value, new value, factor, and what is left of it. No term and no
-stem has a blank in it, so that blanks part them; a value may have any.
+texts follow for each setting: subject, old value, new value, factor, and what is left of it. No name has a
+tab in it and no stem a blank, so that these part them; a value may have any.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ PackedReading = tuple[str, ...]
 _SETS = ("added", "removed", "words", "amounts", "rest", "mentioned", "replaced", "context", "before")
 _COUNTED = ("settings", "added", "removed", "is_specific", *_SETS[2:], "has_details")
 _SETTING_TEXTS = 5
+_BETWEEN = "\t"
 _MARKS = {"u": "up", "d": "down"}
 _MECHANISM_MARK = "m"
 
@@ -37,11 +38,7 @@ def pack_reading(reading: Reading | None) -> PackedReading:
 
 
 def unpack_reading(packed: PackedReading) -> Reading | None:
-    """The reading that ``pack_reading`` was given.
-
-    Raises:
-        ValueError: It is damaged.
-    """
+    """The reading that ``pack_reading`` was given."""
     if not packed:
         return None
     counts = _counts(packed)
@@ -70,34 +67,23 @@ def packed_terms(packed: PackedReading) -> tuple[str, ...]:
     return tuple(dict.fromkeys(terms + mechanisms)) if mechanisms else terms
 
 
-def check_packed(packed: PackedReading) -> None:
-    """Raises ValueError for texts that are no packed reading."""
-    if packed:
-        counts = _counts(packed)
-        length = 1 + _SETTING_TEXTS * counts["settings"] + sum(counts[name] for name in _SETS)
-        if len(packed) != length:
-            raise ValueError(f"a packed reading has {len(packed)} texts, it says {length}")
-
-
 def _count(value: object) -> int:
     return int(value) if isinstance(value, bool) else len(value)  # type: ignore[arg-type]
 
 
 def _counts(packed: PackedReading) -> dict[str, int]:
     counts = [int(text) for text in packed[0].split(",")]
-    if len(counts) > len(_COUNTED) or min(counts) < 0:
-        raise ValueError(f"{packed[0]!r} counts no packed reading")
     return dict(zip(_COUNTED, counts + [0] * (len(_COUNTED) - len(counts)), strict=True))
 
 
 def _joined(terms: frozenset[str]) -> str:
-    return " ".join(sorted(terms))
+    return _BETWEEN.join(sorted(terms))
 
 
 def _marks(setting: Setting) -> str:
     """Direction and kind in a word of their own, then the qualifiers."""
     marks = setting.direction[:1] + (_MECHANISM_MARK if setting.is_mechanism else "")
-    return f"{marks} {_joined(setting.qualifiers)}".rstrip()
+    return " ".join([marks, *sorted(setting.qualifiers)]).rstrip()
 
 
 def _setting_texts(packed: PackedReading, count: int) -> Iterator[PackedReading]:
@@ -108,7 +94,7 @@ def _setting_texts(packed: PackedReading, count: int) -> Iterator[PackedReading]
 def _setting(subject: str, old: str, new: str, factor: str, rest: str) -> Setting:
     marks, _, qualifiers = rest.partition(" ")
     return Setting(
-        subject=frozenset(subject.split()),
+        subject=frozenset(subject.split(_BETWEEN)) if subject else frozenset(),
         old=old,
         new=new,
         factor=factor,
