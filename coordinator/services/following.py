@@ -48,8 +48,8 @@ those who start experiments. An edit of 26 kB takes some 40 ms."""
 UNREAD_SHUFFLED = 200
 """Of the latest unread experiments that many are read in any order, so that replicas seldom read the same."""
 
-SCANNED_AT_ONCE = 200
-"""Experiments that are indexed between two looks at the other tasks: some 10 ms."""
+SCANNED_AT_ONCE = 50
+"""Experiments that are indexed between two looks at the other tasks: some 4 ms."""
 
 FROZEN_MIN = 10_000
 """Experiments from which on the indexes are kept from the garbage collector."""

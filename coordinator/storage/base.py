@@ -414,7 +414,7 @@ class ReadStore(Protocol):
     ) -> ExperimentRecord | None:
         """One experiment with its results in order of arrival."""
 
-    def scan_experiments(self, *, batch: int = 200) -> AsyncIterator[ExperimentRecord]:
+    def scan_experiments(self, *, batch: int = 500) -> AsyncIterator[ExperimentRecord]:
         """Every experiment, oldest first, without logs and curves; those added meanwhile may be missed
         (follow the events from a position read before).
         """

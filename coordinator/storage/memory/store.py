@@ -313,7 +313,7 @@ class MemoryReading:
             reading=entry.reading,
         )
 
-    async def scan_experiments(self, *, batch: int = 200) -> AsyncIterator[ExperimentRecord]:
+    async def scan_experiments(self, *, batch: int = 500) -> AsyncIterator[ExperimentRecord]:
         start = 0
         while page := tuple(islice(self._t.experiments.values(), start, start + batch)):
             start += len(page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ from coordinator.storage.redis.records import (
 )
 from coordinator.storage.redis.sources import SourceShelf
 
-PAGE = 200
+PAGE = 500
 """Entries of a list read in one round trip."""
 
 VECTORS_PAGE = 500
@@ -108,19 +109,28 @@ class RedisReading:
         return read_result(result_id, parts, is_late=bool(flags & LATE_FLAG), published_ms=published_ms)
 
     async def scan_experiments(self, *, batch: int = PAGE) -> AsyncIterator[ExperimentRecord]:
-        start = 0
-        while page := await self._runner.run("scan", [start, batch]):
-            for record in self._read_page(page):
-                start += 1
-                if record is not None:
-                    yield record
+        async for page in self._pages_ahead("scan", 0, batch, texts_each=4):
+            for record in self._read_page(iter(page)):
+                yield record
 
-    def _read_page(self, page: bytes) -> Iterator[ExperimentRecord | None]:
-        """The records of a page of ``scan.lua``; None for one that is not whole."""
-        texts = _split(page)
+    async def _pages_ahead(
+        self, script: str, start: int, count: int, *, texts_each: int, **renamed: str
+    ) -> AsyncIterator[list[bytes]]:
+        """The texts of a list that only grows, page by page. The server gets one ready while one is read."""
+        texts = list(_split(await self._runner.run(script, [start, count], **renamed)))
+        while texts:
+            start += len(texts) // texts_each
+            following = asyncio.ensure_future(self._runner.run(script, [start, count], **renamed))
+            try:
+                yield texts
+                texts = list(_split(await following))
+            finally:
+                following.cancel()
+
+    def _read_page(self, texts: Iterator[bytes]) -> Iterator[ExperimentRecord]:
+        """The records of a page of ``scan.lua``, but for those that are not whole."""
         for packed_id, blob, state_text, results_text in zip(texts, texts, texts, texts, strict=True):
             if not blob or not state_text:
-                yield None
                 continue
             experiment, reading = unpack_experiment(self._codec, unpack_id(packed_id), blob)
             state, reason, result_ids = read_state(state_text)
@@ -181,11 +191,9 @@ class RedisReading:
             raise NotFound(f"experiment {experiment_id} is not in the store, so it can have no vector")
 
     async def get_vectors(self, model: str, *, after: int = 0) -> AsyncIterator[tuple[ExperimentId, bytes]]:
-        start = after
         key = self._runner.keys.vectors(model)
-        while page := await self._runner.run("scan_vectors", [start, VECTORS_PAGE], vectors=key):
-            for entry in _split(page):
-                start += 1
+        async for page in self._pages_ahead("scan_vectors", after, VECTORS_PAGE, texts_each=1, vectors=key):
+            for entry in page:
                 end = 1 + entry[0]
                 yield ExperimentId(unpack_id(entry[1:end])), entry[end:]
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import zstandard
@@ -80,6 +81,7 @@ STATE_CODES: dict[ExperimentState, str] = {
 }
 """The scripts know RUNNING and LOST by these letters."""
 
+_HARDWARE_CACHED = 1_024
 _STATES = {code: state for state, code in STATE_CODES.items()}
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -357,7 +359,6 @@ def read_attestation(result: list[Any]) -> Attestation | None:
 def read_result(result_id: str, parts: list[Any], *, is_late: bool, published_ms: float) -> Result:
     """The result of ``result_parts``, with what the store added."""
     (usage,) = _padded(parts[17:], ([],))
-    hardware_class, kind, device, memory_mb, torch_version, count = parts[8]
     return Result(
         result_id=ResultId(result_id),
         experiment_id=ExperimentId(parts[0]),
@@ -368,14 +369,7 @@ def read_result(result_id: str, parts: list[Any], *, is_late: bool, published_ms
         purpose=Purpose(parts[5]),
         metrics=parts[6],
         seed=parts[7],
-        hardware=Hardware(
-            hardware_class=HardwareClass(hardware_class),
-            device_kind=kind,
-            device_name=device,
-            memory_mb=memory_mb,
-            torch_version=torch_version,
-            device_count=count,
-        ),
+        hardware=_hardware(tuple(parts[8])),
         code_hash=SourceHash(parts[9]),
         harness_version=parts[10],
         started_at=from_micros(parts[11]),
@@ -387,6 +381,20 @@ def read_result(result_id: str, parts: list[Any], *, is_late: bool, published_ms
         is_late=is_late,
         published_at=from_millis(published_ms),
         usage=read_usage(usage) if usage else None,
+    )
+
+
+@lru_cache(maxsize=_HARDWARE_CACHED)
+def _hardware(parts: tuple[Any, ...]) -> Hardware:
+    """Hardware that many results share."""
+    hardware_class, kind, device, memory_mb, torch_version, count = parts
+    return Hardware(
+        hardware_class=HardwareClass(hardware_class),
+        device_kind=kind,
+        device_name=device,
+        memory_mb=memory_mb,
+        torch_version=torch_version,
+        device_count=count,
     )
 
 
