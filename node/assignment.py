@@ -17,6 +17,7 @@ from autoresearch.model import (
     NodeId,
     OwnerId,
     Purpose,
+    Usage,
 )
 
 from node.agent.base import AgentContext
@@ -49,7 +50,8 @@ class Run:
 class Assignment:
     """One experiment, one baseline run, or the two runs of a verification pair, under one lease.
 
-    ``context`` is what the agent knew when it had the idea; None for work that was not its own.
+    ``context`` is what the agent knew when it had the idea; None for work that was not its own. ``usage`` is
+    what it spent on the one run that there is then; None where it did nothing.
     """
 
     runs: tuple[Run, ...]
@@ -57,6 +59,7 @@ class Assignment:
     title: str
     prepared_at: datetime
     context: AgentContext | None = None
+    usage: Usage | None = None
 
 
 class Leases(Protocol):

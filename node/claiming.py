@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -27,9 +28,11 @@ from autoresearch.model import (
     Purpose,
     Started,
     StartRefused,
+    Usage,
     new_id,
 )
 
+from node.agent.account import Account
 from node.agent.base import Agent, AgentContext, AgentError, Failure, Proposal, Refusal
 from node.assignment import Assignment, Leases, NodeFacts, Run, experiment_of
 from node.swarm.protocol import Swarm
@@ -79,12 +82,15 @@ class Claimer:
 
     async def idea(self, context: AgentContext) -> Proposal:
         """The agent's next idea: first of all a repair of its last crash, if it makes one."""
-        mended = await self._mended()
-        return await self.ask(self._agent.propose(context)) if mended is None else mended
+        mended = await self._mended(context.account)
+        if mended is not None:
+            return mended
+        return await self.ask(self._agent.propose(context), context.account)
 
     async def code_for(self, context: AgentContext, hypothesis: Hypothesis) -> Proposal:
         """Somebody else's idea with the agent's code for it."""
-        return Proposal(hypothesis=hypothesis, draft=await self.ask(self._agent.edit(context, hypothesis)))
+        draft = await self.ask(self._agent.edit(context, hypothesis), context.account)
+        return Proposal(hypothesis=hypothesis, draft=draft)
 
     async def claim_and_start(
         self, context: AgentContext, proposal: Proposal, *, queued: Lease | None = None
@@ -168,12 +174,12 @@ class Claimer:
         """The proposal's code; one that is no Python goes back to the agent a few times."""
         source = proposal.draft
         if source is None:
-            source = await self.ask(self._agent.edit(context, proposal.hypothesis))
+            source = await self.ask(self._agent.edit(context, proposal.hypothesis), context.account)
         for _ in range(REPAIRS_LIMIT):
             failure = _static_failure(source)
             if failure is None:
                 break
-            mended = await self.ask(self._agent.repair(context, source, failure))
+            mended = await self.ask(self._agent.repair(context, source, failure), context.account)
             if mended is None:
                 break  # what the agent stands by is run: a crash is an outcome too
             source = mended
@@ -200,26 +206,33 @@ class Claimer:
             self._leases.drop(lease.claim_id)
             raise
         except BaseException as error:
-            reason = "cancelled" if isinstance(error, asyncio.CancelledError) else str(error)
-            await asyncio.shield(self.give_back(lease, reason[:TITLE_LIMIT_CHARS]))
+            await asyncio.shield(self.give_back(lease, _why_given_back(error)))
             raise
 
-    async def ask(self, answer: Awaitable[T]) -> T:
-        """The agent's answer; a bug of an agent is an agent that could not do it, not the node's end."""
+    async def ask(self, answer: Awaitable[T], account: Account) -> T:
+        """The agent's answer, with the time that it took on its account.
+
+        A bug of an agent is an agent that could not do it, not the node's end.
+        """
+        began_s = time.monotonic()
         try:
             return await answer
-        except AgentError:
+        except (AgentError, SwarmError):
             raise
         except Exception as error:
             _log.exception("agent failed", agent=self._agent.name)
             raise AgentError(f"agent {self._agent.name!r} failed: {error!r}") from error
+        finally:
+            if not self._agent.thinks_for_free:
+                account.add(Usage(seconds=time.monotonic() - began_s))
 
-    async def _mended(self) -> Proposal | None:
+    async def _mended(self, account: Account) -> Proposal | None:
         """The agent's repair of its last crash, if it makes one."""
         if not self._broken:
             return None
         broken = self._broken.popleft()
-        source = await self.ask(self._agent.repair(broken.context, broken.source, broken.failure))
+        context = replace(broken.context, account=account)
+        source = await self.ask(self._agent.repair(context, broken.source, broken.failure), account)
         if source is None or source == broken.source:
             return None
         title = f"repair: {broken.hypothesis.title}"[:TITLE_LIMIT_CHARS]
@@ -230,6 +243,17 @@ def _constants(hypothesis: Hypothesis) -> dict[str, str]:
     """New values by constant, for the log; empty for an idea that is more than constants."""
     constants = {one.name: one.new for one in hypothesis.changes if isinstance(one, ConstantChange)}
     return constants if len(constants) == len(hypothesis.changes) else {}
+
+
+def _why_given_back(error: BaseException) -> str:
+    """For the swarm: what an agent says of its server and its budget is its owner's affair."""
+    match error:
+        case asyncio.CancelledError():
+            return "cancelled"
+        case AgentError():
+            return "the agent could not do it"
+        case _:
+            return str(error)[:TITLE_LIMIT_CHARS]
 
 
 def _static_failure(source: str) -> Failure | None:

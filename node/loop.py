@@ -18,7 +18,7 @@ from typing import Protocol
 import structlog
 from autoresearch.model import ExperimentId, Outcome, Purpose, Result
 
-from node.agent.base import Agent, AgentError, Failure
+from node.agent.base import Agent, AgentEnded, AgentError, BudgetSpent, Failure
 from node.assignment import Assignment, Leases, Run
 from node.board import Board
 from node.prepare import Preparer
@@ -57,6 +57,8 @@ class Ending(Enum):
     DRAINED = "finished and left, as asked"
     ABORTED = "dropped its work and left, as asked"
     TRAINER_BROKEN = "the trainer does not work on this machine"
+    BUDGET_SPENT = "the agent's budget is spent"
+    AGENT_UNUSABLE = "the agent cannot work as it is set up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,18 +103,27 @@ class NodeLoop:
         self._given_back: set[asyncio.Task[None]] = set()
         self._done = 0
         self._trainer_failures = 0
+        self.why = ""
 
     async def run(self) -> Ending:
-        """The whole life. Raises SwarmError where the swarm shuts the node out for good."""
+        """The whole life; ``why`` says more where the agent ended it.
+
+        Raises SwarmError where the swarm shuts the node out for good.
+        """
         beside = [asyncio.create_task(self._keep_hours()), asyncio.create_task(self._watch_stop())]
         ending = None
         try:
             ending = await self._work()
         except Aborted:
             ending = self._as_asked()
+        except AgentEnded as error:
+            # What trained meanwhile is published by now: this comes with the search for what is next.
+            ending = Ending.BUDGET_SPENT if isinstance(error, BudgetSpent) else Ending.AGENT_UNUSABLE
+            self.why = str(error)
+            self._show_stop(ending.value)
         finally:
             await self._leave(beside)
-            if ending in (None, Ending.TRAINER_BROKEN):
+            if ending in (None, Ending.TRAINER_BROKEN, Ending.AGENT_UNUSABLE):
                 self._board.fail()
             else:
                 self._board.leave()
@@ -248,7 +259,8 @@ class NodeLoop:
         """Beside the next training, never before it."""
         assert assignment.context is not None, "only an agent's own work is reflected upon"  # noqa: S101
         try:
-            lesson = await self._agent.reflect(assignment.context, result)
+            hypothesis = assignment.runs[0].experiment.hypothesis
+            lesson = await self._agent.reflect(assignment.context, hypothesis, result)
         except AgentError as error:
             _log.info("no reflection", reason=str(error))
         except Exception:  # noqa: BLE001 - an agent's bug costs a lesson, not the node

@@ -35,6 +35,11 @@ def notebook_dir(node_dir: Path, challenge_name: str, challenge_id: str) -> Path
     return node_dir / "notebooks" / f"{challenge_name}-{challenge_id[-8:]}"
 
 
+def purse_path(node_dir: Path) -> Path:
+    """What the node's agents have spent."""
+    return node_dir / "purse.sqlite"
+
+
 def lock_path(node_dir: Path) -> Path:
     """Held by the one node that works in this state dir."""
     return node_dir / "node.lock"

@@ -34,10 +34,21 @@ from autoresearch.model import (
     QueuedTask,
     ReplicateTask,
     Task,
+    Usage,
     WorkingBest,
 )
 
-from node.agent.base import Agent, AgentContext, AgentError, Failure, Proposal, Refusal, UnsuitableParent
+from node.agent.account import Account, sum_of
+from node.agent.base import (
+    Agent,
+    AgentContext,
+    AgentEnded,
+    AgentError,
+    Failure,
+    Proposal,
+    Refusal,
+    UnsuitableParent,
+)
 from node.assignment import Assignment, Leases, NodeFacts, Run, experiment_of
 from node.claiming import Claimer
 from node.library import HISTORY_LIMIT, Library
@@ -81,6 +92,7 @@ class Preparer:
         jitter: random.Random | None = None,
         on_note: Callable[[str], None] = lambda _: None,
         history_limit: int | None = None,
+        open_account: Callable[[], Account] = Account,
     ) -> None:
         """``history_limit`` is of the experiments that the agent is told of; None for all that are read."""
         self._swarm = swarm
@@ -95,6 +107,8 @@ class Preparer:
         self._news = asyncio.Event()
         self._on_note = on_note
         self._history_limit = HISTORY_LIMIT if history_limit is None else history_limit
+        self._open_account = open_account
+        self._unclaimed: Usage | None = None
         self._is_hopeless = False
         self._told_of: ExperimentId | None = None
 
@@ -113,7 +127,8 @@ class Preparer:
     async def next_assignment(self) -> Assignment:
         """Comes back with work that is started and may train at once.
 
-        A full disk is waited out. Raises SwarmError where it is final, as a ban or a damaged file is.
+        A full disk is waited out. Raises SwarmError where it is final, as a ban or a damaged file is, and
+        AgentEnded where the agent will do nothing any more.
         """
         failures = 0
         told = ""
@@ -128,8 +143,8 @@ class Preparer:
                     told = task.reason
                     await self._pause(min(task.retry_after_s, IDLE_MAX_S))
                     continue
-                return await self._ready(task)
-            except (UnknownChallenge, StateFileDamaged):
+                return await self._paid_for(task)
+            except (UnknownChallenge, StateFileDamaged, AgentEnded):
                 raise
             except _NoParent as error:
                 failures += 1
@@ -147,22 +162,35 @@ class Preparer:
                 told = error.message
                 await self._pause(pause_s)
 
-    async def _ready(self, task: Task) -> Assignment:
+    async def _paid_for(self, task: Task) -> Assignment:
+        """The work with what the agent spent on it, and on what came to nothing before it."""
+        account = self._open_account()
+        try:
+            assignment = await self._ready(task, account)
+        except BaseException:
+            self._unclaimed = sum_of(self._unclaimed, account.usage)
+            raise
+        if account.usage is None:
+            return assignment
+        usage, self._unclaimed = sum_of(self._unclaimed, account.usage), None
+        return replace(assignment, usage=usage)
+
+    async def _ready(self, task: Task, account: Account) -> Assignment:
         match task:
             case ExploreTask():
-                return await self._explore(task.parent)
+                return await self._explore(task.parent, account)
             case BaselineTask():
                 return await self._claimer.under(task.lease, self._baseline(task))
             case ReplicateTask():
                 return await self._claimer.under(task.lease, self._pair(task))
             case QueuedTask():
-                return await self._claimer.under(task.lease, self._queued(task))
+                return await self._claimer.under(task.lease, self._queued(task, account))
             case IdleTask():
                 raise NothingReady(task.reason)
 
-    async def _explore(self, parent: WorkingBest) -> Assignment:
+    async def _explore(self, parent: WorkingBest, account: Account) -> Assignment:
         """An idea on the working best or, where the agent can do nothing with it, on what it came from."""
-        context = await self._context(parent)
+        context = await self._context(parent, account)
         try:
             assignment = await self._explore_on(context)
         except UnsuitableParent as error:
@@ -190,9 +218,9 @@ class Preparer:
             context = replace(context, refusals=(*context.refusals, outcome))
         raise NothingReady(f"{PROPOSALS_LIMIT} proposals were refused in a row")
 
-    async def _queued(self, task: QueuedTask) -> Assignment:
+    async def _queued(self, task: QueuedTask, account: Account) -> Assignment:
         """A waiting idea: it is run as it came, or the agent writes the code where it came in words alone."""
-        context = await self._context(task.parent)
+        context = await self._context(task.parent, account)
         if task.source_hash is None:
             proposal = await self._claimer.code_for(context, task.hypothesis)
         else:
@@ -257,13 +285,14 @@ class Preparer:
             self._told_of = None
             self._on_note("")
 
-    async def _context(self, parent: WorkingBest) -> AgentContext:
+    async def _context(self, parent: WorkingBest, account: Account) -> AgentContext:
         text = _text(await self._library.best_source(parent), parent.experiment_id)
         return AgentContext(
             challenge=self._facts.challenge,
             parent=parent,
             parent_source=text,
             history=await self._library.history(self._history_limit),
+            account=account,
         )
 
     async def _pause(self, pause_s: float) -> None:

@@ -18,6 +18,7 @@ from autoresearch.model import (
     Published,
     Result,
     ResultId,
+    Usage,
     new_id,
 )
 
@@ -84,7 +85,7 @@ class Recorder:
             Aborted: The node was told to stop while the disk is full or the swarm refuses for the moment.
             StateFileDamaged: It cannot be kept here.
         """
-        result = self._result(run, report)
+        result = self._result(run, report, assignment.usage)
         published = await self._publish(self._publication(run, result, assignment.lease))
         score = result.metrics.get(self._facts.challenge.metric_name)
         self._board.show_result(
@@ -151,7 +152,7 @@ class Recorder:
     def _publication(self, run: Run, result: Result, lease: Lease) -> Publication:
         return Publication(result=result, experiment=run.experiment, source=run.source, lease=lease)
 
-    def _result(self, run: Run, report: TrainingReport) -> Result:
+    def _result(self, run: Run, report: TrainingReport, usage: Usage | None) -> Result:
         return Result(
             result_id=ResultId(new_id()),
             experiment_id=run.experiment.experiment_id,
@@ -173,6 +174,7 @@ class Recorder:
             curve=report.curve,
             attestation=report.attestation,
             verification_id=run.verification_id,
+            usage=usage,
         )
 
 

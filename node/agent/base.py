@@ -11,19 +11,40 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from autoresearch.challenge import Challenge
-from autoresearch.model import Advice, ExperimentSummary, Hypothesis, NearMatch, Result, WorkingBest
+from autoresearch.model import (
+    Advice,
+    ExperimentSummary,
+    Hypothesis,
+    Insight,
+    NearMatch,
+    Result,
+    WorkingBest,
+)
 
+from node.agent.account import Account
+from node.agent.errors import (
+    AgentEnded,
+    AgentError,
+    AgentUnusable,
+    BudgetSpent,
+    EditRefused,
+    UnsuitableParent,
+)
 
-class AgentError(Exception):
-    """An agent could not do what it was asked; the message says why. The loop asks again later."""
-
-
-class UnsuitableParent(AgentError):
-    """The agent can do nothing with this parent, now or later; it may with another."""
-
-
-class EditRefused(AgentError):
-    """An edit broke a rule: it touched another file, is too large, or changed nothing."""
+__all__ = [
+    "Agent",
+    "AgentContext",
+    "AgentEnded",
+    "AgentError",
+    "AgentUnusable",
+    "BudgetSpent",
+    "EditRefused",
+    "Failure",
+    "NoAgent",
+    "Proposal",
+    "Refusal",
+    "UnsuitableParent",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +63,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentContext:
-    """What an agent may know: the contest, the code to start from, and what the class has tried."""
+    """What an agent may know: the contest, the code to start from, and what the class has tried and learned.
+
+    ``account`` is where it asks before it spends, and says what it has spent.
+    """
 
     challenge: Challenge
     parent: WorkingBest
@@ -50,6 +74,8 @@ class AgentContext:
     history: tuple[ExperimentSummary, ...] = ()
     advice: Advice = field(default_factory=Advice)
     refusals: tuple[Refusal, ...] = ()
+    insights: tuple[Insight, ...] = ()
+    account: Account = field(default_factory=Account, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +96,11 @@ class Failure:
 
 
 class Agent(Protocol):
-    """Something that has ideas. Calls may take minutes and may be cancelled at any moment."""
+    """Something that has ideas. Calls may take minutes and may be cancelled at any moment.
+
+    What a call costs goes to the context's account while it is spent: so it counts whether the call ends
+    well, fails or is cancelled. The time that calls take is counted by whoever makes them.
+    """
 
     @property
     def name(self) -> str:
@@ -93,8 +123,8 @@ class Agent(Protocol):
     async def repair(self, context: AgentContext, source: str, failure: Failure) -> str | None:
         """Mended code for a draft that failed; None to let it go. Raises AgentError."""
 
-    async def reflect(self, context: AgentContext, result: Result) -> str | None:
-        """A lesson in prose from a finished run, or None."""
+    async def reflect(self, context: AgentContext, hypothesis: Hypothesis, result: Result) -> str | None:
+        """A lesson in prose from a finished run of an idea, or None. Raises AgentError."""
 
 
 class NoAgent:
@@ -116,6 +146,6 @@ class NoAgent:
         del context, source, failure
         return None
 
-    async def reflect(self, context: AgentContext, result: Result) -> str | None:
-        del context, result
+    async def reflect(self, context: AgentContext, hypothesis: Hypothesis, result: Result) -> str | None:
+        del context, hypothesis, result
         return None

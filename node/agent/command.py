@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from autoresearch.model import SOURCE_LIMIT_BYTES, TITLE_LIMIT_CHARS, Hypothesis, Result
+from autoresearch.model import SOURCE_LIMIT_BYTES, TITLE_LIMIT_CHARS, Hypothesis, Result, Usage
 
 from node.agent.base import AgentContext, AgentError, EditRefused, Failure, Proposal
 from node.agent.quoting import failure_quote, hypothesis_quote, inline, refusals_text
@@ -106,21 +106,22 @@ class CommandAgent:
         draft = await self._edit(context, source, prompt)
         return None if draft.source == source else draft.source
 
-    async def reflect(self, context: AgentContext, result: Result) -> str | None:
+    async def reflect(self, context: AgentContext, hypothesis: Hypothesis, result: Result) -> str | None:
         """Nothing: a second run of a paid program for a lesson that nobody asked for would be waste."""
-        del context, result
+        del context, hypothesis, result
         return None
 
     async def _edit(self, context: AgentContext, source: str, prompt: str) -> Draft:
         with tempfile.TemporaryDirectory(prefix="autoresearch-agent-") as name:
             workdir = Path(name)
             before = await asyncio.to_thread(lay_out, workdir, context, source, prompt)
-            ended = await run_group(
-                self._command.argv(prompt, workdir),
-                cwd=workdir,
-                env=self._env,
-                timeout_s=self._command.time_limit_s,
-            )
+            with context.account.call(Usage()):  # nobody tells beforehand what it will cost
+                ended = await run_group(
+                    self._command.argv(prompt, workdir),
+                    cwd=workdir,
+                    env=self._env,
+                    timeout_s=self._command.time_limit_s,
+                )
             said = inline(ended.output[-OUTPUT_SHOWN_CHARS:], OUTPUT_SHOWN_CHARS) or "nothing"
             self._check_ended(ended, said)
             draft = await asyncio.to_thread(read_back, workdir, before)

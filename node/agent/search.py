@@ -91,8 +91,8 @@ class SearchAgent:
         del context, source, failure
         return None
 
-    async def reflect(self, context: AgentContext, result: Result) -> str | None:
-        del context, result
+    async def reflect(self, context: AgentContext, hypothesis: Hypothesis, result: Result) -> str | None:
+        del context, hypothesis, result
         return None
 
     def _propose(self, context: AgentContext, round_number: int, refused: frozenset[SettingKey]) -> Proposal:

@@ -77,7 +77,7 @@ class ScriptedAgent:
         self.failures.append(failure)
         return self.repairs.pop(0) if self.repairs else None
 
-    async def reflect(self, context, result):
+    async def reflect(self, context, hypothesis, result):
         self.reflected.append(result)
         return "a lesson"
 
