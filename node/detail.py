@@ -31,6 +31,7 @@ from node.rendering import (
     number,
     plain_table,
     sealed,
+    usage_line,
 )
 
 DIGEST_SHOWN_CHARS = 12
@@ -201,6 +202,8 @@ def _facts(
             f"{mean:+.{digits}f} over {counted(runs, 'run')}; near 0 if it never looks ahead ({name})",
         )
     yield "node", f"{node} (owner {owner}), agent {agent or '-'}"
+    if summary.usage is not None:
+        yield "agent spent", usage_line(summary.usage)
     yield "class", experiment.hardware_class
     yield "code", experiment.source_hash
     yield "at", f"{experiment.created_at:%Y-%m-%d %H:%M} UTC"

@@ -10,11 +10,12 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from autoresearch.evidence import interval_half_width
-from autoresearch.model import ConstantChange, ExperimentSummary, Level, Result, WorkingBest
+from autoresearch.model import ConstantChange, ExperimentSummary, Level, Result, Usage, WorkingBest
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -138,7 +139,29 @@ def summary_fields(summary: ExperimentSummary, names: Mapping[str, str]) -> dict
         "created_at": experiment.created_at.isoformat(),
         "flags": list(experiment.flags),
         "reason": summary.reason,
+        "usage": usage_fields(summary.usage),
     }
+
+
+def usage_fields(usage: Usage | None) -> dict[str, Any] | None:
+    """What an agent spent, for JSON; None where none is told."""
+    return None if usage is None else {**asdict(usage), "tokens": usage.tokens}
+
+
+def usage_line(usage: Usage) -> str:
+    """What an agent spent, in words."""
+    parts = [clean(usage.model)] if usage.model else []
+    if usage.tokens:
+        read = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+        parts.append(
+            f"{counted(usage.calls, 'call')}, {read:,} tokens read "
+            f"({usage.cache_read_tokens:,} from the cache), {usage.output_tokens:,} written"
+        )
+    if usage.cost_usd or usage.tokens:
+        parts.append(f"{'about ' if usage.is_estimate else ''}${usage.cost_usd:.4f}")
+    if usage.seconds:
+        parts.append(f"{usage.seconds:.0f} s")
+    return ", ".join(parts) or "nothing"
 
 
 def result_fields(result: Result) -> dict[str, Any]:
@@ -164,6 +187,7 @@ def result_fields(result: Result) -> dict[str, Any]:
         "started_at": result.started_at.isoformat(),
         "finished_at": result.finished_at.isoformat(),
         "published_at": result.published_at.isoformat() if result.published_at else None,
+        "usage": usage_fields(result.usage),
     }
 
 

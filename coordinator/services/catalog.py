@@ -26,6 +26,7 @@ from autoresearch.model import (
     Purpose,
     Result,
     ResultId,
+    Usage,
 )
 
 from coordinator.domain.claims import Blocking, blocking_of
@@ -49,8 +50,8 @@ anybody can bring, stay out of the other's score."""
 class Entry:
     """One experiment with the runs that its score is made of.
 
-    ``result_ids`` are of all its results. Its outcome blocks the same edit on machines with up to
-    ``blocks_mb`` of memory; None for an outcome that blocks nobody.
+    ``result_ids`` are of all its results, ``usage`` is what its own node's agent spent. Its outcome blocks
+    the same edit on machines with up to ``blocks_mb`` of memory; None for an outcome that blocks nobody.
     """
 
     experiment: Experiment
@@ -59,6 +60,7 @@ class Entry:
     runs: tuple[Run, ...] = ()
     result_ids: frozenset[ResultId] = frozenset()
     blocks_mb: float | None = None
+    usage: Usage | None = None
 
 
 class Catalog:
@@ -98,6 +100,7 @@ class Catalog:
                 runs=tuple(run for run in runs if run is not None),
                 result_ids=frozenset(result.result_id for result in record.results),
                 blocks_mb=_widest(_blocks_mb(record.experiment, result) for result in record.results),
+                usage=_sum_of(_spent(record.experiment, result) for result in record.results),
             )
         )
 
@@ -134,6 +137,7 @@ class Catalog:
                 runs=(*entry.runs, run) if run else entry.runs,
                 result_ids=entry.result_ids | {result.result_id},
                 blocks_mb=_widest((entry.blocks_mb, _blocks_mb(experiment, result))),
+                usage=_sum_of((entry.usage, _spent(experiment, result))),
             )
         )
 
@@ -214,6 +218,7 @@ class Catalog:
             confirmed_by=standing.confirmed_by if standing else (),
             reason=entry.reason,
             sealed_runs=len(entry.runs) - len(self._shown(entry)),
+            usage=entry.usage,
         )
 
     def resolve(self, reference: str) -> ExperimentId:
@@ -362,3 +367,14 @@ def _blocks_mb(experiment: Experiment, result: Result) -> float | None:
 
 def _widest(limits: Iterable[float | None]) -> float | None:
     return max((limit for limit in limits if limit is not None), default=None)
+
+
+def _spent(experiment: Experiment, result: Result) -> Usage | None:
+    """What an agent spent on an experiment; others who run it cannot add to its bill."""
+    return result.usage if result.node_id == experiment.node_id else None
+
+
+def _sum_of(usages: Iterable[Usage | None]) -> Usage | None:
+    """All of it together; None where nothing is told."""
+    told = [usage for usage in usages if usage is not None]
+    return sum(told[1:], told[0]) if told else None

@@ -24,12 +24,14 @@ from autoresearch.model import (
     ResultId,
     SourceHash,
     SwarmStatus,
+    Usage,
 )
 from node_builders import NOW, make_best, make_hardware, make_summary
 from rich.console import Console
 
 from node import reading, rendering
 from node.listing import leaderboard_table
+from node.rendering import usage_line
 
 CLASS = HardwareClass("cpu-toy/torch-2.13")
 
@@ -417,6 +419,40 @@ def make_result(purpose, metrics, **parts):
         "attestation": attested,
     }
     return Result(**{**fields, **parts})
+
+
+async def test_show_prints_what_the_agent_spent(capsys):
+    spent = Usage(
+        model="claude-x\x1b[2J",
+        calls=3,
+        input_tokens=1_000,
+        cache_read_tokens=20_000,
+        cache_write_tokens=500,
+        output_tokens=700,
+        cost_usd=0.0123,
+        is_estimate=True,
+        seconds=42.4,
+    )
+    reader = FakeReader(
+        replace(scored("id-00000001", "Warmer", 1.9), usage=spent), scored("id-00000002", "Colder", 1.9)
+    )
+
+    await reading.show(reader, "00000001", as_json=False)
+    told = capsys.readouterr().out
+    await reading.show(reader, "00000001", as_json=True)
+    fields = json.loads(capsys.readouterr().out)
+    await reading.show(reader, "00000002", as_json=False)
+
+    line = next(line for line in told.splitlines() if "agent spent" in line)
+    assert line.split(None, 2)[2] == (
+        "claude-x [2J, 3 calls, 21,500 tokens read (20,000 from the cache), 700 written, about $0.0123, 42 s"
+    )
+    assert (fields["usage"]["tokens"], fields["usage"]["cost_usd"]) == (22_200, 0.0123)
+    assert "agent spent" not in capsys.readouterr().out
+
+
+def test_time_alone_is_told_without_tokens_and_dollars():
+    assert usage_line(Usage(seconds=61.0)) == "61 s"
 
 
 async def test_show_prints_evidence_history_held_back_score_and_attestation(capsys):
