@@ -21,6 +21,7 @@ EXPERIMENT_FORM = re.compile(r"[0-9a-f-]{6,36}")
 """An id, or so much of its beginning or end that it can be looked for."""
 AGAINST = ("parent", "best")
 EXTRA_OF_MODULE = {
+    "anthropic": "anthropic",
     "optuna": "node",
     "git": "node",
     "pynvml": "node",
@@ -49,12 +50,33 @@ def _option(setting: str, *names: str, **more: Any) -> Any:
 Host = Annotated[str, typer.Argument(help="Coordinator: HOST, HOST:PORT or grpcs://HOST:PORT.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HardwareClassOption = Annotated[str, typer.Option("--class", help="Hardware class; unset for all.")]
-Agent = Annotated[str | None, _option("agent", "--agent", metavar="search|command|none")]
+Agent = Annotated[str | None, _option("agent", "--agent", metavar="search|anthropic|command|none")]
 AgentCommand = Annotated[str | None, _option("agent_command", "--agent-command")]
 AgentTime = Annotated[float | None, _option("agent_time_limit_s", "--agent-time-limit", metavar="SECONDS")]
 AgentEnv = Annotated[list[str] | None, _option("agent_variables", "--agent-env", metavar="NAME")]
 AgentHistory = Annotated[int | None, _option("agent_history", "--agent-history", metavar="N")]
 AgentSeed = Annotated[int | None, _option("agent_seed", "--agent-seed", metavar="N")]
+AgentModel = Annotated[str | None, _option("agent_model", "--agent-model", metavar="NAME")]
+AgentBaseUrl = Annotated[str | None, _option("agent_base_url", "--agent-base-url", metavar="URL")]
+AnthropicKeyFile = Annotated[Path | None, _option("anthropic_key_file", "--anthropic-key-file")]
+AgentThinking = Annotated[
+    str | None,
+    _option("agent_thinking", "--agent-thinking", metavar="default|adaptive|between_tools|disabled"),
+]
+AgentMaxTokens = Annotated[int | None, _option("agent_max_tokens", "--agent-max-tokens", metavar="N")]
+AgentContext = Annotated[int | None, _option("agent_context_tokens", "--agent-context-tokens", metavar="N")]
+AgentPriceIn = Annotated[float | None, _option("agent_price_in_usd", "--agent-price-in", metavar="USD")]
+AgentPriceOut = Annotated[float | None, _option("agent_price_out_usd", "--agent-price-out", metavar="USD")]
+UsdExperiment = Annotated[
+    float | None, _option("budget_usd_experiment", "--budget-usd-experiment", metavar="USD")
+]
+UsdDay = Annotated[float | None, _option("budget_usd_day", "--budget-usd-day", metavar="USD")]
+UsdTotal = Annotated[float | None, _option("budget_usd_total", "--budget-usd-total", metavar="USD")]
+TokensExperiment = Annotated[
+    int | None, _option("budget_tokens_experiment", "--budget-tokens-experiment", metavar="N")
+]
+TokensDay = Annotated[int | None, _option("budget_tokens_day", "--budget-tokens-day", metavar="N")]
+TokensTotal = Annotated[int | None, _option("budget_tokens_total", "--budget-tokens-total", metavar="N")]
 Name = Annotated[str | None, _option("name", "--name")]
 Challenge = Annotated[str | None, _option("challenge", "--challenge")]
 TokenFile = Annotated[Path | None, _option("token_file", "--token-file")]
@@ -102,6 +124,20 @@ def join(
     agent_env: AgentEnv = None,
     agent_history: AgentHistory = None,
     agent_seed: AgentSeed = None,
+    agent_model: AgentModel = None,
+    agent_base_url: AgentBaseUrl = None,
+    anthropic_key_file: AnthropicKeyFile = None,
+    agent_thinking: AgentThinking = None,
+    agent_max_tokens: AgentMaxTokens = None,
+    agent_context_tokens: AgentContext = None,
+    agent_price_in: AgentPriceIn = None,
+    agent_price_out: AgentPriceOut = None,
+    budget_usd_experiment: UsdExperiment = None,
+    budget_usd_day: UsdDay = None,
+    budget_usd_total: UsdTotal = None,
+    budget_tokens_experiment: TokensExperiment = None,
+    budget_tokens_day: TokensDay = None,
+    budget_tokens_total: TokensTotal = None,
     token_file: TokenFile = None,
     name: Name = None,
     challenge: Challenge = None,
@@ -124,6 +160,20 @@ def join(
             agent_variables=agent_env or None,
             agent_history=agent_history,
             agent_seed=agent_seed,
+            agent_model=agent_model,
+            agent_base_url=agent_base_url,
+            anthropic_key_file=anthropic_key_file,
+            agent_thinking=agent_thinking,
+            agent_max_tokens=agent_max_tokens,
+            agent_context_tokens=agent_context_tokens,
+            agent_price_in_usd=agent_price_in,
+            agent_price_out_usd=agent_price_out,
+            budget_usd_experiment=budget_usd_experiment,
+            budget_usd_day=budget_usd_day,
+            budget_usd_total=budget_usd_total,
+            budget_tokens_experiment=budget_tokens_experiment,
+            budget_tokens_day=budget_tokens_day,
+            budget_tokens_total=budget_tokens_total,
             token_file=token_file,
             name=name,
             challenge=challenge,
@@ -152,6 +202,20 @@ def solo(
     agent_env: AgentEnv = None,
     agent_history: AgentHistory = None,
     agent_seed: AgentSeed = None,
+    agent_model: AgentModel = None,
+    agent_base_url: AgentBaseUrl = None,
+    anthropic_key_file: AnthropicKeyFile = None,
+    agent_thinking: AgentThinking = None,
+    agent_max_tokens: AgentMaxTokens = None,
+    agent_context_tokens: AgentContext = None,
+    agent_price_in: AgentPriceIn = None,
+    agent_price_out: AgentPriceOut = None,
+    budget_usd_experiment: UsdExperiment = None,
+    budget_usd_day: UsdDay = None,
+    budget_usd_total: UsdTotal = None,
+    budget_tokens_experiment: TokensExperiment = None,
+    budget_tokens_day: TokensDay = None,
+    budget_tokens_total: TokensTotal = None,
     name: Name = None,
     challenge: Challenge = None,
     state_dir: StateDir = None,
@@ -170,6 +234,20 @@ def solo(
             agent_variables=agent_env or None,
             agent_history=agent_history,
             agent_seed=agent_seed,
+            agent_model=agent_model,
+            agent_base_url=agent_base_url,
+            anthropic_key_file=anthropic_key_file,
+            agent_thinking=agent_thinking,
+            agent_max_tokens=agent_max_tokens,
+            agent_context_tokens=agent_context_tokens,
+            agent_price_in_usd=agent_price_in,
+            agent_price_out_usd=agent_price_out,
+            budget_usd_experiment=budget_usd_experiment,
+            budget_usd_day=budget_usd_day,
+            budget_usd_total=budget_usd_total,
+            budget_tokens_experiment=budget_tokens_experiment,
+            budget_tokens_day=budget_tokens_day,
+            budget_tokens_total=budget_tokens_total,
             name=name,
             challenge=challenge,
             state_dir=state_dir,
@@ -199,6 +277,11 @@ def status(*, name: Name = None, state_dir: StateDir = None, as_json: Json = Fal
 def doctor(
     host: Host = DEFAULT_HOST,
     *,
+    agent: Agent = None,
+    agent_command: AgentCommand = None,
+    agent_model: AgentModel = None,
+    agent_base_url: AgentBaseUrl = None,
+    anthropic_key_file: AnthropicKeyFile = None,
     name: Name = None,
     challenge: Challenge = None,
     token_file: TokenFile = None,
@@ -212,6 +295,11 @@ def doctor(
     """Look for what could keep a node from working, with a fix for each problem (exit code 6)."""
     with _one_sentence():
         config = _load(
+            agent=agent,
+            agent_command=agent_command,
+            agent_model=agent_model,
+            agent_base_url=agent_base_url,
+            anthropic_key_file=anthropic_key_file,
             name=name,
             challenge=challenge,
             token_file=token_file,

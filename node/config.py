@@ -9,6 +9,7 @@ alone, so that ``--help`` answers at once. Secrets are never settings: a token c
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,10 @@ ENV_PREFIX = "AUTORESEARCH_"
 PROJECT_FILE = "autoresearch.toml"
 USER_FILE = "config.toml"
 TABLE = "node"
+DEFAULT_BASE_URL = "https://api.anthropic.com"
 NAME_LIMIT_CHARS = 60
+MODEL_LIMIT_CHARS = 1_000
+TOKENS_MIN, TOKENS_MAX = 1_000, 1_000_000
 HOURS_MAX = 24.0 * 365
 
 
@@ -41,17 +45,17 @@ def _setting(default: Any, help_text: str) -> Any:
 class Config:
     """Everything that ``join`` and ``solo`` can be told."""
 
-    agent: Literal["search", "command", "none"] = _setting(
+    agent: Literal["search", "anthropic", "command", "none"] = _setting(
         "search",
-        "Who has the ideas: search (turns constants; no key, no network), command (your coding agent), "
-        "none (runs the work of others).",
+        "Who has the ideas: search (turns constants; no key, no network), anthropic (a model behind the "
+        "Messages API), command (your coding agent), none (runs the work of others).",
     )
     agent_command: str = _setting(
         "",
         "Command line of a headless coding agent, with {prompt}, {prompt_file} or {workdir}; "
         "for --agent command.",
     )
-    agent_time_limit_s: float = _setting(900.0, "Seconds after which a coding agent's attempt is ended.")
+    agent_time_limit_s: float = _setting(900.0, "Seconds after which an agent's attempt is ended.")
     agent_variables: tuple[str, ...] = _setting(
         (), "Environment variables that the coding agent may see beside PATH, HOME and the like."
     )
@@ -63,6 +67,44 @@ class Config:
         "Seed of the draws of --agent search: nodes that share one have the same ideas where they are told "
         "the same. Unset, each has its own.",
     )
+    agent_model: str = _setting(
+        "claude-sonnet-5-5", "Model of --agent anthropic, by the name that its server knows."
+    )
+    agent_base_url: str = _setting(
+        DEFAULT_BASE_URL,
+        "Server of --agent anthropic: any that speaks the Messages API, such as a local one.",
+    )
+    anthropic_key_file: Path | None = _setting(  # noqa: RUF009
+        None, "File with the key for --agent anthropic; unset takes the variable ANTHROPIC_API_KEY."
+    )
+    agent_thinking: Literal["default", "adaptive", "between_tools", "disabled"] = _setting(
+        "default",
+        "Whether the model thinks before it answers: its own default, or one of the kinds that it knows; "
+        "disabled (between_tools for some models) turns it off.",
+    )
+    agent_max_tokens: int = _setting(16_000, "The most that the model may write in one answer.")
+    agent_context_tokens: int = _setting(
+        40_000,
+        "About how much the model is given to read: rules, code, and as much of what is known as fits.",
+    )
+    agent_price_in_usd: float | None = _setting(
+        None, "Dollars per million tokens that the model reads; unset takes the known price."
+    )
+    agent_price_out_usd: float | None = _setting(
+        None, "Dollars per million tokens that the model writes; goes with the one above."
+    )
+    budget_usd_experiment: float | None = _setting(
+        1.0, "Dollars that agents may spend on one experiment; inf for no limit."
+    )
+    budget_usd_day: float | None = _setting(
+        10.0, "Dollars that agents may spend on a day (UTC); then the node leaves with exit code 7."
+    )
+    budget_usd_total: float | None = _setting(
+        None, "Dollars that agents of this node may ever spend; then it leaves with exit code 7."
+    )
+    budget_tokens_experiment: int | None = _setting(None, "Tokens that agents may take for one experiment.")
+    budget_tokens_day: int | None = _setting(None, "Tokens that agents may take on a day (UTC).")
+    budget_tokens_total: int | None = _setting(None, "Tokens that agents of this node may ever take.")
     name: str = _setting("", "Public name of this node; several nodes on one machine need one each.")
     challenge: str = _setting("", "Challenge by name or id; unset takes the coordinator's first.")
     token_file: Path | None = _setting(None, "File with an enrolment token from the operator.")  # noqa: RUF009
@@ -79,7 +121,7 @@ class Config:
         "too few; none says that the code may do what you may do.",
     )
     yes: bool = _setting(False, "Agree to the terms without being asked.")
-    insecure: bool = _setting(False, "Call a coordinator on another machine without TLS.")
+    insecure: bool = _setting(False, "Call a coordinator or model on another machine without TLS.")
     ca_file: Path | None = _setting(None, "PEM file of the authority behind the coordinator's TLS.")  # noqa: RUF009
     log_format: Literal["text", "json"] = _setting("text", "Lines for people or for machines, on stderr.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "The least that is logged.")
@@ -122,6 +164,8 @@ def _describe(spec: dataclasses.Field[Any]) -> Setting:
 FLAGS: Mapping[str, str] = {
     "agent_time_limit_s": "--agent-time-limit",
     "agent_variables": "--agent-env",
+    "agent_price_in_usd": "--agent-price-in",
+    "agent_price_out_usd": "--agent-price-out",
     "ca_file": "--ca",
     "log_format": "--json-logs",
 }
@@ -246,11 +290,35 @@ def _check(config: Config) -> None:
             raise ConfigError(f"{name} is {value}; give a positive number")
     if config.agent == "command" and not config.agent_command:
         raise ConfigError("agent 'command' needs agent_command, for example 'claude -p {prompt}'")
+    _check_model(config)
+    _check_budgets(config)
     if not _is_name(config.name):
         raise ConfigError(
             f"name is {config.name!r}; use up to {NAME_LIMIT_CHARS} letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit"
         )
+
+
+def _check_model(config: Config) -> None:
+    model = config.agent_model
+    if not 0 < len(model) <= MODEL_LIMIT_CHARS or not model.isprintable():
+        raise ConfigError(f"agent_model is {model[:80]!r}; give the name of a model")
+    for name in ("agent_max_tokens", "agent_context_tokens"):
+        value = getattr(config, name)
+        if not TOKENS_MIN <= value <= TOKENS_MAX:
+            raise ConfigError(f"{name} is {value}; give {TOKENS_MIN:,} to {TOKENS_MAX:,}")
+    prices = (config.agent_price_in_usd, config.agent_price_out_usd)
+    if (prices[0] is None) != (prices[1] is None):
+        raise ConfigError("agent_price_in_usd and agent_price_out_usd go together; give both or none")
+    if any(price is not None and not 0 <= price < math.inf for price in prices):
+        raise ConfigError("agent_price_in_usd and agent_price_out_usd must be 0 or more")
+
+
+def _check_budgets(config: Config) -> None:
+    for spec in dataclasses.fields(config):
+        value = getattr(config, spec.name)
+        if spec.name.startswith("budget_") and value is not None and not value > 0:
+            raise ConfigError(f"{spec.name} is {value}; give a positive number, or leave it out")
 
 
 def _is_name(text: str) -> bool:

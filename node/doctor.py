@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,10 @@ from autoresearch.model import PROTOCOL_MAX, PROTOCOL_MIN, ChallengeText, Server
 from autoresearch.signing import WINDOW_S
 
 from node import places
+from node.agent.anthropic.assembly import model_settings
+from node.agent.anthropic.calling import Caller
+from node.agent.anthropic.probe import probe_server
+from node.agent.anthropic.tokens import TokenCounter
 from node.config import Config
 from node.enrolment import read_token
 from node.failures import Failed
@@ -55,6 +60,7 @@ async def examine(config: Config, host: str, environ: dict[str, str]) -> list[Fi
         *_state_files(config.node_dir),
         *_token(config.token_file),
     ]
+    findings += await agent_findings(config, environ)
     info, reached = await _coordinator(config, host)
     findings.append(reached)
     if info is None:
@@ -161,7 +167,12 @@ def _state_dir(folder: Path) -> Finding:
 def _state_files(folder: Path) -> list[Finding]:
     """What waits for a coordinator, and what was learned alone, as far as they are there."""
     findings = []
-    for name, paths in (("outbox", [places.outbox_path(folder)]), ("solo", places.solo_paths(folder))):
+    files = {
+        "outbox": [places.outbox_path(folder)],
+        "purse": [places.purse_path(folder)],
+        "solo": places.solo_paths(folder),
+    }
+    for name, paths in files.items():
         findings += [_state_file(name, path) for path in paths if path.exists()]
     return findings
 
@@ -183,6 +194,22 @@ def _token(path: Path | None) -> list[Finding]:
     except Failed as error:
         return [Finding(name="token", seen=str(error), fix="give the operator's token in --token-file")]
     return [Finding(name="token", seen=f"{path} has one")]
+
+
+async def agent_findings(config: Config, environ: Mapping[str, str]) -> list[Finding]:
+    """Whether an agent that needs a key and a server has them."""
+    if config.agent != "anthropic":
+        return []
+    try:
+        settings = model_settings(config, environ)
+    except Failed as error:
+        return [Finding(name="agent", seen="cannot work as it is set up", fix=str(error))]
+    problem = await probe_server(Caller(settings, counter=TokenCounter()))
+    seen = f"{settings.public_name} at {settings.base_url}"
+    if problem:
+        fix = "check --agent-base-url, the key, and that the server runs"
+        return [Finding(name="agent", seen=f"{seen}: {problem}", fix=fix)]
+    return [Finding(name="agent", seen=f"{seen} answers")]
 
 
 async def _coordinator(config: Config, host: str) -> tuple[ServerInfo | None, Finding]:

@@ -33,7 +33,9 @@ from autoresearch.model import (
 from autoresearch.signing import KeyFileError, SigningKey
 
 from node import places
-from node.agent.base import Agent, AgentError, NoAgent
+from node.agent.account import Cap
+from node.agent.anthropic.assembly import anthropic_agent
+from node.agent.base import Agent, AgentError, BudgetSpent, NoAgent
 from node.agent.command import AgentCommand, CommandAgent
 from node.agent.search import SearchAgent
 from node.alone import AloneSwarm
@@ -49,6 +51,7 @@ from node.loop import Ending, Limits, NodeLoop
 from node.materialise import TRAINER_ARGV, PrepareError, find_hosted, materialise, prepare
 from node.memory import recall_challenge, remember_challenge
 from node.prepare import Preparer
+from node.purse import Budget, Purse
 from node.reading import Place, reading
 from node.record import NotebookError, Recorder
 from node.state import Link, LinkEvent, WorkEvent
@@ -85,6 +88,7 @@ class Crew:
     stop: Stop
     trainer_argv: tuple[str, ...]
     agent: Agent
+    purse: Purse
     token: str = field(default="", repr=False)
 
 
@@ -94,8 +98,11 @@ def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRA
     with _plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
         agent, token = _agent(config, key), read_token(config.token_file)
+        purse = _purse(config, agent)
         challenge = asyncio.run(_choose_challenge(config, host, address))
-        crew = _crew(config, key, challenge, trainer_argv, agent, coordinator=address.target)
+        crew = _crew(
+            config, key, challenge, trainer_argv, agent=agent, purse=purse, coordinator=address.target
+        )
         crew = replace(crew, token=token)
         with _last_word(crew.board):
             asyncio.run(_check_in(crew, address))
@@ -108,11 +115,12 @@ def run_solo(config: Config, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) ->
     with _plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
         agent = _agent(config, key)
+        purse = _purse(config, agent)
         try:
             challenge = load_challenge(find_challenge(config.challenge or "pocket"))
         except ChallengeError as error:
             raise Failed(str(error), ExitCode.USAGE) from error
-        crew = _crew(config, key, challenge, trainer_argv, agent, link=Link.SOLO)
+        crew = _crew(config, key, challenge, trainer_argv, agent=agent, purse=purse, link=Link.SOLO)
         with _last_word(crew.board):
             _check_isolation(config, trainer_argv)
             return asyncio.run(_live_alone(crew))
@@ -219,6 +227,7 @@ async def _live(crew: Crew, swarm: Swarm, heartbeat: Heartbeat) -> ExitCode:
             return ExitCode.INTERRUPTED
         finally:
             await swarm.close()
+            crew.purse.close()
 
 
 async def _get_ready(crew: Crew) -> Path:
@@ -248,6 +257,7 @@ async def _work(
         now=utc_now,
         on_note=lambda note: crew.board.learn(note=note),
         history_limit=config.agent_history,
+        open_account=crew.purse.open_account,
     )
     loop = NodeLoop(
         preparer=preparer,
@@ -274,16 +284,20 @@ async def _work(
             await beating
     with contextlib.suppress(SwarmError):
         await heartbeat.beat_once()  # the last one says that this node has left
-    return _exit_code(ending)
+    return _exit_code(ending, loop.why)
 
 
-def _exit_code(ending: Ending) -> ExitCode:
-    _log.info("left", because=ending.value)
+def _exit_code(ending: Ending, why: str) -> ExitCode:
+    _log.info("left", because=why or ending.value)
     match ending:
         case Ending.DONE | Ending.DRAINED:
             return ExitCode.OK
         case Ending.ABORTED:
             return ExitCode.INTERRUPTED
+        case Ending.BUDGET_SPENT:
+            return ExitCode.BUDGET_SPENT
+        case Ending.AGENT_UNUSABLE:
+            raise Failed(why)
         case Ending.TRAINER_BROKEN:
             raise Failed(f"{ending.value}: see the log above, and run `autoresearch-node doctor`")
 
@@ -293,8 +307,9 @@ def _crew(
     key: SigningKey,
     challenge: Challenge,
     trainer_argv: tuple[str, ...],
-    agent: Agent,
     *,
+    agent: Agent,
+    purse: Purse,
     coordinator: str = "none",
     link: Link = Link.ONLINE,
 ) -> Crew:
@@ -325,6 +340,7 @@ def _crew(
         stop=Stop(),
         trainer_argv=trainer_argv,
         agent=agent,
+        purse=purse,
     )
 
 
@@ -334,6 +350,8 @@ def _agent(config: Config, key: SigningKey) -> Agent:
             return SearchAgent(node_id=key.node_id, seed=config.agent_seed)
         case "none":
             return NoAgent()
+        case "anthropic":
+            return anthropic_agent(config, os.environ)
         case "command":
             try:
                 command = AgentCommand.parse(
@@ -344,6 +362,22 @@ def _agent(config: Config, key: SigningKey) -> Agent:
             except AgentError as error:
                 raise Failed(str(error), ExitCode.USAGE) from error
             return CommandAgent(command=command, environ=os.environ)
+
+
+def _purse(config: Config, agent: Agent) -> Purse:
+    """What agents may spend; an agent that costs is not begun with where all of it is spent."""
+    budget = Budget(
+        experiment=Cap(usd=config.budget_usd_experiment, tokens=config.budget_tokens_experiment),
+        day=Cap(usd=config.budget_usd_day, tokens=config.budget_tokens_day),
+        total=Cap(usd=config.budget_usd_total, tokens=config.budget_tokens_total),
+    )
+    purse = Purse(places.purse_path(config.node_dir), budget, now=utc_now)
+    if not agent.thinks_for_free:
+        try:
+            purse.check()
+        except BudgetSpent as error:
+            raise Failed(str(error), ExitCode.BUDGET_SPENT) from error
+    return purse
 
 
 def _trainer(crew: Crew, challenge_dir: Path) -> SubprocessTrainer:

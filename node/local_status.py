@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from autoresearch.model import utc_now
+from autoresearch.model import Usage, utc_now
 from rich.text import Text
 
 from node import rendering
@@ -17,7 +17,8 @@ from node.board import StatusUnreadable, read_status
 from node.doctor import Finding
 from node.exit_codes import ExitCode
 from node.failures import Failed
-from node.places import outbox_path
+from node.places import outbox_path, purse_path
+from node.purse import Budget, Purse
 from node.swarm.database import StateFileError
 from node.swarm.outbox import Outbox, OutboxStatus
 
@@ -31,13 +32,18 @@ def show_status(node_dir: Path, *, as_json: bool) -> ExitCode:
         Failed: One of the two cannot be read (the other is printed), or no node has run here.
     """
     picture, outbox, problems = _look(node_dir)
+    spent = _spent(node_dir, problems)
     if picture is None and outbox is None and not problems:
         raise Failed(f"no node has run in {node_dir}; start one with: autoresearch-node join HOST")
     if as_json:
-        fields = {**(picture or {"is_running": False}), "outbox": asdict(outbox) if outbox else None}
+        fields = {
+            **(picture or {"is_running": False}),
+            "outbox": asdict(outbox) if outbox else None,
+            "spent": {when: rendering.usage_fields(usage) for when, usage in spent.items()},
+        }
         sys.stdout.write(rendering.to_json(fields) + "\n")
     else:
-        _print(picture, outbox)
+        _print(picture, outbox, spent)
     if problems:
         raise Failed(". ".join(problems))
     return ExitCode.OK
@@ -61,9 +67,13 @@ def _look(node_dir: Path) -> tuple[dict[str, Any] | None, OutboxStatus | None, l
     return picture, outbox, problems
 
 
-def _print(picture: Mapping[str, Any] | None, outbox: OutboxStatus | None) -> None:
+def _print(
+    picture: Mapping[str, Any] | None, outbox: OutboxStatus | None, spent: Mapping[str, Usage]
+) -> None:
     terminal = rendering.console()
     lines = [*(_lines(picture) if picture is not None else ()), *_outbox_lines(outbox)]
+    amounts = [f"${usage.cost_usd:.4f} and {usage.tokens:,} tokens {when}" for when, usage in spent.items()]
+    lines += [f"spent        {', '.join(amounts)}"] if any(usage.tokens for usage in spent.values()) else []
     for line in lines:
         terminal.print(Text(rendering.clean_lines(line)))
     results = picture.get("results") if picture is not None else None
@@ -107,6 +117,22 @@ def _outbox(node_dir: Path) -> OutboxStatus | None:
         return outbox.status()
     finally:
         outbox.close()
+
+
+def _spent(node_dir: Path, problems: list[str]) -> dict[str, Usage]:
+    """What the node's agents spent, by the time in which they did; empty where none ever paid."""
+    path = purse_path(node_dir)
+    if not path.exists():
+        return {}
+    try:
+        purse = Purse(path, Budget(), now=utc_now)
+    except StateFileError as error:
+        problems.append(error.message)
+        return {}
+    try:
+        return {"today": purse.spent_today(), "in total": purse.spent_in_total()}
+    finally:
+        purse.close()
 
 
 def _lines(picture: Mapping[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ SENT = """\
 What leaves this machine, and becomes public:
   - the code (train.py) of your experiments, with titles, reasons and changes;
   - their results: scores, timings, loss curves, seeds, and the end of the training's log;
+  - what your agent spent on them: the model's name, tokens, dollars and time;
   - the hardware class (model of the accelerator or CPU, memory, torch version);
   - this node's public name and key, and how long it trained.
 Paths, user and host names are taken out of texts before they are sent. Nothing else is read or sent."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoresearch.model import ConstantChange, ExperimentSummary, Hypothesis, NearMatch
+from autoresearch.model import Advice, Change, ConstantChange, ExperimentSummary, Hypothesis, NearMatch
 
 from node.agent.base import Failure, Refusal
 
@@ -16,6 +16,7 @@ TITLE_SHOWN_CHARS = 200
 QUESTION_SHOWN_CHARS = 800
 HISTORY_SHOWN = 100
 NEAREST_SHOWN = 8
+KNOBS_SHOWN = 32
 ANSWERING = """\
 Where you were asked something above, you may instead make the same edit again and answer in
 `hypothesis.json`, as `"distinction": "why it differs, or why it is worth another run"`. Do so only for a good
@@ -29,14 +30,23 @@ def quoted(text: str, limit_chars: int = QUOTE_LIMIT_CHARS) -> str:
     return "\n".join("> " + _printable(line) for line in lines)
 
 
+def numbered(source: str, *, first: int = 1, last: int | None = None) -> str:
+    """Lines of code, each after its number and a bar; what is no character to read is shown as a blank."""
+    lines = source.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    shown = lines[first - 1 : last]
+    return "\n".join(f"{number:>4}| {_code(line)}" for number, line in enumerate(shown, start=first))
+
+
 def inline(text: str, limit_chars: int = TITLE_SHOWN_CHARS) -> str:
     """The text on one line, without what a table or a fence would obey."""
     flat = " ".join(_printable(text.replace("\n", " ")).split())[:limit_chars]
     return flat.replace("|", "/").replace("`", "'")
 
 
-def history_table(history: Sequence[ExperimentSummary]) -> str:
-    """The newest experiments as a markdown table, newest first."""
+def history_table(history: Sequence[ExperimentSummary], *, shown: int = HISTORY_SHOWN) -> str:
+    """The newest ``shown`` experiments as a markdown table, newest first."""
     lines = [
         "# What was tried on this hardware",
         "",
@@ -46,14 +56,9 @@ def history_table(history: Sequence[ExperimentSummary]) -> str:
         "| title | changes | state | score | delta |",
         "|---|---|---|---|---|",
     ]
-    for summary in list(reversed(history))[:HISTORY_SHOWN]:
+    for summary in list(reversed(history))[:shown]:
         hypothesis = summary.experiment.hypothesis
-        changes = ", ".join(
-            f"{change.name} {change.old} -> {change.new}"
-            if isinstance(change, ConstantChange)
-            else f"{change.op.value} {change.what}"
-            for change in hypothesis.changes
-        )
+        changes = ", ".join(change_text(change) for change in hypothesis.changes)
         lines.append(
             f"| {inline(hypothesis.title)} | {inline(changes)} | {summary.state.value} "
             f"| {_number(summary.score)} | {_number(summary.delta, signed=True)} |"
@@ -63,10 +68,28 @@ def history_table(history: Sequence[ExperimentSummary]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def change_text(change: Change) -> str:
+    """One change in words."""
+    if isinstance(change, ConstantChange):
+        return f"{change.name} {change.old} -> {change.new}"
+    return f"{change.op.value} {change.what}" + (f" in {change.where}" if change.where else "")
+
+
+def advice_text(advice: Advice) -> str:
+    """What a claim brought: what was tried near it, and how the values of its constants did."""
+    lines = [f"> {_near(match)}" for match in advice.nearest[:NEAREST_SHOWN]]
+    lines += [
+        f"> {inline(trial.knob)} = {inline(trial.value)}: {trial.trials} tried, "
+        f"best {_number(trial.best_delta, signed=True) or 'unknown'} against its parent"
+        for trial in advice.knobs[:KNOBS_SHOWN]
+    ]
+    return "\n".join(["What was tried near to it:", "", *lines]) if lines else ""
+
+
 def hypothesis_quote(hypothesis: Hypothesis) -> str:
     """An idea of somebody else."""
-    changes = "\n".join(str(change) for change in hypothesis.changes)
-    return quoted(f"{hypothesis.title}\n\n{hypothesis.rationale}\n\n{changes}".strip())
+    changes = "\n".join(change_text(change) for change in hypothesis.changes)
+    return quoted(f"{hypothesis.title}\n\n{changes}\n\n{hypothesis.rationale}".strip())
 
 
 def failure_quote(failure: Failure) -> str:
@@ -75,8 +98,8 @@ def failure_quote(failure: Failure) -> str:
     return quoted(told.strip(), 2 * QUOTE_LIMIT_CHARS)
 
 
-def refusals_text(refusals: Sequence[Refusal]) -> str:
-    """What was refused in this round, and why."""
+def refusals_text(refusals: Sequence[Refusal], *, answering: str = ANSWERING) -> str:
+    """What was refused in this round, and why; ``answering`` says how a question is answered."""
     if not refusals:
         return ""
     lines = ["These ideas were refused just now as already tried; pick another:", ""]
@@ -85,13 +108,18 @@ def refusals_text(refusals: Sequence[Refusal]) -> str:
         lines.append(f"> {inline(one.hypothesis.title)}: {inline(one.answer)} {question}".rstrip())
         lines += [f"> - tried near it: {_near(match)}" for match in one.nearest[:NEAREST_SHOWN]]
     if any(one.question for one in refusals):
-        lines += ["", ANSWERING]
+        lines += ["", answering]
     return "\n".join(lines)
 
 
 def _near(match: NearMatch) -> str:
     delta = f", {_number(match.delta, signed=True)} against its parent" if match.delta is not None else ""
     return f"{inline(match.title)} ({match.state.value}{delta})"
+
+
+def _code(line: str) -> str:
+    """Tabs stay: they are code."""
+    return "\t".join(_printable(part) for part in line.split("\t"))
 
 
 def _printable(text: str) -> str:

@@ -2,7 +2,7 @@
 
 ``# fake: score 1.5`` completes; ``crash``, ``garbage``, ``nothing``, ``hang``, ``hang-forever``, ``flood``,
 ``full``, ``other-seed``, ``nan``, ``huge`` misbehave; ``forge`` reports well and is then killed;
-``wait FILE`` completes once FILE exists.
+``wait FILE`` completes once FILE exists; ``env FILE`` writes its environment there.
 """
 
 import ctypes
@@ -140,6 +140,8 @@ def misbehave(mode, value, report):  # noqa: C901, PLR0912 - one table of misdee
             report["metrics"] = {"val_bpb": float("nan")}
         case "huge":
             report["log_tail"] = "ä" * 2_000_000
+        case "env":
+            Path(value).write_text(json.dumps(dict(os.environ)))
         case "wait":
             while not Path(value).exists():
                 time.sleep(0.01)

@@ -1,11 +1,11 @@
-"""``autoresearch-node solo`` with the fake trainer, as a process of its own."""
+"""``autoresearch-node solo`` with the fake trainer, as a process of its own; more settings by environment."""
 
 import sys
 from pathlib import Path
 
 from autoresearch.errors import SwarmError
 
-from node.config import Config
+from node.config import load_config
 from node.failures import Failed
 from node.join import run_solo
 from node.logs import set_up_logging
@@ -14,12 +14,11 @@ state_dir, challenge, *options = sys.argv[1:]
 set_up_logging("text", "debug")
 TRAINER = (sys.executable, "-S", "-E", str(Path(__file__).with_name("fake_trainer.py")))
 limit = int(options[0]) if options else None
+flags = {"state_dir": Path(state_dir), "challenge": challenge, "max_experiments": limit}
 try:
-    sys.exit(
-        run_solo(
-            Config(state_dir=Path(state_dir), challenge=challenge, max_experiments=limit),
-            trainer_argv=TRAINER,
-        )
-    )
-except (Failed, SwarmError) as error:
+    sys.exit(run_solo(load_config(flags).config, trainer_argv=TRAINER))
+except Failed as error:
+    sys.stderr.write(f"error: {error}\n")
+    sys.exit(error.exit_code)
+except SwarmError as error:
     sys.exit(f"error: {error}")

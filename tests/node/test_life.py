@@ -161,5 +161,5 @@ def test_two_nodes_cannot_share_a_state_dir(waiting, tmp_path):
 
     second = NodeProcess(tmp_path, f"# fake: wait {waiting.gate}\n{BASELINE}")
 
-    assert second.wait() == 1
+    assert second.wait() == 2
     assert "another node works in" in (tmp_path / "log").read_text()
