@@ -311,7 +311,7 @@ async def meant(reader) -> AsyncIterator[Rig]:
 
 async def test_with_a_model_what_words_say_still_goes_before_how_they_sound(meant: Rig) -> None:
     ada, bob = await two_nodes(meant)
-    near = "use the {} in the whole mlp of each and every block from now on"
+    near = "use the {} in the whole mlp and in all that follows from now on"
     first = await tried(meant, ada, near.format("squared relu"), built("relu2"))
     await meant.one.context.embeddings.catch_up()
 
