@@ -17,6 +17,7 @@ from functools import lru_cache
 from autoresearch.edits import (
     CanonicalChanges,
     EditError,
+    EditSignature,
     canonical_changes,
     changes_from_title,
     changes_of_edit,
@@ -49,7 +50,9 @@ SOURCE_STALL_MS = 5_000.0
 HANG_S = 30.0
 """CPU seconds after which an input is given up."""
 
+RETRIALS = 2
 PARENTS = 12
+SENTENCE_MIN, SENTENCE_MAX = 10, 1_500
 SHOWN_CHARS = 300
 _KINDS = {
     "unicode": 20,
@@ -106,6 +109,7 @@ def warm_up(seed: int) -> None:
     """Reads what is read once in a process: the vocabulary, and each parent."""
     for parent in _parents(seed):
         read_text("DEPTH 8 -> 10", parent)
+        _no_edit(parent)
 
 
 def check_input(seed: int, index: int, *, again: bool = True) -> Outcome:
@@ -199,7 +203,7 @@ def _ask_title(outcome: Outcome, title: str, other: str, parent: str) -> object:
     said = [changes for changes in (exact, free) if changes is not None]
     for changes in said:
         outcome.check("says_something", holds=not changes.is_empty, about=title)
-        words_match(edit_signature(parent, parent), changes)
+        words_match(_no_edit(parent), changes)
     if exact is not None and free is not None:
         outcome.check("one_key_for_exact_and_free", holds=exact.key == free.key, about=title)
     pair = Pair(a=title, b=other, parent_code=parent if outcome.index % 4 else "")
@@ -219,7 +223,7 @@ def _ask_changes(outcome: Outcome, changes: list[Change], parent: str | None) ->
     for again in (changes[::-1], [*changes, *changes[: max(0, 64 - len(changes))]]):
         outcome.check("any_order", holds=canonical_changes(again, parent).key == canonical.key, about=changes)
     if parent is not None:
-        words_match(edit_signature(parent, parent), canonical)
+        words_match(_no_edit(parent), canonical)
     return canonical
 
 
@@ -238,7 +242,8 @@ def _ask_program(outcome: Outcome, program: str, other: str, parent: str) -> obj
     for a, b in ((program, parent), (parent, program), (program, program)):
         verdicts.append(judge_pair(Pair(a="one", b="two", a_code=a, b_code=b, parent_code=parent)))
     outcome.check("symmetric", holds=verdicts[0].answer is verdicts[1].answer, about=program)
-    outcome.check("reflexive", holds=verdicts[2].answer is not Answer.ALLOW, about=program)
+    if program:  # else it was not given
+        outcome.check("reflexive", holds=verdicts[2].answer is not Answer.ALLOW, about=program)
     merged = merge(parent, program, parent)
     outcome.check(
         "merge_keeps_one_side", holds=merged is None or file_signature(merged) == signature, about=program
@@ -258,21 +263,31 @@ def _asked(
     answers: list[object] = []
     with _watched(outcome, about):
         for _ in range(1 + again):
-            start = time.process_time()
-            try:
-                answers.append(ask())
-            except EditError as error:
-                outcome.is_refused = True
-                answers.append(str(error))
-                outcome.check(
-                    "refused_in_a_sentence", holds=10 < len(str(error)) < SHOWN_CHARS * 5, about=about
-                )
-            outcome.cpu_ms = outcome.cpu_ms or (time.process_time() - start) * 1e3
+            answer, cpu_ms = _timed(ask, outcome)
+            outcome.cpu_ms = outcome.cpu_ms or cpu_ms
+            answers.append(answer)
+        for _ in range(RETRIALS):
+            if outcome.cpu_ms > limit_ms:  # a stall stays one when asked again
+                outcome.cpu_ms = min(outcome.cpu_ms, _timed(ask, outcome)[1])
         outcome.check("no_stall", holds=outcome.cpu_ms <= limit_ms, about=(outcome.cpu_ms, about))
         texts = [_text_of(answer) for answer in answers]
         if again:
             outcome.check("same_again", holds=texts[0] == texts[1], about=about)
         outcome.digest = hashlib.blake2b(texts[0].encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _timed(ask: Callable[[], object], outcome: Outcome) -> tuple[object, float]:
+    """An answer, or the sentence that refuses one, and the milliseconds of CPU that it took."""
+    start = time.process_time()
+    try:
+        answer = ask()
+    except EditError as error:
+        outcome.is_refused = True
+        answer = str(error)
+        outcome.check(
+            "refused_in_a_sentence", holds=SENTENCE_MIN <= len(answer) <= SENTENCE_MAX, about=answer
+        )
+    return answer, (time.process_time() - start) * 1e3
 
 
 @contextmanager
@@ -321,6 +336,11 @@ def _chance(what: str, seed: int, index: int) -> random.Random:
 
 def _parent(seed: int, chance: random.Random) -> str:
     return chance.choice(_parents(seed))
+
+
+@lru_cache(maxsize=2 * PARENTS)
+def _no_edit(parent: str) -> EditSignature:
+    return edit_signature(parent, parent)
 
 
 @lru_cache(maxsize=1)

@@ -23,7 +23,7 @@ import multiprocessing
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.fuzz_checks import Failure, check_input, check_program, check_scripts, kind_of, warm_up
 
-FAILURES_SHOWN = 40
+FAILURES_SHOWN = 8
+"""Of each broken promise."""
+
 PROCESSES = 2
 SHARED_EVERY = 10
 """Of so many inputs both processes read one, and have to agree."""
@@ -143,9 +145,17 @@ def report_of(parts: Sequence[Part], seed: int) -> dict[str, Any]:
         "promises": {
             name: {"checks": checks[name], "broken": broken[name]} for name in sorted(checks | broken)
         },
-        "failures": [failure.shown() for failure in failures[:FAILURES_SHOWN]],
+        "failures": list(_shown(failures)),
         "sound": not failures,
     }
+
+
+def _shown(failures: Sequence[Failure]) -> Iterator[dict[str, object]]:
+    seen: Counter[str] = Counter()
+    for failure in failures:
+        seen[failure.promise] += 1
+        if seen[failure.promise] <= FAILURES_SHOWN:
+            yield failure.shown()
 
 
 if __name__ == "__main__":

@@ -221,7 +221,8 @@ def _expressions(root: ast.AST) -> Iterator[ast.expr]:
     """Expressions that may stand in parentheses wherever they are."""
     for name, value in ast.iter_fields(root):
         is_pattern = isinstance(root, ast.match_case) and name == "pattern"
-        if is_pattern or isinstance(root, ast.JoinedStr):
+        is_target = isinstance(root, ast.AnnAssign) and name == "target"  # "(x).y: int" is no Python
+        if is_pattern or is_target or isinstance(root, ast.JoinedStr):
             continue
         for node in value if isinstance(value, list) else [value]:
             if isinstance(node, ast.expr) and _may_be_wrapped(node):

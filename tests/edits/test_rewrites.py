@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -101,7 +102,7 @@ def test_the_fuzzer_notes_crashes_hangs_and_broken_promises() -> None:
     def crash() -> object:
         raise KeyError("surprise")
 
-    answers = iter([1, 2])
+    answers = itertools.count()
     fuzz_checks._asked(outcome, crash, "a title", 100.0, again=True)
     fuzz_checks._asked(outcome, lambda: next(answers), "another", -1.0, again=True)
 
