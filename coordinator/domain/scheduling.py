@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from autoresearch.model import HypothesisId, Idea, NodeId
+from autoresearch.model import HypothesisId, Idea, IdeaKind, NodeId
 
 from coordinator.domain.class_state import ClassState, Rules, Slot
+from coordinator.domain.combining import is_quiet
 from coordinator.domain.trust import is_trusted
 from coordinator.domain.verification import LiveSlot, Worker, audit_slot, wanted_slot
 
@@ -29,6 +30,10 @@ A node that can propose verifies in no more than this share of its tasks: its ag
 the class's new best is built on by those who verify it too."""
 
 IDEAS_TRIED_LIMIT = 8
+
+ABLATION_CHANCE = 0.1
+"""A node that can propose looks for dead weight in this share of the tasks in which nothing else waits; one
+that cannot does so before it idles."""
 
 AUDIT_CHANCE = 0.1
 """A trusted owner is audited in this share of its verifications, as far as the share of audits allows."""
@@ -108,6 +113,7 @@ def choose(
     *,
     coin: float,
     lot: float = 1.0,
+    spare: float = 1.0,
 ) -> tuple[Choice, ...]:
     """The node's choices, best first; the last one needs no lease.
 
@@ -120,6 +126,7 @@ def choose(
         coin: Uniform from 0 to 1; a node that can propose verifies in this share of its tasks only, so that
             every node both explores and verifies, however few they are.
         lot: Uniform from 0 to 1; decides whether a verification is an audit.
+        spare: Uniform from 0 to 1; decides whether a node with an agent has time for dead weight.
     """
     choices: list[Choice] = []
     if capabilities.can_train:
@@ -134,6 +141,8 @@ def choose(
         is_crowded = len(swarm.under_way.ideas) >= _share(len(swarm.workers), coin)
         first, second = (verify, queued) if is_crowded else (queued, verify)
         choices.extend((*first, *second))
+        if is_quiet(state) and (not capabilities.can_propose or (not choices and spare < ABLATION_CHANCE)):
+            choices.extend(_fitting(capabilities, swarm, is_ablation=True))
     return (*choices, *_explore(state, capabilities, node))
 
 
@@ -171,11 +180,17 @@ def _share(nodes: int, coin: float) -> int:
 def _queued(state: ClassState, capabilities: Capabilities, swarm: Swarm) -> tuple[RunQueued, ...]:
     if state.working is None:
         return ()
+    return _fitting(capabilities, swarm, is_ablation=False)
+
+
+def _fitting(capabilities: Capabilities, swarm: Swarm, *, is_ablation: bool) -> tuple[RunQueued, ...]:
+    """Ideas that wait and that the node can run; those for quiet times are apart."""
     fitting = [
         RunQueued(hypothesis_id=idea.hypothesis_id)
         for idea in swarm.ideas
         if idea.hypothesis_id not in swarm.under_way.ideas
         and (capabilities.can_propose or idea.source_hash is not None)
+        and (idea.kind is IdeaKind.ABLATE) is is_ablation
     ]
     return tuple(fitting[:IDEAS_TRIED_LIMIT])
 

@@ -1,6 +1,17 @@
 from __future__ import annotations
 
-from autoresearch.model import Hypothesis, HypothesisId, Idea, NodeId, OwnerId, SourceHash
+from dataclasses import replace
+
+from autoresearch.model import (
+    ExperimentId,
+    Hypothesis,
+    HypothesisId,
+    Idea,
+    IdeaKind,
+    NodeId,
+    OwnerId,
+    SourceHash,
+)
 from class_builders import CLASS, NOW, RULES, candidate, explore, open_class, pair
 
 from coordinator.domain.class_state import ClassState
@@ -160,3 +171,49 @@ def test_a_class_that_has_not_been_seen_begins_with_its_baseline() -> None:
 
     assert choices[0] == MeasureBaseline(number=0)
     assert isinstance(choices[-1], Idle)
+
+
+def quiet() -> ClassState:
+    """A class with a confirmed best and nothing to verify."""
+    state = verifying()
+    voters = ("ann", "bob")
+    while state.confirmed_id is None:
+        owner = voters[len(state.standings[ExperimentId("x")].pairs) % 2]
+        state = pair(state, "x", 0.95, 1.0, owner=owner, voters=voters).state
+    return state
+
+
+def test_dead_weight_is_looked_for_when_nothing_else_is_to_be_done() -> None:
+    ablation = replace(idea("ablation"), kind=IdeaKind.ABLATE)
+    one = swarm(worker("a"), ideas=(ablation, idea("combination")))
+    other = swarm(worker("a"), ideas=(ablation,))
+    wanted = RunQueued(hypothesis_id=HypothesisId("ablation"))
+
+    busy = choose(quiet(), RULES, worker("a"), RUNNER, one, coin=0.9)
+    idle = choose(quiet(), RULES, worker("a"), RUNNER, other, coin=0.9)
+
+    assert busy[:2] == (RunQueued(hypothesis_id=HypothesisId("combination")), wanted)
+    assert idle[0] == wanted
+
+
+def test_an_agent_leaves_exploring_for_dead_weight_once_in_a_while() -> None:
+    ablation = replace(idea("ablation"), kind=IdeaKind.ABLATE)
+    one = swarm(worker("a"), ideas=(ablation,))
+    two = swarm(worker("a"), ideas=(ablation, idea("combination")))
+
+    seldom = choose(quiet(), RULES, worker("a"), ABLE, one, coin=0.9, spare=0.05)
+    mostly = choose(quiet(), RULES, worker("a"), ABLE, one, coin=0.9, spare=0.5)
+    queued = choose(quiet(), RULES, worker("a"), ABLE, two, coin=0.9, spare=0.05)
+
+    assert seldom == (RunQueued(hypothesis_id=HypothesisId("ablation")), Explore())
+    assert mostly == (Explore(),)
+    assert queued == (RunQueued(hypothesis_id=HypothesisId("combination")), Explore())
+
+
+def test_nobody_looks_for_dead_weight_while_a_candidate_is_verified() -> None:
+    ablation = replace(idea("ablation"), kind=IdeaKind.ABLATE)
+    proposer = worker("proposer")
+
+    choices = choose(verifying(), RULES, proposer, RUNNER, swarm(proposer, ideas=(ablation,)), coin=0.9)
+
+    assert RunQueued(hypothesis_id=HypothesisId("ablation")) not in choices
