@@ -80,12 +80,16 @@ NEW = Verdict(ruling=Ruling.NEW)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked about: an idea of one class on one parent."""
+    """What is asked about: an idea of one class on one parent.
+
+    ``is_moved``: it combines, takes out or moves edits that were tried elsewhere, as it was asked to.
+    """
 
     hardware_class: HardwareClass
     parent_id: ExperimentId
     hypothesis: Hypothesis
     is_queued: bool = False
+    is_moved: bool = False
 
     @property
     def may_repeat(self) -> bool:
@@ -103,7 +107,7 @@ class Question:
     @property
     def is_deliberate(self) -> bool:
         """True when the proposer knows that the same edit was tried on another parent."""
-        return self.has_answer or self.hypothesis.intent is not Intent.NEW
+        return self.has_answer or self.is_moved or self.hypothesis.intent is not Intent.NEW
 
 
 class Judge:

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from collections.abc import Sequence
 
 import structlog
 from autoresearch.errors import SwarmError
-from autoresearch.model import (
-    TITLE_LIMIT_CHARS,
-    ExperimentId,
-    HardwareClass,
-    Hypothesis,
-    HypothesisId,
-    Idea,
-)
+from autoresearch.model import ExperimentId, HardwareClass, Hypothesis, Idea, IdeaKind
 
-from coordinator.domain.baseline import BASELINE_NODE
 from coordinator.domain.bundles import bundle_parts, forget_parts, is_enough
 from coordinator.domain.class_state import ClassState, SmallGain
+from coordinator.domain.combining import combination
 from coordinator.domain.draft import Decision, proven_best
 from coordinator.services.claiming import hash_of
 from coordinator.services.context import ChallengeContext
+from coordinator.services.own_ideas import OWN_NODE, OwnIdeas, own_hypothesis
 from coordinator.storage.base import NewSource, StoredClass
 
-BUNDLES_WAITING_LIMIT = 8
-"""Bundles of all classes that wait at once."""
-
 FORGET_ROUNDS_LIMIT = 16
-_STAMP_HEX = 12
 _log = structlog.get_logger("coordinator.bundling")
 
 
@@ -42,6 +30,7 @@ class Bundling:
 
     def __init__(self, context: ChallengeContext) -> None:
         self._c = context
+        self._own = OwnIdeas(context)
         self._looked_at: dict[HardwareClass, tuple[ExperimentId, ...]] = {}
 
     async def bundle(self, hardware_class: HardwareClass) -> None:
@@ -65,20 +54,23 @@ class Bundling:
         if not is_enough(taken, state, self._c.rules):
             return
         source = merged.encode()
-        parents = (base.experiment_id, *(part.experiment_id for part in taken))
+        part_ids = tuple(part.experiment_id for part in taken)
+        made = combination(base.experiment_id, part_ids, self._c.catalog.step)
         idea = Idea(
-            hypothesis_id=_bundle_id(parents),
+            hypothesis_id=made.hypothesis_id,
             hypothesis=_words(taken, self._c.challenge.metric.unit),
-            node_id=BASELINE_NODE,
+            node_id=OWN_NODE,
             proposed_at=self._c.clock(),
             source_hash=hash_of(source),
-            parents=parents,
+            parents=made.parents,
+            kind=IdeaKind.COMBINE,
+            material_ids=part_ids,
         )
         code = NewSource(source_hash=hash_of(source), text=source, parent_hash=base.candidate.source_hash)
-        if await self._c.store.enqueue(idea, code, max_per_node=BUNDLES_WAITING_LIMIT) is None:
+        if not await self._own.enqueue(idea, code):
             self._looked_at.pop(hardware_class)
             return
-        await self._forget(hardware_class, parents[1:])
+        await self._forget(hardware_class, part_ids)
 
     async def _merge(
         self, base_id: ExperimentId, parts: Sequence[SmallGain], hardware_class: HardwareClass
@@ -118,17 +110,4 @@ def _unmarked(state: ClassState) -> Decision:
 def _words(parts: Sequence[SmallGain], unit: str) -> Hypothesis:
     title = "bundle: " + " + ".join(part.title for part in parts)
     lines = (f"- {part.title}: {part.mean_gain:.6g} {unit} over {part.pairs} pairs" for part in parts)
-    return Hypothesis(
-        title=title if len(title) <= TITLE_LIMIT_CHARS else title[: TITLE_LIMIT_CHARS - 1] + "\u2026",
-        rationale="Gains too small to confirm alone, together:\n" + "\n".join(lines),
-        agent="coordinator",
-    )
-
-
-def _bundle_id(parents: Sequence[ExperimentId]) -> HypothesisId:
-    """A UUIDv7 that follows from the parents, of the time of the latest of them."""
-    digest = hashlib.sha256("\0".join(parents).encode()).digest()
-    stamp = max(uuid.UUID(parent).hex[:_STAMP_HEX] for parent in parents)
-    tail = int.from_bytes(digest[:10])
-    value = int(stamp, 16) << 80 | 0x7 << 76 | (tail >> 62 & 0xFFF) << 64 | 0b10 << 62 | tail & (1 << 62) - 1
-    return HypothesisId(str(uuid.UUID(int=value)))
+    return own_hypothesis(title, "Gains too small to confirm alone, together:\n" + "\n".join(lines), ())

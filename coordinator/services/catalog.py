@@ -22,6 +22,7 @@ from autoresearch.model import (
     ExperimentState,
     ExperimentSummary,
     HardwareClass,
+    Idea,
     Position,
     Purpose,
     Result,
@@ -31,6 +32,7 @@ from autoresearch.model import (
 
 from coordinator.domain.claims import Blocking, blocking_of
 from coordinator.domain.class_state import ClassState, Rules, Standing
+from coordinator.domain.lineage import Step
 from coordinator.domain.ordered import OrderedKeys
 from coordinator.domain.ranking import Run, Score, best_first, run_of, score_of
 from coordinator.services.sealing import NOTHING_SEALED, SealedClass, sealed_of
@@ -44,6 +46,9 @@ _NOT_OWN = object()
 REPLICATES = "replicates:"
 """Flag of an experiment whose file does the same as another's. It changes no best, and its runs, which
 anybody can bring, stay out of the other's score."""
+
+ABLATES = "ablates:"
+"""Flag of an experiment that is its parent without the edit of another: what its lineage is reckoned by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +192,7 @@ class Catalog:
     def judged_score_of(self, experiment_id: ExperimentId) -> Score | None:
         """An experiment's score with the runs that are sealed: for the coordinator's own decisions."""
         entry = self._entries.get(experiment_id)
-        return score_of(entry.runs, self._spread(entry.experiment.hardware_class)) if entry else None
+        return score_of(entry.runs, self.spread_of(entry.experiment.hardware_class)) if entry else None
 
     def sealed_in(self, hardware_class: HardwareClass) -> SealedClass:
         """What is sealed in a class."""
@@ -278,6 +283,27 @@ class Catalog:
         """Experiments that start from one."""
         return tuple(self._entries[key] for key in self._children.get(parent_id, ()))
 
+    def step(self, experiment_id: ExperimentId) -> Step | None:
+        """An experiment as a step of lineages."""
+        entry = self._entries.get(experiment_id)
+        if entry is None:
+            return None
+        experiment = entry.experiment
+        ablated = next((flag for flag in experiment.flags if flag.startswith(ABLATES)), None)
+        return Step(
+            experiment_id=experiment_id,
+            parents=experiment.parents,
+            takes_out=ExperimentId(ablated.removeprefix(ABLATES)) if ablated else None,
+        )
+
+    def is_idea_of(self, idea: Idea, hardware_class: HardwareClass) -> bool:
+        """True for an idea that says nothing of experiments, or of this class's."""
+        about = (*idea.parents[:1], *idea.material_ids[:1])
+        entries = [self._entries.get(one) for one in about]
+        return all(
+            entry is not None and entry.experiment.hardware_class == hardware_class for entry in entries
+        )
+
     def _ordered(self, order: ExperimentOrder) -> Iterator[ExperimentId]:
         if order is ExperimentOrder.NEWEST:
             yield from reversed(self._oldest.all())
@@ -329,9 +355,10 @@ class Catalog:
         return tuple(run for run in entry.runs if not sealed.hides(key, run.purpose, run.verification_id))
 
     def _score(self, entry: Entry) -> Score | None:
-        return score_of(self._shown(entry), self._spread(entry.experiment.hardware_class))
+        return score_of(self._shown(entry), self.spread_of(entry.experiment.hardware_class))
 
-    def _spread(self, hardware_class: HardwareClass) -> float:
+    def spread_of(self, hardware_class: HardwareClass) -> float:
+        """The standard deviation of a rerun in a class."""
         return self._spreads.get(hardware_class, self._rules.prior_sd)
 
     def _delta(self, entry: Entry, score: Score | None) -> float | None:

@@ -26,6 +26,7 @@ from autoresearch.model import (
     Granted,
     HardwareClass,
     Hypothesis,
+    IdeaKind,
     Lease,
     Node,
     NodeId,
@@ -44,6 +45,7 @@ from coordinator.dedup.pairs import Answer, PairVerdict, judge_readings
 from coordinator.dedup.precedents import Belief
 from coordinator.services.advice import Adviser
 from coordinator.services.answers import Answers
+from coordinator.services.catalog import ABLATES
 from coordinator.services.context import ChallengeContext
 from coordinator.services.leases import Held
 from coordinator.services.notes import TaskNote, dump_note, seeds_of
@@ -132,6 +134,7 @@ class Claiming:
             parent_id=parent_id,
             hypothesis=hypothesis,
             is_queued=note.idea is not None,
+            is_moved=note.kind is not IdeaKind.FREE,
         )
         parent = await self._c.source_of(parent_id, caller.hardware_class)
         stated = await self._words.read(hypothesis, parent)
@@ -197,6 +200,7 @@ class Claiming:
             parent_id=parent_id,
             hypothesis=hypothesis,
             is_queued=held.note.idea is not None,
+            is_moved=held.note.kind is not IdeaKind.FREE,
         )
         belief = await self._precedents.belief(caller)
         verdict = self._c.judge.judge_code(question, reading, belief, own_id=experiment_id)
@@ -208,6 +212,7 @@ class Claiming:
         flags = (*(RUN_AGAIN.format(one) for one in waived), *mismatches(reading, stated))
         if verdict.ruling is Ruling.ASK:
             flags = (SAME_ELSEWHERE.format(verdict.match), *flags)
+        flags = (*_lineage_notes(held, parent_id, code), *flags)
         experiment = Experiment(
             experiment_id=experiment_id,
             challenge_id=self._c.challenge.challenge_id,
@@ -251,8 +256,11 @@ class Claiming:
     async def release(self, caller: Node, *, claim_id: ClaimId, fencing_token: int, reason: str) -> bool:
         """Gives a claim back; False if it was not held."""
         check_text(reason, "reason", limit=REASON_LIMIT_CHARS)
+        held = await self._c.leases.find(claim_id)
         was_held = await self._c.store.release(claim_id, caller.node_id, fencing_token)
         if was_held:
+            if held is not None and held.note.idea is not None:
+                self._c.handed_back.add(caller.node_id, held.note.idea)
             await self._forget(claim_id)
             _log.info("claim released", claim=claim_id, node=caller.node_id, why=reason)
         return was_held
@@ -381,7 +389,14 @@ class Claiming:
         queued = await self._c.leases.find(queued_claim_id) if queued_claim_id else None
         if queued is None or queued.request.node_id != caller.node_id:
             return TaskNote()
-        return TaskNote(idea=queued.note.idea, code_hash=queued.note.code_hash, parents=queued.note.parents)
+        note = queued.note
+        return TaskNote(
+            idea=note.idea,
+            code_hash=note.code_hash,
+            parents=note.parents,
+            kind=note.kind,
+            material_ids=note.material_ids,
+        )
 
     async def _settle_idea(self, node_id: NodeId, queued_claim_id: ClaimId | None, verdict: Verdict) -> None:
         """An idea that turns out to be tried already leaves the queue, and one with a question that nobody
@@ -456,10 +471,20 @@ def hash_of(source: bytes) -> SourceHash:
 
 
 def _parents(held: Held, parent_id: ExperimentId, code: SourceText) -> tuple[ExperimentId, ...]:
-    """The claimed parent or, where a bundle is run as it came, all that it is made of."""
-    note = held.note
-    is_bundle = note.parents[:1] == (parent_id,) and note.code_hash == code.source_hash
-    return note.parents if is_bundle else (parent_id,)
+    """The claimed parent or, where edits of others were put together as asked, all that it is made of."""
+    return held.note.parents if _is_as_asked(held.note, parent_id, code) else (parent_id,)
+
+
+def _lineage_notes(held: Held, parent_id: ExperimentId, code: SourceText) -> tuple[str, ...]:
+    """Says which edits its parent has that it has not."""
+    if held.note.kind is not IdeaKind.ABLATE or not _is_as_asked(held.note, parent_id, code):
+        return ()
+    return tuple(ABLATES + edit_id for edit_id in held.note.material_ids)
+
+
+def _is_as_asked(note: TaskNote, parent_id: ExperimentId, code: SourceText) -> bool:
+    """True for code that came with its idea, and for what an agent wrote where it came with none."""
+    return note.parents[:1] == (parent_id,) and note.code_hash in (None, code.source_hash)
 
 
 def _fingerprint(hypothesis: Hypothesis, parent_id: ExperimentId, queued_claim_id: ClaimId | None) -> str:

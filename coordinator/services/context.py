@@ -27,6 +27,7 @@ from coordinator.domain.draft import Context, Decision
 from coordinator.services.catalog import Catalog
 from coordinator.services.classes import Activity, Classes
 from coordinator.services.embedding import Embeddings
+from coordinator.services.handed_back import HandedBack
 from coordinator.services.leases import Leases
 from coordinator.services.progress import Progress
 from coordinator.services.reading import StatedChanges, tried_edit
@@ -99,6 +100,7 @@ class ChallengeContext:
         self.sources = Sources(store, self.baseline)
         self.classes = Classes(store, self._see_class)
         self.progress = Progress()
+        self.handed_back = HandedBack(clock)
         self.leases = Leases(store, store, refresh_s=settings.view_refresh_s)
         self.activity = Activity(identity, clock, refresh_s=settings.view_refresh_s)
 

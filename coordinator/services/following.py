@@ -31,6 +31,7 @@ from autoresearch.model import (
 from coordinator.dedup.code import SourceText
 from coordinator.dedup.kept import take_over
 from coordinator.domain.promotion import review
+from coordinator.services.combining import Combining
 from coordinator.services.context import ChallengeContext
 from coordinator.services.progress import NOTHING
 from coordinator.services.reading import StatedChanges, WordReader, kept_reading, tried_edit, words_alone
@@ -241,16 +242,17 @@ class Follower:
 
 
 class Caretaker:
-    """What has to happen although nobody calls: expired claims end, classes move on."""
+    """What has to happen although nobody calls: expired claims end, classes move on, gains are combined."""
 
     def __init__(self, context: ChallengeContext) -> None:
         self._c = context
+        self.combining = Combining(context)
 
     async def run(self) -> None:
         """One round per interval until cancelled; an unreachable store is asked again."""
         while True:
             await asyncio.sleep(self._c.settings.reap_interval_s)
-            for work in (self.reap, self.review_classes):
+            for work in (self.reap, self.review_classes, self.combining.look):
                 await self._try(work)
 
     async def reap(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoresearch.errors import LimitExceeded
 from autoresearch.limits import check_hypothesis, check_source, check_uuid
-from autoresearch.model import ExperimentId, Hypothesis, HypothesisId, Idea, Node
+from autoresearch.model import ExperimentId, Hypothesis, HypothesisId, Idea, IdeaKind, Intent, Node
 
 from coordinator.dedup.code import SourceText
 from coordinator.services.claiming import hash_of
@@ -42,6 +42,13 @@ class Ideas:
         if origin_experiment_id is not None:
             check_uuid(origin_experiment_id, "origin_experiment_id")
         code = await self._code(source) if source is not None else None
+        # Only of what is known here can the edit be shown to whoever moves it.
+        is_moved = (
+            code is None
+            and hypothesis.intent is Intent.REBASE
+            and origin_experiment_id is not None
+            and self._c.catalog.entry(origin_experiment_id) is not None
+        )
         idea = Idea(
             hypothesis_id=hypothesis_id,
             hypothesis=hypothesis,
@@ -49,6 +56,8 @@ class Ideas:
             proposed_at=self._c.clock(),
             origin_experiment_id=origin_experiment_id,
             source_hash=code.source_hash if code else None,
+            kind=IdeaKind.REBASE if is_moved else IdeaKind.FREE,
+            material_ids=(origin_experiment_id,) if is_moved and origin_experiment_id else (),
         )
         share = self._c.settings.ideas_per_node
         is_new = await self._c.store.enqueue(idea, code, max_per_node=share)

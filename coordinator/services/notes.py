@@ -12,7 +12,7 @@ import json
 import secrets
 from dataclasses import asdict, dataclass, field
 
-from autoresearch.model import ExperimentId, HypothesisId, SourceHash
+from autoresearch.model import ExperimentId, HypothesisId, IdeaKind, SourceHash
 
 from coordinator.domain.class_state import Slot
 
@@ -24,8 +24,9 @@ NONCE_BYTES = 16
 class TaskNote:
     """What a lease is about. At most one of ``baseline``, ``slot`` and ``idea`` is set.
 
-    ``code_hash`` is set where the code is known when the lease is made; ``parents`` with it for a bundle.
-    ``waived`` are experiments of the same edit that only warned, and that the claimant has answered.
+    ``code_hash`` is set where the code is known when the lease is made. ``kind``, ``parents`` and
+    ``material_ids`` are the idea's; what becomes of it has these parents. ``waived`` are experiments of the
+    same edit that only warned, and that the claimant has answered.
     """
 
     nonce: str = field(default_factory=lambda: secrets.token_hex(NONCE_BYTES))
@@ -34,6 +35,8 @@ class TaskNote:
     idea: HypothesisId | None = None
     code_hash: SourceHash | None = None
     parents: tuple[ExperimentId, ...] = ()
+    kind: IdeaKind = IdeaKind.FREE
+    material_ids: tuple[ExperimentId, ...] = ()
     waived: tuple[ExperimentId, ...] = ()
 
 
@@ -54,8 +57,17 @@ def load_note(text: str) -> TaskNote:
     """The note from its text."""
     document = json.loads(text)
     slot = document.pop("slot")
-    parents, waived = (tuple(document.pop(name, ())) for name in ("parents", "waived"))
-    return TaskNote(slot=Slot(**slot) if slot else None, parents=parents, waived=waived, **document)
+    parents, material_ids, waived = (
+        tuple(document.pop(name, ())) for name in ("parents", "material_ids", "waived")
+    )
+    return TaskNote(
+        slot=Slot(**slot) if slot else None,
+        kind=IdeaKind(document.pop("kind", IdeaKind.FREE)),
+        parents=parents,
+        material_ids=material_ids,
+        waived=waived,
+        **document,
+    )
 
 
 def seeds_of(note: TaskNote, code_hash: SourceHash, experiment_id: ExperimentId) -> Seeds:

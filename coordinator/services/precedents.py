@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from autoresearch.model import ExperimentId, ExperimentState, Node, OwnerId
+import math
+
+from autoresearch.model import ExperimentId, ExperimentState, HardwareClass, Node, OwnerId
 
 from coordinator.dedup.precedents import DONE, Belief, Precedent
 from coordinator.domain.baseline import is_baseline_of
 from coordinator.domain.trust import is_trusted
 from coordinator.services.context import ChallengeContext
+
+NOBODY = OwnerId("")
+"""An asker with no experiments of its own."""
 
 
 class Precedents:
@@ -18,16 +23,26 @@ class Precedents:
 
     async def belief(self, caller: Node) -> Belief:
         """Whose word counts for the caller in its class, now."""
-        state = (await self._c.classes.get(caller.hardware_class)).state
-        voters = await self._c.activity.voters(caller.hardware_class)
-        voting = await self._c.activity.voting()
         memory_mb = self._c.sessions.memory_mb(caller.node_id)
+        return await self._belief(caller.hardware_class, caller.owner_id, memory_mb)
 
-        def trusts(owner_id: OwnerId) -> bool:
-            return owner_id in voting and is_trusted(state, owner_id, voters)
+    async def is_settled(self, hardware_class: HardwareClass, file_signature: str) -> bool:
+        """True if a file was tried and its outcome binds everybody, whatever machine they have."""
+        belief = await self._belief(hardware_class, NOBODY, math.inf)
+        same = self._c.index.same_file(hardware_class, file_signature)
+        found = [one for one in (belief.find(edit.experiment_id) for edit in same) if one is not None]
+        return belief.settling(found) is not None
+
+    async def _belief(self, hardware_class: HardwareClass, owner_id: OwnerId, memory_mb: float) -> Belief:
+        state = (await self._c.classes.get(hardware_class)).state
+        voters = await self._c.activity.voters(hardware_class)
+        voting = await self._c.activity.voting()
+
+        def trusts(one: OwnerId) -> bool:
+            return one in voting and is_trusted(state, one, voters)
 
         return Belief(
-            owner_id=caller.owner_id,
+            owner_id=owner_id,
             find=lambda experiment_id: self._find(experiment_id, memory_mb),
             is_running=lambda one: self._c.catalog.state_of(one) is ExperimentState.RUNNING,
             is_trusted=trusts,

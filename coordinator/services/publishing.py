@@ -22,6 +22,7 @@ from autoresearch.model import (
 from coordinator.domain.baseline import is_baseline_of
 from coordinator.domain.claims import Blocking, blocking_of
 from coordinator.domain.class_state import ClassState, working_best
+from coordinator.domain.combining import told_of_ablation
 from coordinator.domain.draft import Decision
 from coordinator.services.bundling import Bundling
 from coordinator.services.catalog import REPLICATES
@@ -86,6 +87,7 @@ class _Delivery:
     blocked: tuple[EditKey, ...]
     settles: HypothesisId | None
     train_s: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +244,21 @@ class Publishing:
             blocked=await self._blocked(request, experiment),
             settles=held.note.idea if held is not None else None,
             train_s=self._credited_s(result),
+            reason=result.reason or self._told_of(evidence),
         )
+
+    def _told_of(self, evidence: Evidence) -> str:
+        """What the first run of an ablation says of the edit that it takes out; empty for any other run."""
+        experiment, score = evidence.experiment, evidence.score
+        step = self._c.catalog.step(experiment.experiment_id)
+        if step is None or step.takes_out is None or score is None or not evidence.is_first:
+            return ""
+        before = self._c.catalog.score_of(step.parents[0])
+        if before is None:
+            return ""
+        gain = self._c.rules.gain(score, before.mean)
+        spread = self._c.catalog.spread_of(experiment.hardware_class)
+        return told_of_ablation(gain, spread)
 
     def _is_first(self, request: _Request, experiment: Experiment) -> bool:
         """True for the experiment's own node, or its task, as long as no run of it is scored."""
@@ -373,7 +389,7 @@ class Publishing:
             reading=delivery.reading,
             source=delivery.source,
             state=state,
-            reason=result.reason if state is not None else "",
+            reason=delivery.reason if state is not None else "",
             blocks=self._blocks(delivery),
             update=self._c.class_update(decision) if decision is not None else None,
             settles=delivery.settles,
@@ -423,7 +439,7 @@ class Publishing:
             evidence.experiment,
             result,
             state=None if is_evidence_alone else evidence.state(),
-            reason=result.reason,
+            reason=delivery.reason,
             position=taken.accepted.position,
             is_scored=delivery.is_scored and not is_evidence_alone,
         )

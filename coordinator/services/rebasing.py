@@ -6,23 +6,25 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import structlog
-from autoresearch.errors import SwarmError
+from autoresearch.errors import InvalidArgument, NotFound, SwarmError
 from autoresearch.evidence import passes_screen
 from autoresearch.model import (
     Experiment,
     ExperimentId,
     ExperimentState,
-    HypothesisId,
+    HardwareClass,
     Idea,
+    IdeaKind,
     Intent,
     NodeId,
-    new_id,
 )
 
 from coordinator.domain.class_state import Candidate
+from coordinator.domain.combining import combination
 from coordinator.domain.draft import Decision
 from coordinator.services.catalog import REPLICATES, Entry
 from coordinator.services.context import ChallengeContext
+from coordinator.services.own_ideas import Merged, OwnIdeas, Patch, Settled, Touching
 
 RETRIES_LIMIT = 16
 """Edits of one refuted code that are queued again, those with the largest gains over it."""
@@ -94,15 +96,49 @@ async def queue_candidates(
 
 
 async def queue_rebase(context: ChallengeContext, experiment: Experiment, *, node_id: NodeId) -> None:
-    """Queues an experiment's hypothesis. What called for it is decided already: a failure is only logged."""
+    """Queues an experiment's edit for the present best: with code where the two do not touch.
+
+    What called for it is decided already: a failure is only logged.
+    """
+    try:
+        await _queue_rebase(context, experiment, node_id)
+    except SwarmError as error:
+        _log.warning("rebase not queued", experiment=experiment.experiment_id, why=error.message)
+
+
+async def _queue_rebase(context: ChallengeContext, experiment: Experiment, node_id: NodeId) -> None:
+    own, material_id = OwnIdeas(context), experiment.experiment_id
+    state = (await context.classes.get(experiment.hardware_class)).state
+    if state.working_id is None or experiment.parent is None:
+        return
+    made = combination(state.working_id, (material_id,), context.catalog.step)
+    patch = Patch(before_id=experiment.parent, after_id=material_id)
+    merged = await _merged(own, patch, state.working_id, experiment.hardware_class)
+    if isinstance(merged, Settled):
+        _log.info("rebase not needed", experiment=material_id, why=merged.reason)
+        return
+    code = merged if isinstance(merged, Merged) else None
     idea = Idea(
-        hypothesis_id=HypothesisId(new_id()),
+        hypothesis_id=made.hypothesis_id,
         hypothesis=replace(experiment.hypothesis, intent=Intent.REBASE),
         node_id=node_id,
         proposed_at=context.clock(),
-        origin_experiment_id=experiment.experiment_id,
+        origin_experiment_id=material_id,
+        source_hash=code.code.source_hash if code else None,
+        parents=made.parents if code else (),
+        kind=IdeaKind.REBASE,
+        material_ids=(material_id,),
     )
+    share = context.settings.ideas_per_node
+    if not await own.enqueue(idea, code.source if code else None, share=share):
+        _log.info("rebase not queued", experiment=material_id, why=f"{share} ideas of its node wait")
+
+
+async def _merged(
+    own: OwnIdeas, patch: Patch, base_id: ExperimentId, hardware_class: HardwareClass
+) -> Merged | Touching | Settled:
+    """What cannot be read here an agent may be able to carry out by its words."""
     try:
-        await context.store.enqueue(idea, None, max_per_node=context.settings.ideas_per_node)
-    except SwarmError as error:
-        _log.warning("rebase not queued", experiment=experiment.experiment_id, why=error.message)
+        return await own.merge(base_id, [patch], hardware_class)
+    except (NotFound, InvalidArgument):
+        return Touching()

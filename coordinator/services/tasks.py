@@ -12,9 +12,9 @@ from autoresearch.model import (
     ClaimId,
     ExperimentId,
     ExploreTask,
-    HardwareClass,
     HypothesisId,
     Idea,
+    IdeaKind,
     IdleTask,
     Lease,
     Level,
@@ -65,7 +65,7 @@ class Tasks:
         node = Worker(node_id=caller.node_id, owner_id=caller.owner_id, has_vote=caller.has_vote)
         capabilities = Capabilities(can_propose=can_propose, can_train=can_train)
         workers = await self._c.activity.workers(caller.hardware_class, caller)
-        ideas = await self._ideas(caller.hardware_class) if can_train else ()
+        ideas = await self._ideas(caller) if can_train else ()
         for attempt in range(CHOICE_ROUNDS_LIMIT):
             view = await self._c.classes.get(caller.hardware_class)
             under_way = (
@@ -75,7 +75,14 @@ class Tasks:
             )
             swarm = Swarm(workers=workers, under_way=under_way, ideas=ideas)
             choices = choose(
-                view.state, self._c.rules, node, capabilities, swarm, coin=self._coin(), lot=self._coin()
+                view.state,
+                self._c.rules,
+                node,
+                capabilities,
+                swarm,
+                coin=self._coin(),
+                lot=self._coin(),
+                spare=self._coin(),
             )
             for choice in choices:
                 is_beaten = choice is not choices[0]
@@ -145,7 +152,13 @@ class Tasks:
         parent = self._parent(idea, state.working, state)
         if parent is None:
             return None
-        note = TaskNote(idea=hypothesis_id, code_hash=idea.source_hash, parents=idea.parents)
+        note = TaskNote(
+            idea=hypothesis_id,
+            code_hash=idea.source_hash,
+            parents=idea.parents or _parents(idea, parent),
+            kind=idea.kind,
+            material_ids=idea.material_ids,
+        )
         lease = await self._lease(caller, ClaimKind.QUEUED, idea_key(hypothesis_id), note)
         if lease is None:
             return None
@@ -155,19 +168,22 @@ class Tasks:
             hypothesis=idea.hypothesis,
             parent=parent,
             source_hash=idea.source_hash,
+            kind=idea.kind,
+            material_ids=idea.material_ids,
         )
 
-    async def _ideas(self, hardware_class: HardwareClass) -> tuple[Idea, ...]:
-        """What waits, without the bundles of other classes."""
+    async def _ideas(self, caller: Node) -> tuple[Idea, ...]:
+        """What waits for the caller: nothing about another class, and nothing that it gave back just now."""
         ideas = await self._c.store.list_ideas(limit=IDEAS_SEEN_LIMIT)
-        return tuple(idea for idea in ideas if self._is_of(idea, hardware_class))
-
-    def _is_of(self, idea: Idea, hardware_class: HardwareClass) -> bool:
-        base = self._c.catalog.entry(idea.parents[0]) if idea.parents else None
-        return base.experiment.hardware_class == hardware_class if base else not idea.parents
+        return tuple(
+            idea
+            for idea in ideas
+            if self._c.catalog.is_idea_of(idea, caller.hardware_class)
+            and not self._c.handed_back.has(caller.node_id, idea.hypothesis_id)
+        )
 
     def _parent(self, idea: Idea, working: Standing, state: ClassState) -> WorkingBest | None:
-        """What an idea is tried on: the working best or, for a bundle, the base that it was merged onto.
+        """What an idea is tried on: the working best or, if it was merged, the base that it was merged onto.
 
         None if nothing is known of that base here.
         """
@@ -229,6 +245,13 @@ class Tasks:
             return None
         self._c.leases.add(request, note, outcome)
         return outcome
+
+
+def _parents(idea: Idea, parent: WorkingBest) -> tuple[ExperimentId, ...]:
+    """What becomes of an idea without a base of its own comes from: where edits are moved, from these too."""
+    if idea.kind in (IdeaKind.REBASE, IdeaKind.COMBINE):
+        return (parent.experiment_id, *idea.material_ids)
+    return ()
 
 
 def _code_hash(state: ClassState, slot: Slot) -> SourceHash:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoresearch.model import ExperimentId, Granted, QueuedTask, ReplicateTask, new_id
+from autoresearch.model import ExperimentId, Granted, IdeaKind, QueuedTask, ReplicateTask, new_id
 from swarm_builders import CLASS, Rig, edited, make_rig
 
 from coordinator.dedup.code import CodeReader
@@ -34,6 +34,8 @@ async def test_two_small_gains_become_one_queued_candidate(rig: Rig) -> None:
 
     assert idea.parents[0] == rig.baseline_id
     assert set(idea.parents[1:]) == {first, second}
+    assert idea.kind is IdeaKind.COMBINE
+    assert idea.material_ids == idea.parents[1:]
     assert idea.source_hash == hash_of(edited(LR="0.05", DEPTH="5"))
     assert idea.hypothesis.title.startswith("bundle: ")
     state = (await rig.one.context.classes.get(CLASS)).state
