@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import difflib
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -19,12 +21,15 @@ from autoresearch.model import (
     WorkingBest,
 )
 
+from node.agent.base import Material
 from node.swarm.protocol import Swarm
 
 HISTORY_LIMIT = 400
 HISTORY_PAGE = 100
 SOURCES_CACHED = 16
 FOREBEARS_LIMIT = 12
+MATERIALS_LIMIT = 8
+"""Experiments that one idea is about; a coordinator names fewer."""
 
 
 class Library:
@@ -85,6 +90,18 @@ class Library:
                 break
         return tuple(reversed(found))
 
+    async def materials(self, experiment_ids: Sequence[ExperimentId]) -> tuple[Material, ...]:
+        """Experiments with what each did to its parent. Raises NotFound."""
+        found = []
+        for experiment_id in experiment_ids[:MATERIALS_LIMIT]:
+            summary = await self._swarm.experiment(experiment_id)
+            parent_id = summary.experiment.parent
+            if parent_id is None:
+                raise NotFound(f"{experiment_id} is no edit of anything")
+            before, after = await self.source(parent_id), await self.source(experiment_id)
+            found.append(Material(summary=summary, diff=await asyncio.to_thread(_diff, before, after)))
+        return tuple(found)
+
     def forebears(self, parent: WorkingBest, history: Sequence[ExperimentSummary]) -> tuple[WorkingBest, ...]:
         """What the parent came from and, last, baselines: the newest first, and only what was scored."""
         known = {summary.experiment.experiment_id: summary for summary in history}
@@ -120,6 +137,12 @@ def _as_parent(best: WorkingBest, summary: ExperimentSummary) -> WorkingBest:
         confirmed_by=summary.confirmed_by,
         node_id=experiment.node_id,
     )
+
+
+def _diff(before: bytes, after: bytes) -> str:
+    """A unified diff."""
+    old, new = (text.decode("utf-8", "replace").splitlines() for text in (before, after))
+    return "\n".join(difflib.unified_diff(old, new, "before", "after", lineterm=""))
 
 
 def source_hash(source: bytes) -> SourceHash:

@@ -44,6 +44,7 @@ from node.agent.base import (
     AgentContext,
     AgentEnded,
     AgentError,
+    CannotDo,
     Failure,
     Proposal,
     Refusal,
@@ -57,6 +58,9 @@ from node.swarm.protocol import Swarm
 
 PROPOSALS_LIMIT = 8
 """Ideas that are refused one after the other before the node asks for its task anew."""
+
+HAND_BACKS_LIMIT = 8
+"""Ideas that the agent cannot carry out and that are handed back one after the other without a pause."""
 
 IDLE_MAX_S = 60.0
 PAUSE_FIRST_S = 1.0
@@ -153,7 +157,7 @@ class Preparer:
             except (NothingReady, AgentError, LeaseLost, NotFound, Conflict, InvalidArgument) as error:
                 failures += 1
                 _log.info("no work came of it", reason=str(error), failures=failures)
-                await self._pause(self._backoff(failures))
+                await self._pause(self._rest_s(error, failures))
             except (Unavailable, ReadOnly, LimitExceeded, Internal, StateFileError) as error:
                 failures += 1
                 pause_s = min(max(error.retry_after_s or 0.0, self._backoff(failures)), PAUSE_MAX_S)
@@ -222,6 +226,8 @@ class Preparer:
         """A waiting idea: it is run as it came, or the agent writes the code where it came in words alone."""
         context = await self._context(task.parent, account)
         if task.source_hash is None:
+            materials = await self._library.materials(task.material_ids)
+            context = replace(context, kind=task.kind, materials=materials)
             proposal = await self._claimer.code_for(context, task.hypothesis)
         else:
             draft = _text(await self._library.code(task.source_hash), task.source_hash)
@@ -306,6 +312,12 @@ class Preparer:
             hearing.cancel()
         if self._news.is_set():
             self._is_hopeless = False
+
+    def _rest_s(self, error: Exception, failures: int) -> float:
+        """What is handed back is remembered by whoever handed it out: something else may be had at once."""
+        if isinstance(error, CannotDo) and failures <= HAND_BACKS_LIMIT:
+            return 0.0
+        return self._backoff(failures)
 
     def _backoff(self, failures: int) -> float:
         ceiling = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2.0 ** min(failures - 1, 10))

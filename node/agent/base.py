@@ -15,6 +15,7 @@ from autoresearch.model import (
     Advice,
     ExperimentSummary,
     Hypothesis,
+    IdeaKind,
     Insight,
     NearMatch,
     Result,
@@ -27,6 +28,7 @@ from node.agent.errors import (
     AgentError,
     AgentUnusable,
     BudgetSpent,
+    CannotDo,
     EditRefused,
     UnsuitableParent,
 )
@@ -38,8 +40,10 @@ __all__ = [
     "AgentError",
     "AgentUnusable",
     "BudgetSpent",
+    "CannotDo",
     "EditRefused",
     "Failure",
+    "Material",
     "NoAgent",
     "Proposal",
     "Refusal",
@@ -62,10 +66,20 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """An experiment whose edit is to be put in, taken out or moved; ``diff`` is against its own parent."""
+
+    summary: ExperimentSummary
+    diff: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentContext:
     """What an agent may know: the contest, the code to start from, and what the class has tried and learned.
 
-    ``account`` is where it asks before it spends, and says what it has spent.
+    ``account`` is where it asks before it spends, and says what it has spent. ``kind``
+    says what an idea of somebody else asks of ``edit``: to carry out its words or, with the edits of
+    ``materials``, to put them into the parent, to take them out, or to move them onto it.
     """
 
     challenge: Challenge
@@ -76,6 +90,8 @@ class AgentContext:
     refusals: tuple[Refusal, ...] = ()
     insights: tuple[Insight, ...] = ()
     account: Account = field(default_factory=Account, compare=False, repr=False)
+    kind: IdeaKind = IdeaKind.FREE
+    materials: tuple[Material, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +134,9 @@ class Agent(Protocol):
         """A new idea that nothing in the context rules out. Raises AgentError."""
 
     async def edit(self, context: AgentContext, hypothesis: Hypothesis) -> str:
-        """The parent's code with the hypothesis carried out. Raises AgentError."""
+        """The parent's code with the hypothesis carried out. Raises AgentError, or CannotDo for what it is
+        not made for: the idea then goes to another node.
+        """
 
     async def repair(self, context: AgentContext, source: str, failure: Failure) -> str | None:
         """Mended code for a draft that failed; None to let it go. Raises AgentError."""
@@ -138,7 +156,7 @@ class NoAgent:
         raise AgentError(f"agent 'none' proposes nothing for {context.challenge.name}; use --agent search")
 
     async def edit(self, context: AgentContext, hypothesis: Hypothesis) -> str:
-        raise AgentError(
+        raise CannotDo(
             f"agent 'none' writes no code for {context.challenge.name}: {hypothesis.title!r} needs another"
         )
 

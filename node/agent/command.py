@@ -13,14 +13,13 @@ import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
-from string import Template
 
-from autoresearch.model import SOURCE_LIMIT_BYTES, TITLE_LIMIT_CHARS, Hypothesis, Result, Usage
+from autoresearch.model import Hypothesis, Result, Usage
 
 from node.agent.base import AgentContext, AgentError, EditRefused, Failure, Proposal
-from node.agent.quoting import failure_quote, hypothesis_quote, inline, refusals_text
+from node.agent.prompting import edit_task, filled_prompt
+from node.agent.quoting import failure_quote, inline, refusals_text
 from node.agent.scratch import PROMPT, Draft, lay_out, read_back
 from node.agent.words import hypothesis_of
 from node.training.processes import Ended, run_group
@@ -79,10 +78,10 @@ class CommandAgent:
 
     async def propose(self, context: AgentContext) -> Proposal:
         """Words and code at once: the program edits first and says what it did."""
-        prompt = _prompt(
+        prompt = filled_prompt(
             "propose.md",
             context,
-            parent=f"The file as it stands: {inline(context.parent.title)}, {context.parent.mean:.5f}.",
+            parent=f"The file as it stands: {_parent(context)}.",
             refusals=refusals_text(context.refusals),
         )
         draft = await self._edit(context, context.parent_source, prompt)
@@ -95,14 +94,15 @@ class CommandAgent:
         return Proposal(hypothesis=hypothesis, draft=draft.source)
 
     async def edit(self, context: AgentContext, hypothesis: Hypothesis) -> str:
-        prompt = _prompt("edit.md", context, hypothesis=hypothesis_quote(hypothesis))
+        task = edit_task(context, hypothesis)
+        prompt = filled_prompt("edit.md", context, task=task, parent=_parent(context))
         draft = await self._edit(context, context.parent_source, prompt)
         if draft.source == context.parent_source:
             raise EditRefused(f"the agent changed nothing in train.py; it said: {draft.said}")
         return draft.source
 
     async def repair(self, context: AgentContext, source: str, failure: Failure) -> str | None:
-        prompt = _prompt("repair.md", context, failure=failure_quote(failure))
+        prompt = filled_prompt("repair.md", context, failure=failure_quote(failure))
         draft = await self._edit(context, source, prompt)
         return None if draft.source == source else draft.source
 
@@ -136,20 +136,8 @@ class CommandAgent:
             raise AgentError(f"{program} ended with exit code {ended.returncode}; it said: {said}")
 
 
-def _prompt(name: str, context: AgentContext, **parts: str) -> str:
-    text = resources.files("node.agent").joinpath("prompts", name).read_text(encoding="utf-8")
-    challenge = context.challenge
-    kind, amount = challenge.budget.kind, challenge.budget.amount
-    budget = f"{amount} steps" if kind == "steps" else f"{amount} {kind} seconds"
-    return Template(text).substitute(
-        metric=challenge.metric_name,
-        direction=challenge.direction,
-        unit=challenge.metric.unit,
-        budget=budget,
-        source_kib=str(SOURCE_LIMIT_BYTES // 1024),
-        title_limit=str(TITLE_LIMIT_CHARS),
-        **parts,
-    )
+def _parent(context: AgentContext) -> str:
+    return f"{inline(context.parent.title)}, {context.parent.mean:.5f}"
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

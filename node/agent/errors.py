@@ -2,6 +2,7 @@
 
 AgentError                  could not do what it was asked; asked again later
 ├── UnsuitableParent        can do nothing with this parent; it may with another
+├── CannotDo                is not made for what it was asked; another agent may be
 ├── EditRefused             an edit broke a rule
 └── AgentEnded              will do nothing any more: the node finishes what it has, and leaves
     ├── BudgetSpent         a cap of the day or in total is reached
@@ -17,6 +18,10 @@ class AgentError(Exception):
 
 class UnsuitableParent(AgentError):
     """The agent can do nothing with this parent, now or later; it may with another."""
+
+
+class CannotDo(AgentError):
+    """The agent is not made for what it was asked; it is somebody else's to do."""
 
 
 class EditRefused(AgentError):

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 from autoresearch.model import Advice, Change, ConstantChange, ExperimentSummary, Hypothesis, NearMatch
 
-from node.agent.base import Failure, Refusal
+from node.agent.base import Failure, Material, Refusal
 
 QUOTE_LIMIT_CHARS = 4_000
 TITLE_SHOWN_CHARS = 200
 QUESTION_SHOWN_CHARS = 800
 HISTORY_SHOWN = 100
+DIFF_SHOWN_CHARS = 8_000
+MATERIALS_SHOWN = 4
 NEAREST_SHOWN = 8
 KNOBS_SHOWN = 32
 ANSWERING = """\
@@ -90,6 +92,20 @@ def hypothesis_quote(hypothesis: Hypothesis) -> str:
     """An idea of somebody else."""
     changes = "\n".join(change_text(change) for change in hypothesis.changes)
     return quoted(f"{hypothesis.title}\n\n{changes}\n\n{hypothesis.rationale}".strip())
+
+
+def materials_text(materials: Sequence[Material]) -> str:
+    """The experiments that an idea is about: what each did, how it went, and its diff, all quoted."""
+    parts = []
+    for number, material in enumerate(materials[:MATERIALS_SHOWN], start=1):
+        summary = material.summary
+        hypothesis = summary.experiment.hypothesis
+        delta = _number(summary.delta, signed=True)
+        went = f"{summary.state.value}, {delta} against its parent" if delta else summary.state.value
+        told = quoted(f"{hypothesis.title}\n{hypothesis.rationale}".strip())
+        diff = quoted(material.diff, DIFF_SHOWN_CHARS)
+        parts.append(f"Edit {number} ({went}):\n\n{told}\n\nIts diff against its own parent:\n\n{diff}")
+    return "\n\n".join(parts)
 
 
 def failure_quote(failure: Failure) -> str:

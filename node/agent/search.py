@@ -20,9 +20,9 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autoresearch.model import ConstantChange, ExperimentId, Hypothesis, Intent, Result
+from autoresearch.model import ConstantChange, ExperimentId, Hypothesis, IdeaKind, Intent, Result
 
-from node.agent.base import AgentContext, AgentError, Failure, Proposal, UnsuitableParent
+from node.agent.base import AgentContext, AgentError, CannotDo, Failure, Proposal, UnsuitableParent
 from node.agent.knobs import (
     Knob,
     KnobError,
@@ -76,10 +76,14 @@ class SearchAgent:
         return await asyncio.to_thread(self._propose, context, self._round, self._refused_on(context))
 
     async def edit(self, context: AgentContext, hypothesis: Hypothesis) -> str:
-        """Carries out the constant changes of any hypothesis, its own or a queued one."""
+        """Carries out the constant changes of any hypothesis, its own or a queued one.
+
+        A win whose edit is all constants it can move onto another parent; what touches it cannot combine.
+        """
         texts = {c.name: c.new for c in hypothesis.changes if isinstance(c, ConstantChange)}
-        if not texts or len(texts) != len(hypothesis.changes):
-            raise AgentError(
+        is_merge = context.kind in (IdeaKind.COMBINE, IdeaKind.ABLATE)
+        if is_merge or not texts or len(texts) != len(hypothesis.changes):
+            raise CannotDo(
                 f"agent 'search' changes numeric constants only; {hypothesis.title!r} needs another agent"
             )
         try:

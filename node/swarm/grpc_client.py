@@ -122,12 +122,7 @@ class GrpcReader:
     async def experiment(self, experiment: str) -> tuple[ExperimentSummary, tuple[Result, ...]]:
         """One experiment with its runs, by its id or a part of it that only one has. Raises NotFound."""
         call = GetExperimentCall(challenge=self._challenge, experiment=experiment)
-        return await self._caller.call(
-            LEADERBOARD_SERVICE + "GetExperiment",
-            codec.get_experiment_call_to_message(call),
-            leaderboard_pb2.GetExperimentReply,
-            codec.experiment_detail_from_message,
-        )
+        return await _experiment(self._caller, call)
 
     async def source(self, *, experiment: str | None = None, source_hash: SourceHash | None = None) -> bytes:
         """The code by one of the two, checked against its hash. Raises NotFound."""
@@ -369,6 +364,11 @@ class GrpcSwarm:
     async def experiments(self, query: ExperimentQuery) -> ExperimentPage:
         return await _experiments(self._caller, self._challenge_id, query)
 
+    async def experiment(self, experiment_id: ExperimentId) -> ExperimentSummary:
+        call = GetExperimentCall(challenge=self._challenge_id, experiment=experiment_id)
+        summary, _ = await _experiment(self._caller, call)
+        return summary
+
     async def propose(
         self,
         hypothesis_id: HypothesisId,
@@ -447,6 +447,17 @@ async def _experiments(caller: Caller, challenge: str, query: ExperimentQuery) -
         codec.list_experiments_call_to_message(call),
         leaderboard_pb2.ListExperimentsReply,
         codec.experiment_page_from_message,
+    )
+
+
+async def _experiment(
+    caller: Caller, call: GetExperimentCall
+) -> tuple[ExperimentSummary, tuple[Result, ...]]:
+    return await caller.call(
+        LEADERBOARD_SERVICE + "GetExperiment",
+        codec.get_experiment_call_to_message(call),
+        leaderboard_pb2.GetExperimentReply,
+        codec.experiment_detail_from_message,
     )
 
 

@@ -37,6 +37,7 @@ from autoresearch.model import (
     ExperimentPage,
     ExperimentQuery,
     ExperimentState,
+    ExperimentSummary,
     Granted,
     Hardware,
     Hypothesis,
@@ -271,6 +272,11 @@ class LinkedSwarm:
                 await self._learn(page)
                 return page
         return await self._solo.experiments(query)
+
+    async def experiment(self, experiment_id: ExperimentId) -> ExperimentSummary:
+        return await self._ask(
+            lambda: self._online.experiment(experiment_id), lambda: self._solo.experiment(experiment_id)
+        )
 
     async def propose(
         self,

@@ -19,6 +19,7 @@ from autoresearch.model import (
     ExperimentId,
     ExperimentPage,
     ExperimentQuery,
+    ExperimentSummary,
     Hardware,
     Hypothesis,
     HypothesisId,
@@ -96,6 +97,9 @@ class Swarm(Protocol):
 
     async def experiments(self, query: ExperimentQuery) -> ExperimentPage:
         """What was tried, for agents and readers."""
+
+    async def experiment(self, experiment_id: ExperimentId) -> ExperimentSummary:
+        """One experiment. Raises NotFound."""
 
     async def propose(
         self,

@@ -228,6 +228,8 @@ class SoloSwarm:
             row = self._store.claim_row(lease.claim_id)
             if row is not None and row["token"] == lease.fencing_token:
                 self._store.end_claim(lease.claim_id)
+                if row["kind"] == "queued":
+                    self._tasks.pass_over(HypothesisId(row["subject"]))
 
     async def publish(self, publication: Publication) -> Published:
         result = publication.result
@@ -290,6 +292,12 @@ class SoloSwarm:
 
     async def experiments(self, query: ExperimentQuery) -> ExperimentPage:
         return self._listing.page(query)
+
+    async def experiment(self, experiment_id: ExperimentId) -> ExperimentSummary:
+        row = self._store.experiment_row(experiment_id)
+        if row is None:
+            raise NotFound(f"experiment {experiment_id} is not known on this machine")
+        return self._listing.summary(row)
 
     async def propose(
         self,

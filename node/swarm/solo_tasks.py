@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from autoresearch import codec
 from autoresearch.baseline import baseline_id
 from autoresearch.evidence import BASELINE_RUNS
@@ -12,6 +14,7 @@ from autoresearch.model import (
     ExploreTask,
     HardwareClass,
     Hypothesis,
+    HypothesisId,
     IdleTask,
     Outcome,
     QueuedTask,
@@ -30,6 +33,7 @@ from node.swarm.solo_store import SoloStore
 
 IDLE_RETRY_S = 5.0
 BASELINE_FAILURES_LIMIT = 5
+PASSED_OVER_LIMIT = 1_000
 
 
 class SoloTasks:
@@ -40,6 +44,13 @@ class SoloTasks:
         self._best = best
         self._leases = leases
         self._facts = facts
+        self._passed_over: OrderedDict[HypothesisId, None] = OrderedDict()
+
+    def pass_over(self, hypothesis_id: HypothesisId) -> None:
+        """An idea that was handed back: alone there is nobody else, so it waits for the swarm."""
+        self._passed_over[hypothesis_id] = None
+        while len(self._passed_over) > PASSED_OVER_LIMIT:
+            self._passed_over.popitem(last=False)
 
     def next(self, hardware_class: HardwareClass, *, can_propose: bool, can_train: bool) -> Task:
         """What needs a run comes before what needs an idea."""
@@ -106,7 +117,14 @@ class SoloTasks:
             codec.idea_from_message(ideas_pb2.Idea.FromString(row["message"]))
             for row in self._store.waiting_idea_rows(hardware_class)
         )
-        idea = next((idea for idea in waiting if can_code or idea.source_hash is not None), None)
+        idea = next(
+            (
+                idea
+                for idea in waiting
+                if (can_code or idea.source_hash is not None) and idea.hypothesis_id not in self._passed_over
+            ),
+            None,
+        )
         if idea is None:
             return None
         lease = self._leases.grant(
@@ -118,6 +136,8 @@ class SoloTasks:
             hypothesis=idea.hypothesis,
             parent=working,
             source_hash=idea.source_hash,
+            kind=idea.kind,
+            material_ids=idea.material_ids,
         )
 
     def _why_no_best(self, hardware_class: HardwareClass) -> str:

@@ -172,6 +172,12 @@ class FakeSwarm:
             total=len(newest),
         )
 
+    async def experiment(self, experiment_id):
+        for summary in self.history:
+            if summary.experiment.experiment_id == experiment_id:
+                return summary
+        raise NotFound(f"no experiment {experiment_id}")
+
     async def propose(self, hypothesis_id, hypothesis, source, origin):
         self.history.append(hypothesis_id)
 

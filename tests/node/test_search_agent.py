@@ -2,10 +2,17 @@ import ast
 import random
 
 import pytest
-from autoresearch.model import ConstantChange, ExperimentState, Hypothesis, MechanismChange, MechanismOp
+from autoresearch.model import (
+    ConstantChange,
+    ExperimentState,
+    Hypothesis,
+    IdeaKind,
+    MechanismChange,
+    MechanismOp,
+)
 from node_builders import BASELINE, make_best, make_context, make_summary
 
-from node.agent.base import AgentError, Refusal
+from node.agent.base import AgentError, CannotDo, Refusal
 from node.agent.knobs import read_knobs
 from node.agent.search import SearchAgent
 from node.agent.trials import trials_of
@@ -216,3 +223,19 @@ def test_where_higher_is_better_signs_turn():
     (trial,) = trials_of([make_summary(score=0.9, delta=0.2)], known={}, baseline={}, lower_is_better=False)
 
     assert (trial.loss, trial.gain) == (-0.9, 0.2)
+
+
+@pytest.mark.parametrize("kind", [IdeaKind.COMBINE, IdeaKind.ABLATE])
+async def test_merging_is_left_to_others_even_where_all_that_is_stated_is_a_constant(kind):
+    hypothesis = Hypothesis(title="x", changes=(ConstantChange(name="DEPTH", new="6"),))
+
+    with pytest.raises(CannotDo, match="another agent"):
+        await SearchAgent(node_id="n").edit(make_context(kind=kind), hypothesis)
+
+
+async def test_a_win_of_constants_alone_is_moved_to_another_parent():
+    hypothesis = Hypothesis(title="x", changes=(ConstantChange(name="DEPTH", old="3", new="6"),))
+
+    source = await SearchAgent(node_id="n").edit(make_context(kind=IdeaKind.REBASE), hypothesis)
+
+    assert "DEPTH = 6 " in source

@@ -533,3 +533,29 @@ async def test_hypothesis_id_cannot_be_used_for_another_idea(worker):
 
     with pytest.raises(errors.Conflict):
         await worker.swarm.propose(hypothesis_id, hypothesis("two"), None, None)
+
+
+async def test_idea_that_was_handed_back_is_not_handed_out_here_again(worker):
+    await worker.open_class()
+    await worker.swarm.propose(new_id(), hypothesis("beyond this agent"), None, None)
+    await worker.swarm.propose(new_id(), hypothesis("within its reach"), None, None)
+    first = await worker.next_task()
+    assert isinstance(first, model.QueuedTask)
+
+    await worker.swarm.release(first.lease, "cannot do it")
+    second, third = await worker.next_task(), await worker.next_task()
+
+    assert isinstance(second, model.QueuedTask)
+    assert second.hypothesis_id != first.hypothesis_id
+    assert not isinstance(third, model.QueuedTask)
+
+
+async def test_one_experiment_is_told_by_its_id(worker):
+    parent = await worker.open_class()
+    await worker.explore(parent, score=1.6, DEPTH=3)
+    page = await worker.swarm.experiments(model.ExperimentQuery(order=model.ExperimentOrder.NEWEST))
+    newest = page.experiments[0]
+
+    assert await worker.swarm.experiment(newest.experiment.experiment_id) == newest
+    with pytest.raises(errors.NotFound):
+        await worker.swarm.experiment(new_id())

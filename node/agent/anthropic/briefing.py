@@ -27,12 +27,12 @@ from node.agent.anthropic.editor import EDITOR_TOOL
 from node.agent.anthropic.statement import STATEMENT_TOOL
 from node.agent.anthropic.tokens import TokenCounter
 from node.agent.base import AgentContext, Failure, UnsuitableParent
+from node.agent.prompting import edit_task
 from node.agent.quoting import (
     advice_text,
     change_text,
     failure_quote,
     history_table,
-    hypothesis_quote,
     inline,
     numbered,
     quoted,
@@ -73,7 +73,7 @@ class Briefing:
     def to_edit(self, context: AgentContext, hypothesis: Hypothesis, *, share: float = 1.0) -> Opening:
         """An idea to carry out."""
         task = Template(_text("edit.md")).substitute(
-            hypothesis=hypothesis_quote(hypothesis), source_kib=str(SOURCE_LIMIT_BYTES // 1024)
+            task=edit_task(context, hypothesis), source_kib=str(SOURCE_LIMIT_BYTES // 1024)
         )
         return self._opening(context, context.parent_source, [_start(context), task], share)
 
