@@ -4,8 +4,10 @@ import ast
 import random
 
 import pytest
-from autoresearch.edits import EditError, edit_signature
-from autoresearch.edits.merge import LINES_LIMIT, merge, merge_all
+from autoresearch.edits import EditError, edit_signature, file_signature
+from autoresearch.edits.merge import LINES_LIMIT, PARTS_LIMIT, merge, merge_all
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 BASE = """\
 import torch
@@ -146,3 +148,65 @@ def test_what_cannot_be_read_is_refused_in_a_sentence() -> None:
         merge(BASE, BASE, "def broken(:")
     with pytest.raises(EditError, match="lines"):
         merge("\n" * (LINES_LIMIT + 1), BASE, BASE)
+
+
+def lines_of(values: list[int]) -> str:
+    """A program of constants, each with a statement of several lines that uses it."""
+    parts = [
+        f"K{index} = {value}\nx{index} = call(\n    K{index},\n)\n" for index, value in enumerate(values)
+    ]
+    return "".join(parts)
+
+
+EXAMPLES = 30
+edits = st.lists(st.integers(0, 7), min_size=1, max_size=5, unique=True)
+
+
+@given(
+    first=edits,
+    last=st.integers(0, 7),
+    text=st.sampled_from(["pass\n", "y = [1, 2]\n", "z = f(\n    1,\n)\n"]),
+)
+def test_taking_the_last_edit_out_gives_the_parents_signature(first: list[int], last: int, text: str) -> None:
+    base = lines_of([0] * 8)
+    parent = lines_of([int(index in first) for index in range(8)])
+    best = parent.replace(f"K{last} = ", f"{text}K{last} = 1 + ")
+
+    without, taken = merge_all([(best, parent)], best)
+
+    assert taken == (0,)
+    assert file_signature(without) == file_signature(parent)
+    assert file_signature(base) != file_signature(best)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(chosen=edits, seed=st.randoms(use_true_random=False))
+def test_edits_that_do_not_touch_are_combined_alike_in_every_order(
+    chosen: list[int], seed: random.Random
+) -> None:
+    base = lines_of([0] * 8)
+    parts = [
+        (base, base.replace(f"K{index} = 0", f"K{index} = {index + 2}")) for index in chosen[:PARTS_LIMIT]
+    ]
+    shuffled = seed.sample(parts, len(parts))
+
+    one, taken = merge_all(parts, base)
+    other, _ = merge_all(shuffled, base)
+
+    assert len(taken) == len(parts)
+    assert file_signature(one) == file_signature(other)
+    assert edit_signature(base, one).key == edit_signature(base, other).key
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(order=st.permutations(range(4)), out=st.integers(0, 3))
+def test_taking_out_any_edit_of_a_combination_leaves_the_others(order: list[int], out: int) -> None:
+    base = lines_of([0] * 8)
+    edited = {index: base.replace(f"K{index} = 0", f"K{index} = 9") for index in order}
+    best, _ = merge_all([(base, edited[index]) for index in order], base)
+
+    without, taken = merge_all([(edited[out], base)], best)
+
+    rest, _ = merge_all([(base, edited[index]) for index in order if index != out], base)
+    assert taken == (0,)
+    assert file_signature(without) == file_signature(rest)
