@@ -22,7 +22,7 @@ _RATIO_TOLERANCE = Decimal("1e-6")
 
 _NARROWING_WORDS_LIMIT = 1
 _OTHER_WORDS_LIMIT = 5
-_UNKNOWN_WORDS_TO_BLOCK = 2
+_UNKNOWN_WORDS_TO_BLOCK = 1
 _UNKNOWN_WORDS_TO_ASK = 6
 _TERMS_SHARED_MIN = 0.75
 _GENERAL_BATCH = frozenset({"batch"})
@@ -214,7 +214,7 @@ def _difference(a: Setting, b: Setting) -> str:
     if a.old and b.old and a.old != b.old:
         return f"they start {name} from {a.old} and {b.old}"
     if a.new and b.new:
-        return f"they set {name} to {a.new} and {b.new}" if a.new != b.new else ""
+        return "" if _tile(a.new) == _tile(b.new) else f"they set {name} to {a.new} and {b.new}"
     if any(one.new == OFF and other.is_mechanism and other.is_open for one, other in ((a, b), (b, a))):
         return f"one adds {name}, the other removes it"
     factors = [factor for factor in (_factor(a), _factor(b)) if factor is not None]
@@ -224,6 +224,15 @@ def _difference(a: Setting, b: Setting) -> str:
         return f"they change {name} by {a.factor} and {b.factor}"
     directions = {_direction(a), _direction(b)} - {""}
     return f"they move {name} in opposite directions" if len(directions) > 1 else ""
+
+
+def _tile(value: str) -> str:
+    """The part that a window pattern repeats: layers take it in turn, so SLSL is SL."""
+    if not set(value) <= set("SL"):
+        return value
+    return next(
+        (value[:size] for size in range(1, len(value)) if value[:size] * (len(value) // size) == value), value
+    )
 
 
 def _doubt(a: Setting, b: Setting) -> str:

@@ -86,10 +86,9 @@ def _place(sentence: Sentence, token: Token) -> None:
 
 
 def _place_pattern(sentence: Sentence, token: Token) -> None:
-    """A pattern is the window's value, whatever number stood before it."""
+    """A pattern is the window's value; a number before it describes it: "four short windows per long one"."""
     clause = sentence.clause
-    if clause.new and not set(clause.new) <= set("SL"):
-        clause.extras.add(clause.new)
+    if not set(clause.new) <= set("SL"):
         clause.new = ""
     _place(sentence, token)
 

@@ -76,6 +76,7 @@ class Sentence:
 
     Attributes:
         late_scopes: Scopes after a complete setting: of that one, or of the next if an amount follows.
+        given_scopes: Scopes that seem to give way: they only narrow a knob that follows.
         direction: ``up`` or ``down``, by the last word that says so.
         is_parted: A comma, an "and" or the like stood last.
         is_replacing: What is named gives way, until "with" or "by".
@@ -85,6 +86,7 @@ class Sentence:
     done: list[Clause] = field(default_factory=list)
     clause: Clause = field(default_factory=Clause)
     late_scopes: set[str] = field(default_factory=set)
+    given_scopes: set[str] = field(default_factory=set)
     role: Role = Role.PLAIN
     direction: str = ""
     is_parted: bool = False
@@ -98,8 +100,15 @@ class Sentence:
         clause.is_explicit |= bool(clause.old and clause.new)
         if clause.is_named or clause.scopes or clause.has_value:
             self.done.append(clause)
-        self.clause, self.late_scopes, self.role, self.direction = Clause(), set(), Role.PLAIN, ""
+        self.clause, self.role, self.direction = Clause(), Role.PLAIN, ""
+        self.late_scopes, self.given_scopes = set(), set()
         self.is_parted = self.is_replacing = self.is_scaling = False
+
+    def keep_scopes(self) -> None:
+        """``change the embedding LR``: the LR gives way, not the embedding."""
+        self.clause.replaced -= self.given_scopes
+        self.clause.scopes |= self.given_scopes
+        self.given_scopes = set()
 
     def turn(self) -> None:
         """What was said last is what it was: an arrow."""

@@ -17,7 +17,7 @@ from autoresearch.edits.words.vocabulary import Vocabulary
 Subject = frozenset[str]
 """What a setting is about: a knob and the scopes that narrow it."""
 
-_FOLDED = PARAMETERS | {"mlp_ratio"}
+_FOLDED = PARAMETERS | {"mlp_ratio", "warmdown"}
 _NAME_WORDS_LIMIT = 3
 _DEEDS = frozenset({"weight_tying", "untie", "share", "split", "freeze", "reset"})
 """Ideas that are verbs themselves."""
@@ -147,10 +147,14 @@ class _Builder:
         if clause.knobs and not clause.ideas:
             self._put_settings(clause)
             self._rest |= clause.extras
-        elif clause.ideas or clause.scopes:
+        elif clause.ideas or (clause.scopes and not self._is_remark(clause)):
             self._put_mechanism(clause)
         else:
             self._rest |= {clause.new, *clause.extras} - {""}
+
+    def _is_remark(self, clause: Clause) -> bool:
+        """``SCALAR_LR 0.2, the scalars drift``: parts that are only talked about."""
+        return bool(self._settings and clause.words) and not (clause.verb or clause.has_value or clause.old)
 
     def reading(self) -> Reading:
         self._compose()

@@ -20,6 +20,9 @@ OFF_AT_ZERO = frozenset({"wd", "warmup", "warmdown", "dropout", "drop_path", "la
 OFF_AT_ZERO |= {"grad_clip", "x0_lambda"}
 """Knobs that are out of use at zero."""
 
+_STEPS_MAX = 20
+"""Iterations that an orthogonalisation may take."""
+
 _MULTIPLES = frozenset({"mlp_ratio", "rope_cache"})
 """Knobs whose value is written as a multiple: "4x" is no change by four."""
 
@@ -36,12 +39,21 @@ def settle(clause: Clause) -> None:
         clause.factor = ""
     if clause.new and set(clause.new) <= set("SL"):
         clause.knobs = (clause.knobs - {"short_window"}) | {"window"}
-    if clause.knobs == {"short_window"} and clause.verb == "remove" and not clause.new:
-        clause.knobs, clause.new, clause.verb = {"window"}, "L", ""
+    _settle_removal(clause)
+    if clause.ideas == {"newton_schulz"} and not clause.knobs and _is_count(clause.new):
+        clause.knobs, clause.ideas = {"ns_steps"}, set()
     if clause.knobs == {"init"} and number_of(clause.new) == 0:
         clause.knobs, clause.ideas, clause.new = set(), clause.ideas | {"zero_init"}, ""
     if clause.new == clause.old:
         clause.old = ""
+
+
+def _settle_removal(clause: Clause) -> None:
+    """What is left where a knob's mechanism is gone: every layer sees all, one pass makes a step."""
+    rest = {"short_window": ("window", "L"), "grad_accum": ("grad_accum", "1")}
+    if clause.verb == "remove" and not clause.new and len(clause.knobs) == 1 and clause.knobs <= rest.keys():
+        knob, clause.new = rest[min(clause.knobs)]
+        clause.knobs, clause.verb = {knob}, ""
 
 
 def settled_value(subject: frozenset[str], value: str, *, is_removed: bool) -> str:
@@ -56,6 +68,10 @@ def split_betas(old: str, new: str) -> Iterator[tuple[str, str, str]]:
     for name, before, after in zip(("beta1", "beta2"), olds, new.split(","), strict=False):
         if before != after:
             yield name, before, after
+
+
+def _is_count(value: str) -> bool:
+    return value.isdigit() and int(value) <= _STEPS_MAX
 
 
 def _is_of_context(clause: Clause) -> bool:

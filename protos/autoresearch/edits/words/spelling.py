@@ -81,8 +81,9 @@ _SHORTHANDS = tuple(
 )
 _DIVISION = re.compile(r"(?<=[a-zA-Z]) /\s?([2-9]|1\d)(?![\w./])")
 _KEPT_ENDINGS = ("ss", "us", "is", "bias")
+_SIBILANTS = ("tches", "nches", "shes", "sses", "xes")
 _BRITISH = re.compile(r"is(e|ed|es|ing|ation)$")
-_ENDINGS = ("ization", "ation", "ing", "ed", "ize", "ly", "e")
+_ENDINGS = ("ization", "ation", "ating", "ated", "ing", "ed", "ize", "ate", "ly", "e")
 _WORD_MIN_CHARS = 4
 
 
@@ -108,6 +109,8 @@ def spelled(word: str) -> str:
         word = _BRITISH.sub(r"iz\1", word)
     if word == "matrices":
         return "matrix"
+    if word.endswith(_SIBILANTS):
+        return word[:-2]
     if len(word) < _WORD_MIN_CHARS or not word.endswith("s") or word.endswith(_KEPT_ENDINGS):
         return word
     return word[:-3] + "y" if word.endswith("ies") else word[:-1]

@@ -10,6 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autoresearch.edits.words.orders import (
+    DEEDS,
+    JOINTS,
+    NEAR,
+    is_explicit,
+    is_stated,
+    orders_mechanism,
+    starts_purpose,
+    states_change,
+)
 from autoresearch.edits.words.parts import (
     IDEAS,
     KNOBS,
@@ -32,18 +42,13 @@ LABEL_LIMIT = 7
 """Items before a colon that may be a label."""
 
 _LOOK_AHEAD = 8
-_NEAR = 4
-_JOINTS = frozenset({",", ";", "+", "&", "and", "plus", "then", "combined", "also"})
 _BEFORE_VALUES = frozenset({"to", "from", "by", "=", "at"})
-_DEEDS = frozenset({"add", "remove", "up", "down", "replace", "half", "double", "triple", "quadruple"})
 _BEFORE_OLD = frozenset({"->", "rather", "instead", "from"})
+_FINITE = frozenset(
+    {"is", "are", "seem", "look", "has", "have", "had", "does", "did", "it", "this", "they", "we", "i"}
+)
 _CHANGING = frozenset({"add", "remove", "replace"})
 _QUANTIFIERS = frozenset({"all", "every", "both", "only"})
-_FACTORS = frozenset({"half", "double", "triple", "quadruple", "quarter"})
-_TARGETS = frozenset(
-    {"zero", "none", "null", "default", "true", "false", "one", "two", "three", "four", "five"}
-)
-_TARGETS |= {"six", "seven", "eight", "nine", "ten", "twelve", "sixteen"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +108,14 @@ class _Trimmer:
                 if self._ends(at):
                     self.has_details = word_of(self._parts[at]) == ":" and not self._has_amount
                     break
+                if self._is_comment(at):
+                    at = self._resumption(at + 1)
+                    continue
                 if at >= self._ordered_until and not self._verb_at(at) and self._starts_remark(at):
                     end = self._resumption(at)
                     self._note_context(at, end)
                     at = end
-                    self._ordered_until = at + _NEAR
+                    self._ordered_until = at + NEAR
                     continue
             verb = self._verb_at(at)
             self._keep(Term(sort=Sort.VERB, name=verb) if verb else self._parts[at])
@@ -154,7 +162,7 @@ class _Trimmer:
             return False
         ahead = self._parts[at + 1 : at + 1 + _LOOK_AHEAD]
         if self._has_name:
-            return _states_change(ahead)
+            return states_change(ahead)
         return any(is_term(one, NAMES) for one in ahead)
 
     def _has_content(self) -> bool:
@@ -167,7 +175,7 @@ class _Trimmer:
         following = part_at(self._parts, at + 1)
         if is_amount(following):
             return False
-        return verb_of(following) in _DEEDS or _states_change(self._parts[at + 1 : at + 1 + _LOOK_AHEAD])
+        return verb_of(following) in DEEDS or states_change(self._parts[at + 1 : at + 1 + _LOOK_AHEAD])
 
     def _ends(self, at: int) -> bool:
         """True at a dash, a colon or the end of a sentence after which nothing is ordered."""
@@ -177,7 +185,7 @@ class _Trimmer:
             return self._has_amount or self._has_aside or not self._has_split
         match word_of(part):
             case ":":
-                ahead = self._parts[at + 1 : at + 1 + _NEAR]
+                ahead = self._parts[at + 1 : at + 1 + NEAR]
                 is_value = is_amount(following) or (
                     is_term(following, frozenset({Sort.KNOB})) and is_amount(part_at(ahead, 1))
                 )
@@ -187,9 +195,9 @@ class _Trimmer:
                     is_amount(following) or is_term(following, VERBS) or self._is_specified(at)
                 )
             case ".":
-                return verb_of(following) not in _DEEDS
+                return verb_of(following) not in DEEDS
             case ";":  # "0.05; 0.04 was too low"
-                ahead = self._parts[at + 1 : at + 1 + _NEAR]
+                ahead = self._parts[at + 1 : at + 1 + NEAR]
                 return (
                     self._has_amount
                     and is_amount(following)
@@ -197,6 +205,17 @@ class _Trimmer:
                 )
             case _:
                 return False
+
+    def _is_comment(self, at: int) -> bool:
+        """True at a comma before a sentence of its own: "0.03, the loss is noisy at 0.04"."""
+        if word_of(self._parts[at]) not in {",", ";"} or not self._has_amount:
+            return False
+        for part in self._parts[at + 1 : at + 1 + _LOOK_AHEAD]:
+            if is_term(part, KNOBS | IDEAS) or word_of(part) in JOINTS:
+                return False
+            if word_of(part) in _FINITE:
+                return True
+        return False
 
     def _is_specified(self, at: int) -> bool:
         """True at a colon after a mere name: "WSD: the last 20% decay"."""
@@ -209,8 +228,8 @@ class _Trimmer:
         if not name or not self._has_content():
             return name
         ahead = self._parts[at + 1 : at + 1 + _LOOK_AHEAD]
-        is_joined = word_of(self._parts[at - 1]) in _JOINTS | {"by"}
-        is_order = is_term(part_at(ahead, 0), NAMES) if name in _CHANGING else _is_stated(ahead)
+        is_joined = word_of(self._parts[at - 1]) in JOINTS | {"by"}
+        is_order = is_term(part_at(ahead, 0), NAMES) if name in _CHANGING else is_stated(ahead)
         return name if is_joined and is_order else ""
 
     def _starts_remark(self, at: int) -> bool:
@@ -223,7 +242,12 @@ class _Trimmer:
         is_base = word_of(following) in self._table.bases
         match word:
             case "with":
-                return is_definite or is_base or (self._has_amount and self._is_present_value(at + 1))
+                is_detail = not self._has_amount and any(map(is_amount, self._parts[at + 1 : at + 1 + NEAR]))
+                return (
+                    (is_definite and not is_detail)
+                    or is_base
+                    or (self._has_amount and self._is_present_value(at + 1))
+                )
             case "on":
                 return is_base or word_of(following) == "top" or is_amount(following)
             case "at":
@@ -232,19 +256,19 @@ class _Trimmer:
                 return not is_term(following, NAMES)
             case _:
                 is_target = word == "for" and self._is_replacing
-                return word in self._table.reasons or (_starts_purpose(word, following) and not is_target)
+                return word in self._table.reasons or (starts_purpose(word, following) and not is_target)
 
     def _is_present_value(self, at: int) -> bool:
         """``WARMDOWN_RATIO=0.6``: a knob and its value, without a word of changing it; or no name at all."""
         at += word_of(part_at(self._parts, at)) in ARTICLES
-        ahead = self._parts[at : at + _NEAR]
+        ahead = self._parts[at : at + NEAR]
         if ahead and isinstance(ahead[0], Term) and ahead[0].name in PARAMETERS:
             return False
         if not ahead or not is_term(ahead[0], NAMES):
             return bool(ahead) and is_word(ahead[0])
         if any(word_of(part) == "enabled" for part in ahead[1:]):
             return False
-        is_change = any(word_of(part) in {"->", "from"} for part in self._parts[at : at + _NEAR + 1])
+        is_change = any(word_of(part) in {"->", "from"} for part in self._parts[at : at + NEAR + 1])
         return not is_change and not any(is_term(part, VERBS) for part in ahead[:2])
 
     def _resumption(self, at: int) -> int:
@@ -261,9 +285,9 @@ class _Trimmer:
                 return index
             if word == "by" and word_of(part_at(ahead, 0)).endswith("ing") and any(map(is_amount, ahead)):
                 return index + 2
-            if word not in _JOINTS:
+            if word not in JOINTS:
                 continue
-            if _orders_mechanism(ahead) or (_states_change(ahead) and (not is_list or _is_explicit(ahead))):
+            if orders_mechanism(ahead) or (states_change(ahead) and (not is_list or is_explicit(ahead))):
                 return index
         return len(self._parts)
 
@@ -276,64 +300,3 @@ def _without_label(parts: Sequence[Part]) -> Sequence[Part]:
             scopes = [one for one in parts[:at] if is_term(one, frozenset({Sort.SCOPE}))]
             return parts if has_content else [*scopes, *parts[at + 1 :]]
     return parts
-
-
-def _starts_purpose(word: str, following: Part | None) -> bool:
-    match word:
-        case "to":
-            if verb_of(following):
-                return verb_of(following) not in _FACTORS
-            return is_word(following) and word_of(following) not in _TARGETS
-        case "for":
-            is_share = isinstance(following, Token) and following.kind is Kind.PERCENT
-            return not (is_share or is_term(following, NAMES))
-        case "without":
-            return not is_term(following, NAMES)
-        case "in":
-            return word_of(following) in {"order", "baseline", "effort"}
-        case _:
-            return False
-
-
-def _is_explicit(ahead: Sequence[Part]) -> bool:
-    """A verb that orders it, or the value that it comes from: no mention of a value that is there."""
-    if any(verb_of(part) in _DEEDS for part in ahead[:2]):
-        return True
-    for part in ahead:
-        if word_of(part) in _JOINTS:
-            return False
-        if word_of(part) in {"->", "from"}:
-            return True
-    return False
-
-
-def _is_stated(ahead: Sequence[Part]) -> bool:
-    """A change with the value that it comes from."""
-    return _states_change(ahead) and any(word_of(part) in {"->", "from"} for part in ahead)
-
-
-def _orders_mechanism(ahead: Sequence[Part]) -> bool:
-    """``and add z-loss``: a verb that comes first, and what it adds, removes or replaces."""
-    verbs = [at for at, part in enumerate(ahead[:2]) if verb_of(part) in {"add", "remove", "replace"}]
-    return bool(verbs) and any(
-        is_term(part, KNOBS | IDEAS) for part in ahead[verbs[0] + 1 : verbs[0] + _NEAR]
-    )
-
-
-def _states_change(ahead: Sequence[Part]) -> bool:
-    """A knob with a value that comes soon, led by a verb or nothing."""
-    has_knob, has_factor = False, False
-    names = NAMES if any(word_of(part) in {"->", "from"} for part in ahead) else KNOBS
-    for number, part in enumerate(ahead):
-        has_factor |= verb_of(part) in _FACTORS
-        if word_of(part) in _JOINTS and has_knob:
-            return False
-        if is_term(part, names):
-            if number >= _NEAR:  # the object of some other clause
-                return False
-            has_knob = True
-            if has_factor:
-                return True
-        elif is_amount(part) and has_knob:
-            return True
-    return False
