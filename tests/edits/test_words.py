@@ -35,6 +35,10 @@ def values(text: str, parent: str | None = None) -> dict[str, tuple[str, str, st
         "exp12: MATRIX_LR 0.04→0.05 — the updates look small (0.002 better, KEEP)",
         "MATRIX_LR from 0.04 to 0.05 with the tuned WARMDOWN_RATIO of 0.6",
         "MATRIX_LR from 0.04 to 0.05, since 0.06 diverged",
+        "raising MATRIX_LR from 0.04 to 0.05",
+        "What if the Muon LR went from 0.04 up to 0.05?",
+        "H7: the matrices learn slowly; MATRIX_LR = 5e-2 instead of 4e-2",
+        "MATRIX_LR 0.05, was 0.04; 0.06 diverged",
     ],
 )
 def test_a_setting_is_read_from_any_wording(text: str) -> None:
@@ -80,6 +84,22 @@ def test_powers_of_two_have_one_value(text: str, batch: str) -> None:
         ("multi-query attention", {"n_kv_head": ("", "1", "")}),
         ("rope base 50K", {"rope_base": ("", "50000", "")}),
         ("TRACE_PERIOD = 40", {"trace_period": ("", "40", "")}),
+        ("from 8 to 10 layers", {"depth": ("8", "10", "")}),
+        ("two more layers", {"depth": ("", "", "+2")}),
+        ("one layer fewer: 8 -> 7", {"depth": ("8", "7", "")}),
+        ("two more blocks: 10 rather than 8", {"depth": ("8", "10", "")}),
+        ("attention with 8 heads instead of 6", {"n_head": ("6", "8", "")}),
+        ("cut the embedding LR by a quarter", {"embedding lr": ("", "", "0.75")}),
+        ("let the embeddings learn twice as fast", {"embedding lr": ("", "", "2")}),
+        ("embedding weight decay: 0 -> 0.01", {"embedding wd": ("0", "0.01", "")}),
+        ("embedding: raise the LR to 0.8", {"embedding lr": ("", "0.8", "")}),
+        ("take the softcap out", {"softcap": ("", "off", "")}),
+        ("a longer cooldown: 70% of the run rather than 50%", {"warmdown": ("0.5", "0.7", "")}),
+        ("decay the LR to 10% of peak instead of to zero", {"final_lr": ("0", "0.1", "")}),
+        ("device batch to 75% of its current value", {"device_batch": ("", "", "0.75")}),
+        ("total batch of 256Ki tokens", {"total_batch": ("", "262144", "")}),
+        ("smaller heads (HEAD_DIM=64)", {"head_dim": ("", "64", "")}),
+        ("a wider model: n_embd 768 -> 896 by ASPECT_RATIO 72", {"aspect_ratio": ("", "72", "")}),
         (
             "device batch 16 and total batch 2**15, warmup 3%",
             {"device_batch": ("", "16", ""), "total_batch": ("", "32768", ""), "warmup": ("", "0.03", "")},
@@ -102,6 +122,12 @@ def test_amounts_are_read_in_their_role(text: str, expected: dict[str, tuple[str
         ("cosine LR schedule", {"cosine"}, set()),
         ("replace the linear LR decay with a cosine", {"cosine"}, set()),
         ("cosine weight decay schedule", {"cosine", "wd"}, set()),
+        ("turn Nesterov off", set(), {"nesterov"}),
+        ("nesterov=False", set(), {"nesterov"}),
+        ("normalise queries and keys", {"qk_norm"}, set()),
+        ("drop the squared ReLU in favour of GELU", {"gelu"}, set()),
+        ("squared ReLU, no SwiGLU", {"relu2"}, set()),
+        ("XSA on the last two layers", {"xsa", "last_2_layers"}, set()),
     ],
 )
 def test_mechanisms_are_read_by_their_terms(text: str, added: set[str], removed: set[str]) -> None:
@@ -162,7 +188,36 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    [" ", "(", "-", "a_", "0,", "1,000,", "((", "s'", "2**", "//1", "->", "warm the ", "1.", "\ufdfa", "SL"],
+    [
+        *(
+            " ",
+            "(",
+            "-",
+            "a_",
+            "0,",
+            "1,000,",
+            "((",
+            "s'",
+            "2**",
+            "//1",
+            "->",
+            "warm the ",
+            "1.",
+            "\ufdfa",
+            "SL",
+        ),
+        *(
+            "turn a b ",
+            "two more ",
+            "last 2 ",
+            "1M->",
+            "drop it in ",
+            "betas .9/",
+            "by a ",
+            "2*",
+            "10 layers ",
+        ),
+    ],
 )
 def test_long_texts_are_cut(piece: str) -> None:
     text = piece * 100_000
