@@ -160,7 +160,11 @@ class Claiming:
             answer = await self._judge_and_take(asked, note)
             if not isinstance(answer, IndexBehind):
                 return answer
-            await self._c.progress.reach(answer.position, limit_s=self._c.settings.index_wait_s)
+            if not await self._c.progress.reach(answer.position, limit_s=self._c.settings.index_wait_s):
+                raise LimitExceeded(
+                    "this coordinator has not heard yet of all that began elsewhere; claim again",
+                    retry_after_s=CLAIMS_RETRY_S,
+                )
         raise LimitExceeded(
             "experiments begin faster than this coordinator takes note of them; claim again",
             retry_after_s=CLAIMS_RETRY_S,
@@ -309,7 +313,8 @@ class Claiming:
                 note = replace(note, waived=(*note.waived, outcome.experiment_id))
             elif isinstance(outcome, KeyHeld) and outcome.key.kind is KeyKind.SUBJECT:
                 pair = await self._compare(asked, outcome)
-                if pair is not None and pair.answer is not Answer.ALLOW:
+                may_differ = pair is not None and pair.answer is not Answer.ALLOW
+                if pair is not None and may_differ and not asked.question.is_deliberate:
                     return self._answers.asked_about_held(outcome, pair.reason, view.advice)
                 if pair is not None:
                     keys = tuple(key for key in request.keys if key != outcome.key)
@@ -326,6 +331,9 @@ class Claiming:
         if record is None or record.request.hypothesis is None or asked.stated.reading is None:
             return None
         theirs = await self._words.read(record.request.hypothesis, asked.parent)
+        if not (theirs.rests_on_index or asked.stated.rests_on_index):
+            # Statements of constants say all: equal ones have met on their surest key.
+            return PairVerdict(answer=Answer.ALLOW, reason="they set different constants")
         return judge_readings(theirs.reading, asked.stated.reading) if theirs.reading else None
 
     def _taken(

@@ -176,7 +176,8 @@ class Follower:
         if entry is None:
             return False
         if event.kind is EventKind.STARTED:
-            return True
+            # The catalog may know of it by a reader's question, which the index of edits never heard.
+            return self._c.index.get(event.experiment_id) is not None
         return event.kind is EventKind.PUBLISHED and self._c.catalog.is_own_write(event.position)
 
     def _index(self, record: ExperimentRecord) -> None:

@@ -242,6 +242,15 @@ async def test_live_claims_about_one_thing_that_say_different_things_are_all_gra
     assert isinstance(again, NeedsDistinction)
 
 
+async def test_what_is_tried_again_on_purpose_is_not_asked_about_while_another_tries_it(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    assert isinstance(await rig.claim(ada, Hypothesis(title=SWIGLU)), Granted)
+
+    again = await rig.claim(bob, Hypothesis(title="SwiGLU MLP", intent=Intent.RETEST))
+
+    assert isinstance(again, Granted)
+
+
 async def test_freed_idea_can_be_claimed_in_other_words(rig: Rig) -> None:
     ada, bob = await two_nodes(rig)
     granted = await rig.claim(ada, Hypothesis(title=SWIGLU))

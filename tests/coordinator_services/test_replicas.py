@@ -99,3 +99,19 @@ async def test_waiting_for_the_indexes_ends_as_they_move(rig: Rig) -> None:
     assert has_reached
     assert progress.position != before
     assert await asyncio.wait_for(progress.reach(before, limit_s=0.0), 1.0)
+
+
+async def test_replica_asks_about_what_it_first_heard_of_from_a_reader(rig: Rig, reader: CodeReader) -> None:
+    ada, bob = await rig.join("ada", owner="ada"), await rig.join("bob", owner="bob")
+    await rig.open_class(ada)
+    second = make_rig(reader, server=rig.server, clock=rig.clock)
+    await second.one.follower.rebuild()
+    await second.connect("bob", bob.node_id)
+    _, begun = await rig.begin(ada, Hypothesis(title="add a z-loss"), (BASELINE + "\n\nx = 1\n").encode())
+
+    await second.one.context.find_record(begun)
+    await second.one.follower.catch_up()
+    asked = await second.claim(bob, Hypothesis(title="we could try a z-loss here"))
+
+    assert isinstance(asked, NeedsDistinction)
+    assert asked.match.experiment_id == begun
