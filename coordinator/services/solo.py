@@ -93,6 +93,8 @@ class SoloReader:
             experiment,
             node_id=caller.node_id,
             owner_id=caller.owner_id,
+            proposer_id=None,
+            proposer_owner_id=None,
             source_hash=result.code_hash,
             hardware_class=result.hardware.hardware_class,
             # A replication goes first, so that no cap can cut it off.

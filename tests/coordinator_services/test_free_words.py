@@ -251,6 +251,19 @@ async def test_what_is_tried_again_on_purpose_is_not_asked_about_while_another_t
     assert isinstance(again, Granted)
 
 
+async def test_statements_of_constants_whose_names_read_alike_do_not_meet(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    source = (BASELINE + "\nADAM_EPS = 1e-8\nNORM_EPS = 1e-8\n").encode()
+    parent = await tried(rig, ada, "name two constants", source)
+
+    verdicts = [
+        await rig.claim(node, change(name, "1e-6"), parent)
+        for node, name in ((ada, "ADAM_EPS"), (bob, "NORM_EPS"))
+    ]
+
+    assert [type(verdict) for verdict in verdicts] == [Granted, Granted]
+
+
 async def test_freed_idea_can_be_claimed_in_other_words(rig: Rig) -> None:
     ada, bob = await two_nodes(rig)
     granted = await rig.claim(ada, Hypothesis(title=SWIGLU))
