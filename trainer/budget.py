@@ -118,18 +118,22 @@ class BudgetClock:
         """What counts since ``start``: CPU seconds, at their pace if there is one, or elapsed seconds."""
         if self.budget.kind != "cpu":
             return self.wall_s
-        return self._paced_s + (self.cpu_s - self._paced_cpu_s) * self._pace.value
+        return self._paced(self.cpu_s)
 
     @property
     def pace(self) -> float:
         """Mean pace since ``start``: what a CPU second was worth; 1 without a pace."""
-        cpu_s = self.cpu_s
-        return self.used_s / cpu_s if self._meter and cpu_s else 1.0
+        cpu_s = self.cpu_s  # read once: the worker runs on meanwhile
+        return self._paced(cpu_s) / cpu_s if self._meter and cpu_s else 1.0
 
     def progress(self) -> float:
         """Share of the budget that is spent, 0 to 1; 0 where the worker counts steps itself."""
         limit_s = self.budget.seconds
         return 0.0 if limit_s is None else min(1.0, max(0.0, self.used_s / limit_s))
+
+    def _paced(self, cpu_s: float) -> float:
+        """What so many of the worker's CPU seconds since ``start`` count."""
+        return self._paced_s + (cpu_s - self._paced_cpu_s) * self._pace.value
 
     def _measured(self, meter: Meter) -> Pace:
         """The pace now; of no use to a worker that has a timer send it SIGCONT, and spoils the caches."""
