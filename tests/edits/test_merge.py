@@ -91,6 +91,16 @@ def test_a_side_without_changes_gives_the_other_side() -> None:
     assert merge(BASE, theirs, BASE) == theirs
 
 
+@pytest.mark.parametrize("line_break", ["\r", "\r\n", "\r\r\n"])
+def test_line_breaks_of_other_systems_are_read_as_python_reads_them(line_break: str) -> None:
+    edited = line_break.join(["TEXT = '''one", "two'''", "DEPTH = 8", ""])
+
+    merged = merge("DEPTH = 8\n", edited, "DEPTH = 8\n")
+
+    assert merged is not None
+    assert file_signature(merged) == file_signature(edited)
+
+
 def test_a_result_that_is_not_python_is_no_result() -> None:
     base = "if a:\n    x = 1\n    y = 2\n    z = 3\n"
     ours = "if a:\n    x = 1\n    y = 2\n    zz = 3\n"

@@ -81,7 +81,7 @@ def merge_all(parts: Iterable[tuple[str, str]], into: str) -> tuple[str, tuple[i
 
 
 def _lines(text: str) -> list[str]:
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")  # as Python reads them
     if len(lines) > LINES_LIMIT:
         raise EditError(f"the source has {len(lines):,} lines, over the {LINES_LIMIT:,} that can be merged")
     # The last part is what follows the last line break: nothing, for a file that ends well.
