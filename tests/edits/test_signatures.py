@@ -138,6 +138,14 @@ def test_constants_are_names_fields_and_components() -> None:
     assert texts["counter"] == "0"
 
 
+def test_names_of_one_assignment_keep_their_order() -> None:
+    names = [f"{letter}_RATE" for letter in "QWERTZUIOPASDFG"]
+
+    texts = constants_of(" = ".join([*names, "0.5"]) + "\n").texts()
+
+    assert list(texts) == names
+
+
 def test_a_name_that_code_binds_is_no_constant_for_others() -> None:
     source = "import os\nA = 2\nfor A in range(3):\n    pass\nB = A * 2\nC = len('x')\nD = C * 2\n"
 

@@ -163,7 +163,7 @@ class _ModuleReader:
     def finish(self, body: list[ast.stmt]) -> ModuleReading:
         settled = {name for name, found in self._bindings_of.items() if self._is_settled(name, found)}
         single = {name for name, found in self._bindings_of.items() if len(found) == 1}
-        last = [self._bindings_of[name][-1] for name in settled | single]
+        last = [found[-1] for name, found in self._bindings_of.items() if name in settled or name in single]
         found = sorted([*last, *self._class_fields], key=lambda binding: binding.index)
         single.update(binding.name for binding in self._class_fields)
         remainder: list[Remainder] = []
