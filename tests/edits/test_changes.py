@@ -453,3 +453,13 @@ def test_mismatches_are_counted_where_there_are_too_many_to_spell_out() -> None:
 
     assert len(found) == 16
     assert found[-1] == "There are 24 more differences."
+
+
+def test_an_error_tells_the_beginning_of_a_long_value() -> None:
+    stated = [ConstantChange(name="RULE", new=repr(letter * 900)) for letter in "ab"]
+
+    with pytest.raises(EditError) as caught:
+        canonical_changes(stated, None)
+
+    assert "RULE is stated with two new values" in str(caught.value)
+    assert len(str(caught.value)) < 300

@@ -12,7 +12,7 @@ from autoresearch.edits.constants import ConstantTable, fold_name
 from autoresearch.edits.patch import digest
 from autoresearch.edits.reading import constants_of
 from autoresearch.edits.signatures import EditSignature
-from autoresearch.edits.source import EditError
+from autoresearch.edits.source import EditError, shown
 from autoresearch.edits.statements import read_statements
 from autoresearch.model import (
     CHANGE_TEXT_LIMIT_CHARS,
@@ -135,4 +135,4 @@ def _refuse_contradiction(mechanisms: set[MechanismChange]) -> None:
     for item in mechanisms:
         opposite = MechanismChange(op=MechanismOp.REMOVE, what=item.what, where=item.where)
         if item.op is MechanismOp.ADD and opposite in mechanisms:
-            raise EditError(f"{item.what!r} is said to be both added and removed; keep one of them")
+            raise EditError(f"{shown(item.what)!r} is said to be both added and removed; keep one of them")

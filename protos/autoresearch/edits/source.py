@@ -26,8 +26,17 @@ VALUE_DEPTH_LIMIT = 25
 _PARSER_LOCK = threading.Lock()
 
 
+SHOWN_CHARS = 80
+"""Of a text that an error tells."""
+
+
 class EditError(ValueError):
     """A source or a stated change cannot be judged; the message says what is wrong with it."""
+
+
+def shown(text: str) -> str:
+    """A text as an error tells it: its beginning, where it is long."""
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
 
 
 def parse_source(source: str) -> ast.Module:

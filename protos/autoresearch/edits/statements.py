@@ -10,7 +10,7 @@ from functools import partial
 from autoresearch.edits.constants import Constant, ConstantTable
 from autoresearch.edits.quantities import names_in, parse_value
 from autoresearch.edits.signatures import explicit_changes
-from autoresearch.edits.source import EditError
+from autoresearch.edits.source import EditError, shown
 from autoresearch.edits.values import Group, NotConstant, Opaque, Value, canonical_text, widened
 from autoresearch.model import NAME_LIMIT_CHARS, ConstantChange
 
@@ -247,5 +247,5 @@ def _misstated(claims: list[_Claim], changes: tuple[ConstantChange, ...], table:
 
 
 def _conflict(what: str, name: str, one: Value, other: Value) -> EditError:
-    both = f"{canonical_text(one)} and {canonical_text(other)}"
+    both = f"{shown(canonical_text(one))} and {shown(canonical_text(other))}"
     return EditError(f"{name} is stated with two {what}, {both}; keep one of them")
