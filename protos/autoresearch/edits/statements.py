@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ Misstated = tuple[tuple[str, str], ...]
 """Constants whose stated old value is not the parent's, with the stated one."""
 
 _NAME = re.compile(r"(?P<root>[^\[\]]+)(?P<path>(?:\[[^\[\]]*\]\s*)*)")
+_WORD = re.compile(r"[^\W\d]\w*")
 _KEY = re.compile(r"\[\s*([^\[\]]*?)\s*\]")
 
 
@@ -177,7 +179,9 @@ class _Resolver:
 
     def _references(self, claims: list[_Claim]) -> set[str]:
         """Claimed constants that the new values refer to."""
-        found = (self._claimed(name) for claim in claims for name in names_in(claim.new))
+        # Parsing takes far longer than looking, and few values hold a name that is claimed too.
+        texts = [claim.new for claim in claims if any(map(self._claimed, _words_in(claim.new)))]
+        found = (self._claimed(name) for text in texts for name in names_in(text))
         return {name for name in found if name is not None}
 
     def _claimed(self, name: str) -> str | None:
@@ -213,6 +217,11 @@ class _Resolver:
         if known is not None and root not in self._needs[known]:
             return self._new[known]
         return _value_in(self._base, name)
+
+
+def _words_in(text: str) -> set[str]:
+    """What could be names, spelled as the parser spells them."""
+    return set(_WORD.findall(unicodedata.normalize("NFKC", text)))
 
 
 def _value_in(table: ConstantTable, name: str) -> Value:
