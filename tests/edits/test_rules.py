@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 from dataclasses import replace
 from hashlib import blake2b
+from importlib import import_module
 from importlib.resources import files
 
 import pytest
+from autoresearch import edits
 from autoresearch.edits import RULES, canonical_changes, changes_of_edit, edit_signature, file_signature
 from autoresearch.edits.words import (
     Reading,
@@ -25,6 +28,9 @@ from .sources import PARENT, edited
 
 READ_BY_RULES = {1: "c2a5ec3a5c67f3a2"}
 """The digest of what these tests read, by the rules that read it. A new line is a new number of the rules."""
+
+SCHEMES_BY_RULES = {1: {"changes": "1", "signatures": "2"}}
+"""What enters the digests beside what is digested, by the rules that they belong to."""
 
 TITLES = (
     "MATRIX_LR 0.04 -> 0.05",
@@ -63,6 +69,19 @@ def test_another_outcome_of_reading_is_another_number_of_the_rules() -> None:
     digest = blake2b(json.dumps(outcomes).encode(), digest_size=8).hexdigest()
 
     assert READ_BY_RULES.get(RULES) == digest, "raise RULES, and add its line to READ_BY_RULES"
+
+
+def test_another_scheme_of_a_digest_is_another_number_of_the_rules() -> None:
+    schemes = {
+        module.__name__.removeprefix(f"{edits.__name__}."): value
+        for found in pkgutil.walk_packages(edits.__path__, f"{edits.__name__}.")
+        for module in [import_module(found.name)]
+        for name, value in vars(module).items()
+        if name.endswith(("SCHEME", "VERSION"))
+    }
+
+    assert SCHEMES_BY_RULES.get(RULES) == schemes, "raise RULES, and add its lines to both tables"
+    assert SCHEMES_BY_RULES.keys() == READ_BY_RULES.keys()
 
 
 @pytest.mark.parametrize("title", TITLES)

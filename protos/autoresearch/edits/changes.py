@@ -24,7 +24,7 @@ from autoresearch.model import (
 )
 
 _SCHEME = "1"
-"""Part of every key; raised when the canonical form changes."""
+"""Part of every key; raised, and ``RULES`` with it, when the canonical form changes."""
 
 # What is no part of a mechanism's name: points outside numbers, hyphens that are no signs, other marks.
 _NOISE = re.compile(r"(?<!\d)[.]|[.](?!\d)|[^\w.\s%-]|(?<=\w)-|-(?!\d)|_")

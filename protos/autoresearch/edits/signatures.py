@@ -13,7 +13,9 @@ from autoresearch.edits.values import Group, Value, canonical_text, components, 
 from autoresearch.model import ConstantChange
 
 _SCHEME = "2"
-"""Part of every signature; raised when the normalisation changes, since old signatures then mean nothing."""
+"""Part of every signature; raised when the normalisation changes, since old signatures then mean nothing.
+With it goes ``RULES``: whoever keeps signatures makes them anew.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
