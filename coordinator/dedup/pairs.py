@@ -26,6 +26,9 @@ _UNKNOWN_WORDS_TO_BLOCK = 1
 _UNKNOWN_WORDS_TO_ASK = 6
 _TERMS_SHARED_MIN = 0.75
 _GENERAL_BATCH = frozenset({"batch"})
+_EVERYWHERE = frozenset({"every_layer"})
+"""What most edits do that name no place, so that saying it makes no other edit."""
+
 _BATCHES = frozenset({"total_batch", "device_batch"})
 
 
@@ -182,7 +185,10 @@ def _mechanisms_apart(a: Reading, b: Reading) -> str:
     if _is_replaced_apart(a, b):
         return f"they replace different things: {_listed(sorted(a.replaced | b.replaced))}"
     is_same = (a.added, a.removed) == (b.added, b.removed)
-    if len(shared) < _TERMS_SHARED_MIN * len(either) or (not is_same and _amounts(a) != _amounts(b)):
+    told_apart = either - shared - _EVERYWHERE
+    if len(shared) < _TERMS_SHARED_MIN * len(shared | told_apart) or (
+        not is_same and _amounts(a) != _amounts(b)
+    ):
         return f"only one of them has to do with {_listed(sorted(either - shared))}"
     if a.before and b.before and a.before != b.before:
         return f"they start from {_listed(sorted(a.before))} and {_listed(sorted(b.before))}"
