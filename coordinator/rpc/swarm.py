@@ -122,7 +122,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
     async def Start(self, request: pb.StartRequest, context: Context) -> pb.StartReply:  # noqa: N802
         del context
         call = codec.start_call_from_message(request)
-        verdict = await self._services.challenge(call.challenge_id).claiming.start(
+        verdict = await self._services.challenge(call.challenge_id).starting.start(
             _calling_node(),
             claim_id=call.claim_id,
             fencing_token=call.fencing_token,

@@ -19,6 +19,7 @@ from coordinator.dedup.embedder import Near
 from coordinator.dedup.index import EditIndex, Neighbours
 from coordinator.domain.class_state import Rules
 from coordinator.services.catalog import Catalog
+from coordinator.services.context import ChallengeContext
 from coordinator.storage.base import KeyHeld
 
 NEIGHBOUR_MIN = 0.4
@@ -40,6 +41,11 @@ class Adviser:
         self._neighbours = neighbours
         self._catalog = catalog
         self._rules = rules
+
+    @classmethod
+    def of(cls, context: ChallengeContext) -> Adviser:
+        """One that goes by the indexes that there are now."""
+        return cls(context.index, context.index, context.catalog, context.rules)
 
     def advise(
         self,

@@ -13,7 +13,7 @@ from autoresearch.model import (
 
 from coordinator.dedup.judge import Level, Question, Ruling, Verdict
 from coordinator.services.advice import Adviser
-from coordinator.services.context import Tally
+from coordinator.services.context import ChallengeContext
 from coordinator.storage.base import KeyHeld
 
 QUESTION = "{} is the same idea, {}: say why yours differs, or pick another"
@@ -28,9 +28,10 @@ UNSETTLED = (
 class Answers:
     """Words verdicts, and counts the duplicates that were stopped."""
 
-    def __init__(self, adviser: Adviser, tally: Tally) -> None:
-        self._adviser = adviser
-        self._tally = tally
+    def __init__(self, context: ChallengeContext) -> None:
+        """Goes by the indexes that there are now: made for each call."""
+        self._adviser = Adviser.of(context)
+        self._tally = context.tally
 
     def to_claim(self, verdict: Verdict, question: Question, advice: Advice) -> Duplicate | NeedsDistinction:
         """The reply to a claim that is not granted."""

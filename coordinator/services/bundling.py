@@ -12,9 +12,9 @@ from coordinator.domain.bundles import bundle_parts, forget_parts, is_enough
 from coordinator.domain.class_state import ClassState, SmallGain
 from coordinator.domain.combining import combination
 from coordinator.domain.draft import Decision, proven_best
-from coordinator.services.claiming import hash_of
 from coordinator.services.context import ChallengeContext
 from coordinator.services.own_ideas import OWN_NODE, OwnIdeas, own_hypothesis
+from coordinator.services.sources import hash_of
 from coordinator.storage.base import NewSource, StoredClass
 
 FORGET_ROUNDS_LIMIT = 16

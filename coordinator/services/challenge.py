@@ -12,6 +12,7 @@ from coordinator.services.ideas import Ideas
 from coordinator.services.leaderboard import Leaderboard
 from coordinator.services.publishing import Publishing
 from coordinator.services.searching import Search
+from coordinator.services.starting import Starting
 from coordinator.storage.base import StoreHealth
 
 CANCEL_AGAIN_S = 1.0
@@ -25,6 +26,7 @@ class ChallengeServices:
         self.challenge = context.challenge
         self.store = context.store
         self.claiming = Claiming(context)
+        self.starting = Starting(context)
         self.publishing = Publishing(context)
         self.ideas = Ideas(context)
         self.leaderboard = Leaderboard(context, health)

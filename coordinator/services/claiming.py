@@ -1,18 +1,15 @@
-"""May this be tried? Claims and starts: judged before anybody spends tokens or a GPU."""
+"""May this be tried? Tasks and claims: words are judged before anybody spends tokens."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, replace
 
 import structlog
-from autoresearch.errors import Conflict, InvalidArgument, LeaseLost, LimitExceeded
+from autoresearch.errors import Conflict, LimitExceeded
 from autoresearch.limits import (
-    FLAGS_LIMIT,
     REASON_LIMIT_CHARS,
     check_hypothesis,
-    check_source,
     check_text,
     check_uuid,
 )
@@ -21,56 +18,43 @@ from autoresearch.model import (
     ClaimId,
     ClaimVerdict,
     Duplicate,
-    Experiment,
     ExperimentId,
     Granted,
-    HardwareClass,
     Hypothesis,
     IdeaKind,
     Lease,
     Node,
-    NodeId,
     Position,
-    SourceHash,
-    Started,
-    StartVerdict,
     Task,
 )
 
 from coordinator.dedup.code import SourceText
 from coordinator.dedup.embedder import Near
 from coordinator.dedup.embedding_queue import Lane
-from coordinator.dedup.judge import Level, Question, Ruling, Verdict
+from coordinator.dedup.judge import Question, Ruling
 from coordinator.dedup.pairs import Answer, PairVerdict, judge_readings
 from coordinator.dedup.precedents import Belief
 from coordinator.services.advice import Adviser
 from coordinator.services.answers import Answers
-from coordinator.services.catalog import ABLATES
 from coordinator.services.context import ChallengeContext
-from coordinator.services.leases import Held
-from coordinator.services.notes import TaskNote, dump_note, seeds_of
+from coordinator.services.membership import check_connected
+from coordinator.services.notes import TaskNote, dump_note
 from coordinator.services.precedents import Precedents
 from coordinator.services.reading import (
     StatedChanges,
     WordReader,
-    code_keys,
-    kept_reading,
-    mismatches,
     stated_keys,
-    tried_edit,
 )
+from coordinator.services.settling import Settling
 from coordinator.services.tasks import Tasks
 from coordinator.storage.base import (
-    ClaimGone,
     ClaimIdTaken,
     ClaimKind,
     ClaimRequest,
-    ExperimentIdTaken,
     IndexBehind,
     KeyHeld,
     KeyKind,
     KeyTried,
-    NewSource,
     TooManyClaims,
 )
 
@@ -86,9 +70,6 @@ MEANING_WAIT_S = 0.15
 """So long a claim in free words waits to be compared by its meaning; nobody waits for a model that loads."""
 NEAR_LIMIT = 16
 
-SAME_ELSEWHERE = "the same edit was tried on another parent: {}"
-RUN_AGAIN = "the same edit was tried, on the word of an owner that is not trusted so far: {}"
-
 _log = structlog.get_logger("coordinator.claiming")
 
 
@@ -98,9 +79,8 @@ class Claiming:
     def __init__(self, context: ChallengeContext) -> None:
         self._c = context
         self._words = WordReader()
-        self._adviser = Adviser(context.index, context.index, context.catalog, context.rules)
-        self._answers = Answers(self._adviser, context.tally)
         self._precedents = Precedents(context)
+        self._settling = Settling(context)
         self._tasks = Tasks(context)
 
     async def next_task(self, caller: Node, *, can_propose: bool, can_train: bool) -> Task:
@@ -170,93 +150,6 @@ class Claiming:
             retry_after_s=CLAIMS_RETRY_S,
         )
 
-    async def start(
-        self,
-        caller: Node,
-        *,
-        claim_id: ClaimId,
-        fencing_token: int,
-        experiment_id: ExperimentId,
-        source: bytes,
-    ) -> StartVerdict:
-        """Judges the code, stores it and draws the seeds; idempotent by claim and experiment id.
-
-        Raises:
-            InvalidArgument: the id is a baseline's, or the source is too large, not UTF-8 or not Python; the
-                claim is kept.
-            LeaseLost: the claim expired, was released or belongs to another.
-            Conflict: the experiment id was used for something else.
-        """
-        check_uuid(experiment_id, "experiment_id")
-        self._c.check_new_id(experiment_id)
-        check_source(source)
-        held = await self._held(caller, claim_id)
-        hypothesis, parent_id = held.request.hypothesis, held.request.parent_id
-        if held.request.kind is not ClaimKind.HYPOTHESIS or hypothesis is None or parent_id is None:
-            raise InvalidArgument(f"claim {claim_id} is a task's; only a claimed hypothesis is started")
-        hardware_class = held.request.hardware_class
-        parent = await self._c.source_of(parent_id, hardware_class)
-        code = SourceText(source_hash=hash_of(source), text=source.decode())
-        reading = await self._c.reader.read(code, parent)
-        stated = await self._words.read(hypothesis, parent)
-        question = Question(
-            hardware_class=hardware_class,
-            parent_id=parent_id,
-            hypothesis=hypothesis,
-            is_queued=held.note.idea is not None,
-            is_moved=held.note.kind is not IdeaKind.FREE,
-        )
-        belief = await self._precedents.belief(caller)
-        verdict = self._c.judge.judge_code(question, reading, belief, own_id=experiment_id)
-        if verdict.ruling is Ruling.DUPLICATE or verdict.is_unsettled:
-            await self._end(held, fencing_token)
-            await self._settle_code(held, code, verdict)
-            return self._answers.to_start(verdict, question)
-        waived = tuple(dict.fromkeys((*held.note.waived, *verdict.waived)))
-        flags = (*(RUN_AGAIN.format(one) for one in waived), *mismatches(reading, stated))
-        if verdict.ruling is Ruling.ASK:
-            flags = (SAME_ELSEWHERE.format(verdict.match), *flags)
-        flags = (*_lineage_notes(held, parent_id, code), *flags)
-        experiment = Experiment(
-            experiment_id=experiment_id,
-            challenge_id=self._c.challenge.challenge_id,
-            hypothesis=hypothesis,
-            source_hash=code.source_hash,
-            parents=_parents(held, parent_id, code),
-            node_id=caller.node_id,
-            owner_id=caller.owner_id,
-            hardware_class=hardware_class,
-            created_at=self._c.clock(),
-            flags=flags[:FLAGS_LIMIT],
-        )
-        tried = tried_edit(experiment, stated, reading)
-        outcome = await self._c.store.start(
-            claim_id,
-            fencing_token,
-            keys=code_keys(reading),
-            experiment=experiment,
-            source=NewSource(source_hash=code.source_hash, text=source, parent_hash=parent.source_hash),
-            ttl_s=self._c.settings.lease_ttl_s,
-            memory_mb=self._c.sessions.memory_mb(caller.node_id),
-            waived=waived,
-            reading=kept_reading(experiment, tried, reading),
-        )
-        if isinstance(outcome, KeyHeld):
-            return self._answers.held_start(outcome)
-        if isinstance(outcome, KeyTried):
-            verdict = await self._verdict_on(outcome, question, belief)
-            await self._settle_code(held, code, verdict)
-            return self._answers.to_start(verdict, question)
-        lease = _lease_or_raise(outcome, claim_id, experiment_id)
-        self._c.sources.keep(code)
-        self._c.catalog.put_started(experiment)
-        self._c.index.put(tried)
-        self._c.leases.put(
-            replace(held, experiment_id=experiment_id, experiment=experiment, blocked=code_keys(reading))
-        )
-        seeds = seeds_of(held.note, code.source_hash, experiment_id)
-        return Started(lease=lease, seed=seeds.train, val_seed=seeds.val, flags=experiment.flags)
-
     async def release(self, caller: Node, *, claim_id: ClaimId, fencing_token: int, reason: str) -> bool:
         """Gives a claim back; False if it was not held."""
         check_text(reason, "reason", limit=REASON_LIMIT_CHARS)
@@ -265,7 +158,7 @@ class Claiming:
         if was_held:
             if held is not None and held.note.idea is not None:
                 self._c.handed_back.add(caller.node_id, held.note.idea)
-            await self._forget(claim_id)
+            await self._c.forget_lease(claim_id)
             _log.info("claim released", claim=claim_id, node=caller.node_id, why=reason)
         return was_held
 
@@ -280,7 +173,7 @@ class Claiming:
             near = await self._near(question)
             if stated.canonical is None and stated.reading is not None and request.takes_over is None:
                 verdict = self._c.judge.judge_free_words(question, stated.reading, near, belief)
-        advice = self._adviser.advise(
+        advice = Adviser.of(self._c).advise(
             question.hardware_class,
             question.parent_id,
             stated.knobs,
@@ -288,8 +181,8 @@ class Claiming:
             by_meaning=near,
         )
         if verdict.ruling is not Ruling.NEW and not await self._is_repeat(request):
-            await self._settle_idea(request.node_id, request.takes_over, verdict)
-            return self._answers.to_claim(verdict, question, advice)
+            await self._settling.by_words(request.node_id, request.takes_over, verdict)
+            return Answers(self._c).to_claim(verdict, question, advice)
         return await self._take(
             asked, replace(note, waived=verdict.waived), _View(belief=belief, advice=advice, seen=seen)
         )
@@ -306,16 +199,16 @@ class Claiming:
                 seen=view.seen,
             )
             if isinstance(outcome, KeyTried):
-                verdict = await self._verdict_on(outcome, asked.question, view.belief)
+                verdict = await self._precedents.verdict_on(outcome, asked.question, view.belief)
                 if verdict.ruling is Ruling.DUPLICATE or not asked.question.may_repeat:
-                    await self._settle_idea(request.node_id, request.takes_over, verdict)
-                    return self._answers.to_claim(verdict, asked.question, view.advice)
+                    await self._settling.by_words(request.node_id, request.takes_over, verdict)
+                    return Answers(self._c).to_claim(verdict, asked.question, view.advice)
                 note = replace(note, waived=(*note.waived, outcome.experiment_id))
             elif isinstance(outcome, KeyHeld) and outcome.key.kind is KeyKind.SUBJECT:
                 pair = await self._compare(asked, outcome)
                 may_differ = pair is not None and pair.answer is not Answer.ALLOW
                 if pair is not None and may_differ and not asked.question.is_deliberate:
-                    return self._answers.asked_about_held(outcome, pair.reason, view.advice)
+                    return Answers(self._c).asked_about_held(outcome, pair.reason, view.advice)
                 if pair is not None:
                     keys = tuple(key for key in request.keys if key != outcome.key)
                     request = replace(request, keys=keys)
@@ -350,7 +243,7 @@ class Claiming:
                 self._c.leases.forget(request.claim_id)
                 return Granted(lease=outcome, advice=advice)
             case KeyHeld():
-                return self._answers.held_claim(outcome, advice)
+                return Answers(self._c).held_claim(outcome, advice)
             case ClaimIdTaken():
                 raise Conflict(f"claim id {request.claim_id} was used for another claim; make a new one")
             case TooManyClaims(live=live):
@@ -369,19 +262,6 @@ class Claiming:
             hardware_class=question.hardware_class,
         )
         return found or ()
-
-    async def _verdict_on(self, tried: KeyTried, question: Question, belief: Belief) -> Verdict:
-        """What follows from what the store says was tried, which may know more than this process."""
-        settling = await self._precedents.settles(tried.experiment_id, belief)
-        named = settling or tried.experiment_id
-        known = self._c.catalog.entry(named)
-        return Verdict(
-            ruling=Ruling.ASK if settling is None else Ruling.DUPLICATE,
-            level=Level(tried.key.kind),
-            match=named,
-            same_parent=known is not None and known.experiment.parent == question.parent_id,
-            is_unsettled=settling is None,
-        )
 
     async def _is_repeat(self, request: ClaimRequest) -> bool:
         """True if this very claim lives: its repeat gets the same grant, whatever was tried since."""
@@ -406,45 +286,6 @@ class Claiming:
             material_ids=note.material_ids,
         )
 
-    async def _settle_idea(self, node_id: NodeId, queued_claim_id: ClaimId | None, verdict: Verdict) -> None:
-        """An idea that turns out to be tried already leaves the queue, and one with a question that nobody
-        is there to answer: whoever took it up next would be asked the same.
-        """
-        if queued_claim_id is None or self._is_for_larger(verdict):
-            return
-        queued = await self._c.leases.find(queued_claim_id)
-        if queued is None or queued.request.node_id != node_id:
-            return
-        if queued.note.idea is not None:
-            await self._c.store.remove_idea(queued.note.idea)
-
-    async def _settle_code(self, held: Held, code: SourceText, verdict: Verdict) -> None:
-        """An idea whose own code was tried already leaves the queue; words may be coded another way."""
-        is_own_code = held.note.code_hash == code.source_hash
-        if held.note.idea is not None and is_own_code and not self._is_for_larger(verdict):
-            await self._c.store.remove_idea(held.note.idea)
-
-    def _is_for_larger(self, verdict: Verdict) -> bool:
-        """True where the machine was too small: one with more memory may still run it."""
-        entry = self._c.catalog.entry(verdict.match) if verdict.match else None
-        return entry is not None and entry.blocks_mb is not None and math.isfinite(entry.blocks_mb)
-
-    async def _held(self, caller: Node, claim_id: ClaimId) -> Held:
-        held = await self._c.leases.find(claim_id)
-        if held is None or held.request.node_id != caller.node_id:
-            raise LeaseLost(f"claim {claim_id} is not held by this node; claim again")
-        return held
-
-    async def _end(self, held: Held, fencing_token: int) -> None:
-        await self._c.store.release(held.request.claim_id, held.request.node_id, fencing_token)
-        await self._forget(held.request.claim_id)
-
-    async def _forget(self, claim_id: ClaimId) -> None:
-        self._c.leases.end(claim_id)
-        held = self._c.leases.known(claim_id)
-        if held is not None and held.experiment_id is not None:
-            await self._c.find_record(held.experiment_id)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
@@ -466,49 +307,6 @@ class _View:
     seen: Position | None
 
 
-def check_connected(caller: Node) -> HardwareClass:
-    """The caller's class. Raises InvalidArgument for a node that never said what it runs on."""
-    if not caller.hardware_class:
-        raise InvalidArgument("this node has not said what hardware it runs on; call Connect first")
-    return caller.hardware_class
-
-
-def hash_of(source: bytes) -> SourceHash:
-    """``sha256:`` and the hex digest of a source's bytes."""
-    return SourceHash("sha256:" + hashlib.sha256(source).hexdigest())
-
-
-def _parents(held: Held, parent_id: ExperimentId, code: SourceText) -> tuple[ExperimentId, ...]:
-    """The claimed parent or, where edits of others were put together as asked, all that it is made of."""
-    return held.note.parents if _is_as_asked(held.note, parent_id, code) else (parent_id,)
-
-
-def _lineage_notes(held: Held, parent_id: ExperimentId, code: SourceText) -> tuple[str, ...]:
-    """Says which edits its parent has that it has not."""
-    if held.note.kind is not IdeaKind.ABLATE or not _is_as_asked(held.note, parent_id, code):
-        return ()
-    return tuple(ABLATES + edit_id for edit_id in held.note.material_ids)
-
-
-def _is_as_asked(note: TaskNote, parent_id: ExperimentId, code: SourceText) -> bool:
-    """True for code that came with its idea, and for what an agent wrote where it came with none."""
-    return note.parents[:1] == (parent_id,) and note.code_hash in (None, code.source_hash)
-
-
 def _fingerprint(hypothesis: Hypothesis, parent_id: ExperimentId, queued_claim_id: ClaimId | None) -> str:
     text = repr((hypothesis, parent_id, queued_claim_id))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _lease_or_raise(
-    outcome: Lease | ClaimGone | ExperimentIdTaken, claim_id: ClaimId, experiment_id: ExperimentId
-) -> Lease:
-    match outcome:
-        case Lease():
-            return outcome
-        case ClaimGone():
-            raise LeaseLost(f"claim {claim_id} expired, was released or belongs to another; claim again")
-        case ExperimentIdTaken():
-            raise Conflict(
-                f"experiment id {experiment_id} was used for other code or another claim; make a new one"
-            )

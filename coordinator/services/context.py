@@ -9,6 +9,7 @@ from datetime import datetime
 from autoresearch.challenge import Challenge
 from autoresearch.errors import InvalidArgument, NotFound
 from autoresearch.model import (
+    ClaimId,
     Experiment,
     ExperimentId,
     Hardware,
@@ -103,6 +104,13 @@ class ChallengeContext:
         self.handed_back = HandedBack(clock)
         self.leases = Leases(store, store, refresh_s=settings.view_refresh_s)
         self.activity = Activity(identity, clock, refresh_s=settings.view_refresh_s)
+
+    async def forget_lease(self, claim_id: ClaimId) -> None:
+        """Takes note that a lease is over, and of what became of its experiment."""
+        self.leases.end(claim_id)
+        held = self.leases.known(claim_id)
+        if held is not None and held.experiment_id is not None:
+            await self.find_record(held.experiment_id)
 
     def baseline_of(self, hardware_class: HardwareClass) -> Experiment:
         """The class's baseline as an experiment."""

@@ -7,8 +7,8 @@ from autoresearch.limits import check_hypothesis, check_source, check_uuid
 from autoresearch.model import ExperimentId, Hypothesis, HypothesisId, Idea, IdeaKind, Intent, Node
 
 from coordinator.dedup.code import SourceText
-from coordinator.services.claiming import hash_of
 from coordinator.services.context import ChallengeContext
+from coordinator.services.sources import hash_of
 from coordinator.storage.base import NewSource
 
 IDEAS_SHOWN_LIMIT = 100

@@ -59,6 +59,13 @@ TERMS = (
 )
 
 
+def check_connected(caller: Node) -> HardwareClass:
+    """The caller's class. Raises InvalidArgument for a node that never said what it runs on."""
+    if not caller.hardware_class:
+        raise InvalidArgument("this node has not said what hardware it runs on; call Connect first")
+    return caller.hardware_class
+
+
 class Membership:
     """The services of SwarmService that are about the caller itself."""
 

@@ -24,9 +24,9 @@ from autoresearch.model import (
 
 from coordinator.dedup.code import SourceText
 from coordinator.domain.baseline import BASELINE_NODE
-from coordinator.services.claiming import hash_of
 from coordinator.services.context import ChallengeContext
 from coordinator.services.precedents import Precedents
+from coordinator.services.sources import hash_of
 from coordinator.storage.base import NewSource
 
 OWN_IDEAS_LIMIT = 64

@@ -6,10 +6,12 @@ import math
 
 from autoresearch.model import ExperimentId, ExperimentState, HardwareClass, Node, OwnerId
 
+from coordinator.dedup.judge import Level, Question, Ruling, Verdict
 from coordinator.dedup.precedents import DONE, Belief, Precedent
 from coordinator.domain.baseline import is_baseline_of
 from coordinator.domain.trust import is_trusted
 from coordinator.services.context import ChallengeContext
+from coordinator.storage.base import KeyTried
 
 NOBODY = OwnerId("")
 """An asker with no experiments of its own."""
@@ -49,7 +51,20 @@ class Precedents:
             voting=voting,
         )
 
-    async def settles(self, tried_id: ExperimentId, belief: Belief) -> ExperimentId | None:
+    async def verdict_on(self, tried: KeyTried, question: Question, belief: Belief) -> Verdict:
+        """What follows from what the store says was tried, which may know more than this process."""
+        settling = await self._settling(tried.experiment_id, belief)
+        named = settling or tried.experiment_id
+        known = self._c.catalog.entry(named)
+        return Verdict(
+            ruling=Ruling.ASK if settling is None else Ruling.DUPLICATE,
+            level=Level(tried.key.kind),
+            match=named,
+            same_parent=known is not None and known.experiment.parent == question.parent_id,
+            is_unsettled=settling is None,
+        )
+
+    async def _settling(self, tried_id: ExperimentId, belief: Belief) -> ExperimentId | None:
         """What settles the edit of an experiment that the store says was tried; None if it only warns."""
         if self._c.catalog.entry(tried_id) is None:
             await self._c.find_record(tried_id)

@@ -26,13 +26,13 @@ from coordinator.domain.combining import told_of_ablation
 from coordinator.domain.draft import Decision
 from coordinator.services.bundling import Bundling
 from coordinator.services.catalog import REPLICATES
-from coordinator.services.claiming import hash_of
 from coordinator.services.context import ChallengeContext
 from coordinator.services.evidence import Evidence, check_task
 from coordinator.services.leases import Held
 from coordinator.services.reading import code_keys, keys_of
 from coordinator.services.rebasing import queue_candidates, queue_rebase, with_retries
 from coordinator.services.solo import SoloReader, SoloRun
+from coordinator.services.sources import hash_of
 from coordinator.storage.base import (
     Accepted,
     Blocks,

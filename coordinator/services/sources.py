@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 
 from autoresearch.errors import NotFound
@@ -12,6 +13,11 @@ from coordinator.storage.base import ReadStore
 
 SOURCES_CACHED = 512
 """Of 64 KiB at most: 32 MiB in all."""
+
+
+def hash_of(source: bytes) -> SourceHash:
+    """``sha256:`` and the hex digest of a source's bytes."""
+    return SourceHash("sha256:" + hashlib.sha256(source).hexdigest())
 
 
 class Sources:

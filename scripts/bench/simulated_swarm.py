@@ -48,8 +48,8 @@ from simulated_gaps import HiddenGaps
 
 from coordinator.dedup.code import CodeReader
 from coordinator.domain.trust import is_trusted
-from coordinator.services.claiming import hash_of
 from coordinator.services.settings import ServiceSettings
+from coordinator.services.sources import hash_of
 from coordinator.services.swarm import SwarmServices
 from coordinator.storage.memory.server import MemoryStoreServer
 
@@ -357,7 +357,7 @@ class Swarm:
         """Starts a claimed edit and publishes the score that ``report`` gives for it; None if refused."""
         source = SOURCE.format(edit=edit).encode()
         experiment_id = ExperimentId(new_id())
-        started = await self.one.claiming.start(
+        started = await self.one.starting.start(
             member.node,
             claim_id=lease.claim_id,
             fencing_token=lease.fencing_token,

@@ -28,7 +28,7 @@ from autoresearch.v1 import ideas_pb2, leaderboard_pb2, swarm_pb2
 from rpc_nodes import HARDWARE, TestNode
 
 from coordinator.server import RunningCoordinator
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 
 NewNode = Callable[[RunningCoordinator], TestNode]
 ASKED_LIMIT = 40

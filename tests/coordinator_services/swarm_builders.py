@@ -36,8 +36,8 @@ from autoresearch.signing import SigningKey
 
 from coordinator.dedup.code import CodeReader
 from coordinator.domain.baseline import baseline_id
-from coordinator.services.claiming import hash_of
 from coordinator.services.settings import ServiceSettings
+from coordinator.services.sources import hash_of
 from coordinator.services.swarm import SwarmServices
 from coordinator.storage.memory.server import MemoryStoreServer
 
@@ -212,7 +212,7 @@ class Rig:
         )
 
     async def start(self, node: Node, lease: Lease, source: bytes, experiment_id: str | None = None):
-        return await self.one.claiming.start(
+        return await self.one.starting.start(
             node,
             claim_id=lease.claim_id,
             fencing_token=lease.fencing_token,

@@ -6,7 +6,7 @@ from autoresearch.model import ExperimentId, Granted, IdeaKind, QueuedTask, Repl
 from swarm_builders import CLASS, Rig, edited, make_rig
 
 from coordinator.dedup.code import CodeReader
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 
 
 async def drop_with_a_small_gain(rig: Rig, proposer, verifier, **constants: str) -> ExperimentId:

@@ -24,7 +24,7 @@ from autoresearch.model import (
 from structlog.testing import capture_logs
 from swarm_builders import BASELINE, Rig, change, edited, retest
 
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 
 SPELLINGS = (
     Hypothesis(title="a", changes=(ConstantChange(name="BATCH", new="2**19", old="2**18"),)),

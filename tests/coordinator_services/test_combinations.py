@@ -20,8 +20,8 @@ from swarm_builders import CLASS, Rig, edited, make_rig
 
 from coordinator.dedup.code import CodeReader
 from coordinator.services.catalog import ABLATES
-from coordinator.services.claiming import hash_of
 from coordinator.services.handed_back import PATIENCE
+from coordinator.services.sources import hash_of
 
 PAIRS_LIMIT = 12
 

@@ -20,7 +20,7 @@ from swarm_builders import BASELINE, CLASS, Rig, change, edited, make_rig
 
 from coordinator.dedup.code import CodeReader
 from coordinator.domain.baseline import baseline_id
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 
 
 @pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.REJECTED, Outcome.CRASHED])

@@ -26,7 +26,7 @@ from autoresearch.model import (
 from hashing_embedder import HashingEmbedder
 from swarm_builders import BASELINE, Rig, change, edited, make_rig
 
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 
 SWIGLU = "use SwiGLU in the MLP"
 PARAPHRASES = (

@@ -11,8 +11,8 @@ from autoresearch.model import Duplicate, ExperimentId, Hypothesis, NeedsDistinc
 from swarm_builders import BASELINE, Rig, edited, make_rig
 
 from coordinator.dedup.code import CodeReader, CodeReading, SourceText
-from coordinator.services.claiming import hash_of
 from coordinator.services.reading import code_keys
+from coordinator.services.sources import hash_of
 from coordinator.storage.base import StoredReading
 
 SWIGLU = "use SwiGLU in the MLP"

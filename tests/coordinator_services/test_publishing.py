@@ -25,7 +25,7 @@ from autoresearch.model import (
 from swarm_builders import BASELINE, CLASS, Rig, change, edited, make_rig
 
 from coordinator.dedup.code import CodeReader
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 
 
 async def ledger(rig: Rig) -> list[ResultId]:

@@ -18,7 +18,7 @@ from autoresearch.model import (
 )
 from swarm_builders import Rig, change, edited
 
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 
 
 async def win_alone(rig: Rig, **constants: str) -> tuple[ExperimentId, ExperimentId, Idea]:

@@ -12,7 +12,7 @@ from autoresearch.model import Granted, Hypothesis, NeedsDistinction
 from swarm_builders import BASELINE, Rig, change, edited, make_rig
 
 from coordinator.dedup.code import CodeReader
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 
 
 async def test_an_earlier_event_of_another_replica_is_not_taken_for_ones_own(

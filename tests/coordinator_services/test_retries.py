@@ -6,7 +6,7 @@ import pytest
 from autoresearch.model import ExperimentId, ExperimentState, Granted, Intent, Node, Started, new_id
 from swarm_builders import Rig, change, edited
 
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 
 FORGED, TRUE = 0.8, 1.3
 """What the liar says of its code, and what others measure."""

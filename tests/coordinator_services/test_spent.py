@@ -4,7 +4,7 @@ from autoresearch.model import Purpose, Usage
 from swarm_builders import CLASS, Rig, change, edited, make_rig
 
 from coordinator.dedup.code import CodeReader
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 
 SPENT = Usage(model="m", calls=3, input_tokens=100, output_tokens=20, cost_usd=0.25, seconds=9.0)
 

@@ -18,7 +18,7 @@ from autoresearch.model import (
 )
 from swarm_builders import CLASS, Rig, change, edited
 
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 
 
 async def test_baseline_slots_come_first_and_no_more_than_needed(rig: Rig) -> None:

@@ -27,7 +27,7 @@ from swarm_builders import CLASS, Rig, change, edited, make_rig, retest
 from coordinator.dedup.code import CodeReader
 from coordinator.domain.class_state import Trust, dump_state
 from coordinator.domain.trust import with_trust
-from coordinator.services.claiming import hash_of
+from coordinator.services.sources import hash_of
 from coordinator.storage.base import ClassUpdate
 
 WHY = "the score looks wrong for so small a change"
