@@ -105,6 +105,14 @@ class Question:
         return bool(self.hypothesis.distinction.strip()) or self.hypothesis.intent is Intent.RETEST
 
     @property
+    def answers_for_its_words(self) -> bool:
+        """True where somebody can be asked how this differs from what is being tried in other words.
+
+        A distinction is no answer to a claim that gives the same one.
+        """
+        return not (self.is_queued or self.is_moved) and self.hypothesis.intent is Intent.NEW
+
+    @property
     def is_deliberate(self) -> bool:
         """True when the proposer knows that the same edit was tried on another parent."""
         return self.has_answer or self.is_moved or self.hypothesis.intent is not Intent.NEW

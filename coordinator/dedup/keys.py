@@ -35,7 +35,7 @@ def free_words_key(parent_signature: str, title: str, distinction: str) -> EditK
     return EditKey(kind=KeyKind.WORDS, digest=_digest("free words", parent_signature, *parts))
 
 
-def subject_keys(parent_signature: str, reading: Reading, distinction: str) -> tuple[EditKey, ...]:
+def subject_keys(parent_signature: str, reading: Reading) -> tuple[EditKey, ...]:
     """What free words are about: equal for most paraphrases of one idea, and for some ideas that differ.
 
     First all that was understood, then the mechanisms and constants alone, without how much. Nothing where
@@ -49,7 +49,7 @@ def subject_keys(parent_signature: str, reading: Reading, distinction: str) -> t
         for setting in reading.settings.values()
     )
     told = [sorted(reading.added), sorted(reading.replaced), sorted(reading.amounts | reading.rest), amounts]
-    parts = (parent_signature, " ".join(distinction.casefold().split()), repr(about))
+    parts = (parent_signature, repr(about))
     return tuple(
         EditKey(kind=KeyKind.SUBJECT, digest=_digest("subject", *chosen))
         for chosen in ((*parts, repr(told)), parts)

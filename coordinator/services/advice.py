@@ -13,6 +13,7 @@ from autoresearch.model import (
     HardwareClass,
     KnobTrial,
     NearMatch,
+    NodeId,
 )
 
 from coordinator.dedup.embedder import Near
@@ -20,7 +21,6 @@ from coordinator.dedup.index import EditIndex, Neighbours
 from coordinator.domain.class_state import Rules
 from coordinator.services.catalog import Catalog
 from coordinator.services.context import ChallengeContext
-from coordinator.storage.base import KeyHeld
 
 NEIGHBOUR_MIN = 0.4
 """Cosine of titles below which an experiment has little to say about an idea."""
@@ -99,16 +99,17 @@ class Adviser:
             reason=summary.reason,
         )
 
-    def held(self, held: KeyHeld) -> NearMatch:
+    @staticmethod
+    def held(title: str, node_id: NodeId, experiment_id: ExperimentId | None) -> NearMatch:
         """An edit that another claim holds at this moment; it has no id before it has started."""
         return NearMatch(
-            experiment_id=held.experiment_id or ExperimentId(""),
-            title=held.title,
+            experiment_id=experiment_id or ExperimentId(""),
+            title=title,
             state=ExperimentState.RUNNING,
             score=None,
             delta=None,
             same_parent=True,
-            reason=f"node {held.node_id} is trying it now",
+            reason=f"node {node_id} is trying it now",
         )
 
     def _trials(self, hardware_class: HardwareClass, knob: str) -> list[KnobTrial]:

@@ -14,7 +14,7 @@ from autoresearch.model import (
 from coordinator.dedup.judge import Level, Question, Ruling, Verdict
 from coordinator.services.advice import Adviser
 from coordinator.services.context import ChallengeContext
-from coordinator.storage.base import KeyHeld
+from coordinator.storage.base import ClaimRecord, KeyHeld
 
 QUESTION = "{} is the same idea, {}: say why yours differs, or pick another"
 SOUNDS_LIKE = "{} sounds much like it and {}: say why yours differs, or pick another"
@@ -50,21 +50,26 @@ class Answers:
         self._tally.duplicates_stopped += 1
         return StartRefused(match=match, level=str(verdict.level))
 
-    def asked_about_held(self, held: KeyHeld, reason: str, advice: Advice) -> NeedsDistinction:
+    def asked_about_held(self, holder: ClaimRecord, reason: str, advice: Advice) -> NeedsDistinction:
         """The reply to free words that may say what another claim, which lives, says in others."""
-        match = self._adviser.held(held)
-        question = READS_LIKE.format(match.title, reason, f"node {held.node_id} is trying it now")
+        request = holder.request
+        title = request.hypothesis.title if request.hypothesis else ""
+        match = self._adviser.held(title, request.node_id, holder.experiment_id)
+        question = READS_LIKE.format(title, reason, match.reason)
         return NeedsDistinction(match=match, question=question, advice=advice)
 
     def held_claim(self, held: KeyHeld, advice: Advice) -> Duplicate:
         """The reply to a claim of what another claim holds."""
         self._tally.duplicates_stopped += 1
-        return Duplicate(match=self._adviser.held(held), level=held.key.kind, advice=advice)
+        return Duplicate(match=self._held(held), level=held.key.kind, advice=advice)
 
     def held_start(self, held: KeyHeld) -> StartRefused:
         """The reply to code that another claim holds."""
         self._tally.duplicates_stopped += 1
-        return StartRefused(match=self._adviser.held(held), level=held.key.kind)
+        return StartRefused(match=self._held(held), level=held.key.kind)
+
+    def _held(self, held: KeyHeld) -> NearMatch:
+        return self._adviser.held(held.title, held.node_id, held.experiment_id)
 
     def _match(self, verdict: Verdict, question: Question) -> NearMatch:
         return self._adviser.match(

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 
 import structlog
+from autoresearch.edits.words import pack_reading
 from autoresearch.errors import Conflict, LimitExceeded
 from autoresearch.limits import (
     REASON_LIMIT_CHARS,
@@ -32,10 +33,10 @@ from coordinator.dedup.code import SourceText
 from coordinator.dedup.embedder import Near
 from coordinator.dedup.embedding_queue import Lane
 from coordinator.dedup.judge import Question, Ruling
-from coordinator.dedup.pairs import Answer, PairVerdict, judge_readings
 from coordinator.dedup.precedents import Belief
 from coordinator.services.advice import Adviser
 from coordinator.services.answers import Answers
+from coordinator.services.comparing import Likeness, most_alike
 from coordinator.services.context import ChallengeContext
 from coordinator.services.membership import check_connected
 from coordinator.services.notes import TaskNote, dump_note
@@ -43,7 +44,8 @@ from coordinator.services.precedents import Precedents
 from coordinator.services.reading import (
     StatedChanges,
     WordReader,
-    stated_keys,
+    stated_key,
+    subjects_of,
 )
 from coordinator.services.settling import Settling
 from coordinator.services.tasks import Tasks
@@ -53,15 +55,21 @@ from coordinator.storage.base import (
     ClaimRequest,
     IndexBehind,
     KeyHeld,
-    KeyKind,
     KeyTried,
+    SubjectsHeld,
     TooManyClaims,
 )
 
 CLAIMS_RETRY_S = 5.0
-ATTEMPTS_LIMIT = 8
-"""Experiments that only warn, and live claims that turn out to differ, which the store names one after the
-other; so many only in a race."""
+ATTEMPTS_LIMIT = 16
+"""Experiments that only warn are named by the store one after the other, and live claims about the same some
+at a time."""
+
+COMPARED_LIMIT = 256
+"""Live claims about the same that one is compared with. Beyond, whoever says how it differs is believed, and
+the others are asked: some 20 ms, and nobody is kept out by a crowd."""
+
+CROWD = "{} live claims are about the same and differ from it, and there are more"
 
 JUDGEMENTS_LIMIT = 4
 """A claim in free words is judged anew where an experiment begins between the judgement and the lease."""
@@ -119,17 +127,15 @@ class Claiming:
         parent = await self._c.source_of(parent_id, caller.hardware_class)
         stated = await self._words.read(hypothesis, parent)
         signature = (await self._c.reader.read(parent)).file_signature
-        keys = stated_keys(stated, signature, hypothesis)
-        if queued_claim_id is not None:
-            # Nobody is there to answer for a queued idea, and free words alone must not put an end to it.
-            keys = keys[:1]
+        note = replace(note, said=pack_reading(stated.reading), is_whole=not stated.rests_on_index)
         request = ClaimRequest(
             claim_id=claim_id,
             node_id=caller.node_id,
             owner_id=caller.owner_id,
             hardware_class=caller.hardware_class,
             kind=ClaimKind.HYPOTHESIS,
-            keys=keys,
+            keys=(stated_key(stated, signature, hypothesis),),
+            subjects=subjects_of(stated, signature, note.said),
             fingerprint=_fingerprint(hypothesis, parent_id, queued_claim_id),
             hypothesis=hypothesis,
             parent_id=parent_id,
@@ -188,7 +194,8 @@ class Claiming:
         )
 
     async def _take(self, asked: _Asked, note: TaskNote, view: _View) -> ClaimVerdict | IndexBehind:
-        request = asked.request
+        request, distinction = asked.request, asked.question.hypothesis.distinction
+        compared: set[ClaimId] | None = set() if asked.question.answers_for_its_words else None
         for _ in range(ATTEMPTS_LIMIT):
             outcome = await self._c.store.claim(
                 replace(request, note=dump_note(note)),
@@ -197,6 +204,7 @@ class Claiming:
                 memory_mb=self._c.sessions.memory_mb(request.node_id),
                 waived=note.waived,
                 seen=view.seen,
+                compared=compared,
             )
             if isinstance(outcome, KeyTried):
                 verdict = await self._precedents.verdict_on(outcome, asked.question, view.belief)
@@ -204,30 +212,20 @@ class Claiming:
                     await self._settling.by_words(request.node_id, request.takes_over, verdict)
                     return Answers(self._c).to_claim(verdict, asked.question, view.advice)
                 note = replace(note, waived=(*note.waived, outcome.experiment_id))
-            elif isinstance(outcome, KeyHeld) and outcome.key.kind is KeyKind.SUBJECT:
-                pair = await self._compare(asked, outcome)
-                may_differ = pair is not None and pair.answer is not Answer.ALLOW
-                if pair is not None and may_differ and not asked.question.is_deliberate:
-                    return Answers(self._c).asked_about_held(outcome, pair.reason, view.advice)
-                if pair is not None:
-                    keys = tuple(key for key in request.keys if key != outcome.key)
-                    request = replace(request, keys=keys)
+            elif isinstance(outcome, SubjectsHeld):
+                met = most_alike(note, distinction, outcome.holders)
+                compared = {*(compared or ()), *(holder.request.claim_id for holder in outcome.holders)}
+                if met is None and len(compared) >= COMPARED_LIMIT:
+                    if not distinction.strip():
+                        met = Likeness(holder=outcome.holders[-1], reason=CROWD.format(len(compared)))
+                    compared = None
+                if met is not None:
+                    return Answers(self._c).asked_about_held(met.holder, met.reason, view.advice)
             else:
                 return self._taken(request, outcome, view.advice)
         raise LimitExceeded(
             "too many claims are made of ideas like this one; claim again", retry_after_s=CLAIMS_RETRY_S
         )
-
-    async def _compare(self, asked: _Asked, held: KeyHeld) -> PairVerdict | None:
-        """Whether a live claim that is about the same says the same; None if it is over by now."""
-        record = await self._c.store.get_claim(held.claim_id)
-        if record is None or record.request.hypothesis is None or asked.stated.reading is None:
-            return None
-        theirs = await self._words.read(record.request.hypothesis, asked.parent)
-        if not (theirs.rests_on_index or asked.stated.rests_on_index):
-            # Statements of constants say all: equal ones have met on their surest key.
-            return PairVerdict(answer=Answer.ALLOW, reason="they set different constants")
-        return judge_readings(theirs.reading, asked.stated.reading) if theirs.reading else None
 
     def _taken(
         self,

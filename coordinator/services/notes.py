@@ -12,6 +12,7 @@ import json
 import secrets
 from dataclasses import asdict, dataclass, field
 
+from autoresearch.edits.words import PackedReading
 from autoresearch.model import ExperimentId, HypothesisId, IdeaKind, SourceHash
 
 from coordinator.domain.class_state import Slot
@@ -26,7 +27,9 @@ class TaskNote:
 
     ``code_hash`` is set where the code is known when the lease is made. ``kind``, ``parents`` and
     ``material_ids`` are the idea's; what becomes of it has these parents. ``waived`` are experiments of the
-    same edit that only warned, and that the claimant has answered.
+    same edit that only warned, and that the claimant has answered. ``said`` is a packed reading of what
+    is claimed in words, and ``is_whole`` that its keys say all of it: by them it is compared with others that
+    are about the same.
     """
 
     nonce: str = field(default_factory=lambda: secrets.token_hex(NONCE_BYTES))
@@ -38,6 +41,8 @@ class TaskNote:
     kind: IdeaKind = IdeaKind.FREE
     material_ids: tuple[ExperimentId, ...] = ()
     waived: tuple[ExperimentId, ...] = ()
+    said: PackedReading = ()
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +62,8 @@ def load_note(text: str) -> TaskNote:
     """The note from its text."""
     document = json.loads(text)
     slot = document.pop("slot")
-    parents, material_ids, waived = (
-        tuple(document.pop(name, ())) for name in ("parents", "material_ids", "waived")
+    parents, material_ids, waived, said = (
+        tuple(document.pop(name, ())) for name in ("parents", "material_ids", "waived", "said")
     )
     return TaskNote(
         slot=Slot(**slot) if slot else None,
@@ -66,6 +71,7 @@ def load_note(text: str) -> TaskNote:
         parents=parents,
         material_ids=material_ids,
         waived=waived,
+        said=said,
         **document,
     )
 

@@ -14,6 +14,7 @@ from autoresearch.edits import (
     words_match,
 )
 from autoresearch.edits.words import (
+    PackedReading,
     Reading,
     changes_from_reading,
     pack_reading,
@@ -87,19 +88,27 @@ hypothesis at their limit take some 80 to 150 ms.
 """
 
 
-def stated_keys(stated: StatedChanges, parent_signature: str, hypothesis: Hypothesis) -> tuple[EditKey, ...]:
-    """What a claim in words holds, the surest first: its stated changes or its title, and what it is about.
+def stated_key(stated: StatedChanges, parent_signature: str, hypothesis: Hypothesis) -> EditKey:
+    """What a claim in words holds alone: its stated changes or, in free words, its title."""
+    if stated.canonical is None:
+        return free_words_key(parent_signature, hypothesis.title, hypothesis.distinction)
+    return words_key(parent_signature, stated.canonical.key)
+
+
+def subjects_of(stated: StatedChanges, parent_signature: str, said: PackedReading) -> tuple[EditKey, ...]:
+    """What a claim in words is about, by which it meets those that may say the same.
 
     Constants that are stated with their values are about nothing beside; free words that nobody can settle
-    on constants may still say the same.
+    on constants may still say the same. Whoever says more than can be compared at once is met by nobody.
     """
-    canonical, reading = stated.canonical, stated.reading
-    if canonical is None:
-        surest = free_words_key(parent_signature, hypothesis.title, hypothesis.distinction)
-    else:
-        surest = words_key(parent_signature, canonical.key)
-    about = subject_keys(parent_signature, reading, hypothesis.distinction) if reading else ()
-    return (surest, *(about if stated.rests_on_index else about[:1]))
+    if stated.reading is None or sum(map(len, said)) > SAID_LIMIT_CHARS:
+        return ()
+    about = subject_keys(parent_signature, stated.reading)
+    return about if stated.rests_on_index else about[:1]
+
+
+SAID_LIMIT_CHARS = 2_000
+"""Of a packed reading that is kept with a claim. Titles have some 100, real statements up to 500."""
 
 
 def code_keys(reading: CodeReading) -> tuple[EditKey, ...]:

@@ -65,7 +65,8 @@ class KeyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditKey:
-    """One thing that at most one live claim of a hardware class may hold.
+    """One thing that at most one live claim of a hardware class may hold or, as one of a claim's
+    ``subjects``, several that were compared with each other.
 
     ``digest`` is 32 hex digits that already cover the parent where the kind depends on it.
     """
@@ -87,6 +88,8 @@ class ClaimKind(StrEnum):
 class ClaimRequest:
     """A lease that is asked for. ``keys`` are all taken or none.
 
+    ``subjects`` are what it is about: other live claims may be about the same, once this one was compared
+    with them.
     ``fingerprint`` tells a repeat of the same call (same answer) from another use of the id (refused).
     ``takes_over`` names a QUEUED lease of the same node that ends as this one begins; its keys pass to
     this claim, so that nobody else is handed the idea in between.
@@ -100,6 +103,7 @@ class ClaimRequest:
     kind: ClaimKind
     keys: tuple[EditKey, ...]
     fingerprint: str
+    subjects: tuple[EditKey, ...] = ()
     hypothesis: Hypothesis | None = None
     parent_id: ExperimentId | None = None
     takes_over: ClaimId | None = None
@@ -124,6 +128,13 @@ class KeyHeld:
     node_id: NodeId
     title: str
     experiment_id: ExperimentId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectsHeld:
+    """Live claims of others are about the same, ``holders`` among them: compare with these and ask again."""
+
+    holders: tuple[ClaimRecord, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +174,10 @@ class ExperimentIdTaken:
     """The experiment id was used for other code or another claim."""
 
 
-ClaimOutcome = Lease | KeyHeld | KeyTried | ClaimIdTaken | TooManyClaims | IndexBehind
+SUBJECTS_HELD_LIMIT = 32
+"""Claims that SubjectsHeld names at a time."""
+
+ClaimOutcome = Lease | KeyHeld | SubjectsHeld | KeyTried | ClaimIdTaken | TooManyClaims | IndexBehind
 StartOutcome = Lease | KeyHeld | KeyTried | ClaimGone | ExperimentIdTaken
 
 
@@ -209,15 +223,19 @@ class ClaimStore(Protocol):
         memory_mb: float = 0.0,
         waived: Collection[ExperimentId] = (),
         seen: Position | None = None,
+        compared: Collection[ClaimId] | None = (),
     ) -> ClaimOutcome:
         """Takes all keys or none. A key blocks while another's lease on it lives, or once tried
         (``Publication.blocks``; an out-of-memory entry blocks only claimants with no more memory than
         it had), but for what the ``waived`` experiments tried, whose outcomes do not bind this claimant.
         With ``seen``, the position up to which the judge knew the class's experiments, a claim that was
         judged without a later one is answered by IndexBehind.
+        Live claims that hold one of its ``subjects`` and are not ``compared`` are answered by SubjectsHeld,
+        ``SUBJECTS_HELD_LIMIT`` at a time; without any, or where ``compared`` is None and it meets nobody, it
+        holds its subjects beside the others.
         A repeated call with the same id and fingerprint returns the same lease while it lives; after it
         has expired, the claim is judged anew. Judged in this order: the id, the number of the node's live
-        claims, ``seen``, the keys.
+        claims, ``seen``, the keys, the subjects.
         """
 
     async def start(

@@ -7,6 +7,8 @@ paraphrase. The rounds take turns:
 
 - constants: a new value of a constant, stated or in a sentence. One is granted, the others are refused.
 - mechanisms: something new with an amount. One is granted, the others are asked how theirs differs.
+- neighbours: a mechanism, while another idea about the same is held, from which all of them differ. One is
+  granted, the others are asked.
 - begun: a mechanism that one coordinator has just started is claimed at the other in the next instant,
   before anybody has told it. All are asked.
 
@@ -83,6 +85,30 @@ MECHANISMS = (
         "introduce dropout = {new}",
     ),
 )
+NEIGHBOURS = (
+    (
+        "learn a gain per head after QK normalisation",
+        (
+            "attention without QK-norm",
+            "attention: drop QK-norm",
+            "drop the normalisation of queries and keys",
+            "remove QK norm from attention",
+        ),
+    ),
+    (
+        "SSSL to SSSSSL (one full-attention layer in six)",
+        (
+            "SSSL to LLLL",
+            "all layers use a full attention window",
+            "full attention in every layer",
+            "full attention in every layer instead of SSSL",
+            "replace SSSL by L",
+        ),
+    ),
+)
+KINDS = 4
+"""Of rounds, which take turns: each goes through all of its edits."""
+
 RETRIES_MAX = 20
 
 
@@ -117,7 +143,7 @@ class Race:
 
     async def constants(self, number: int) -> None:
         """A value that nobody has set so far; what is granted is given back."""
-        name = list(CONSTANTS)[number % len(CONSTANTS)]
+        name = list(CONSTANTS)[number // KINDS % len(CONSTANTS)]
         old, new = self._value_of(name), f"0.{12_000 + number:05d}"
         ideas = [Hypothesis(title=text.format(**self._names(name, old, new))) for text in SENTENCES]
         ideas += [
@@ -132,6 +158,17 @@ class Race:
         texts, new = self._mechanism(number)
         ideas = [Hypothesis(title=text.format(new=new)) for text in texts]
         for racer, lease in await self._all("mechanisms", f"{texts[0]} {new}", ideas, self._racers):
+            await racer.client.release(lease)
+
+    async def neighbours(self, number: int) -> None:
+        """One is held by somebody who is about the same and says something else."""
+        other, texts = NEIGHBOURS[number // KINDS % len(NEIGHBOURS)]
+        leases = await self._all(
+            "neighbours", f"{other} #{number}", [Hypothesis(title=other)], self._racers[:1]
+        )
+        ideas = [Hypothesis(title=text) for text in texts]
+        leases += await self._all("neighbours", f"{texts[0]} #{number}", ideas, self._racers)
+        for racer, lease in leases:
             await racer.client.release(lease)
 
     async def begun(self, number: int) -> None:
@@ -198,7 +235,7 @@ class Race:
 
     @staticmethod
     def _mechanism(number: int) -> tuple[Sequence[str], str]:
-        return MECHANISMS[number % len(MECHANISMS)], f"0.{200_000 + number:06d}"
+        return MECHANISMS[number // KINDS % len(MECHANISMS)], f"0.{200_000 + number:06d}"
 
 
 def _name(verdict: object) -> str:
@@ -221,9 +258,9 @@ async def race(addresses: Sequence[str], options: argparse.Namespace, challenge:
         await racer.client.join(name=f"racer-{number}")
     parent = await racers[0].client.open_class(challenge, 1_000.0)
     rounds = Race(racers, challenge, parent)
-    kinds = (rounds.constants, rounds.mechanisms, rounds.begun)
+    kinds = (rounds.constants, rounds.mechanisms, rounds.neighbours, rounds.begun)
     for number in range(options.rounds):
-        await kinds[number % len(kinds)](number)
+        await kinds[number % KINDS](number)
     for racer in racers:
         await racer.client.channel.close()
     return rounds.found
@@ -257,7 +294,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "edits_without_grant": sum(count == 0 for count in grants),
         "twice": [edit for edit in found.edits if found.grants[edit] > 1][:10],
     }
-    is_whole = report["granted_once"] == len(grants) == options.rounds > 0
+    is_whole = report["granted_once"] == len(grants) >= options.rounds > 0
     report["is_sound"] = is_whole and len(found.by_coordinator) > 1
     return report
 

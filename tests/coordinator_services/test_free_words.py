@@ -26,6 +26,8 @@ from autoresearch.model import (
 from hashing_embedder import HashingEmbedder
 from swarm_builders import BASELINE, Rig, change, edited, make_rig
 
+from coordinator.dedup.code import CodeReader
+from coordinator.services.claiming import COMPARED_LIMIT
 from coordinator.services.sources import hash_of
 
 SWIGLU = "use SwiGLU in the MLP"
@@ -240,6 +242,105 @@ async def test_live_claims_about_one_thing_that_say_different_things_are_all_gra
 
     assert [type(verdict) for verdict in verdicts] == [Granted] * len(titles)
     assert isinstance(again, NeedsDistinction)
+
+
+async def test_paraphrases_meet_beside_another_live_idea_about_the_same(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    other = await rig.claim(ada, Hypothesis(title="learn a gain per head after QK normalisation"))
+    first = await rig.claim(ada, Hypothesis(title="attention: drop QK-norm"))
+
+    second = await rig.claim(bob, Hypothesis(title="remove QK norm from attention"))
+
+    assert isinstance(other, Granted)
+    assert isinstance(first, Granted)
+    assert isinstance(second, NeedsDistinction)
+    assert second.match.title == "attention: drop QK-norm"
+
+
+async def test_distinction_is_no_answer_to_a_live_claim_that_gives_the_same_one(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    titles = (SWIGLU, "SwiGLU MLP", "switch the MLP to SwiGLU")
+    same = "mine keeps the number of parameters"
+    assert isinstance(await rig.claim(ada, Hypothesis(title=titles[0])), Granted)
+    assert isinstance(await rig.claim(ada, Hypothesis(title=titles[1], distinction=same)), Granted)
+
+    repeated = await rig.claim(bob, Hypothesis(title=titles[2], distinction=same))
+    answered = await rig.claim(bob, Hypothesis(title=titles[2], distinction="mine gates with a bias"))
+
+    assert isinstance(repeated, NeedsDistinction)
+    assert repeated.match.title == titles[1]
+    assert isinstance(answered, Granted)
+
+
+async def test_distinction_that_says_the_same_in_other_words_is_no_answer_either(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    assert isinstance(await rig.claim(ada, Hypothesis(title=SWIGLU)), Granted)
+    first = Hypothesis(title="SwiGLU MLP", distinction="hidden width of 8/3")
+    assert isinstance(await rig.claim(ada, first), Granted)
+
+    alike = await rig.claim(bob, Hypothesis(title="a SwiGLU MLP", distinction="a hidden width at 8/3"))
+    other = await rig.claim(bob, Hypothesis(title="a SwiGLU MLP", distinction="hidden width of 4"))
+
+    assert isinstance(alike, NeedsDistinction)
+    assert alike.match.title == "SwiGLU MLP"
+    assert isinstance(other, Granted)
+
+
+async def test_surest_likeness_is_asked_about(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    doubtful = Hypothesis(title="put some dropout in")
+    assert isinstance(await rig.claim(ada, doubtful), Granted)
+    same = Hypothesis(title="add dropout 0.1", distinction="on the embeddings")
+    assert isinstance(await rig.claim(ada, same), Granted)
+
+    asked = await rig.claim(bob, Hypothesis(title="try dropout of 0.1"))
+
+    assert isinstance(asked, NeedsDistinction)
+    assert asked.match.title == same.title
+
+
+async def test_a_crowd_about_one_thing_keeps_nobody_out(reader: CodeReader) -> None:
+    rig = make_rig(reader, claims_per_node=1_000)
+    await rig.services.start()
+    ada, bob = await two_nodes(rig)
+    for number in range(COMPARED_LIMIT + 40):
+        crowd = Hypothesis(
+            title=f"learn a gain per head after QK-norm, number {number}", intent=Intent.RETEST
+        )
+        assert isinstance(await rig.claim(ada, crowd), Granted)
+    title = "remove QK norm from attention"
+
+    asked = await rig.claim(bob, Hypothesis(title=title))
+    answered = await rig.claim(bob, Hypothesis(title=title, distinction="takes it out altogether"))
+    again = await rig.claim(bob, Hypothesis(title="attention without QK norm", intent=Intent.RETEST))
+    await rig.one.ideas.propose(
+        ada, hypothesis_id=HypothesisId(new_id()), hypothesis=Hypothesis(title="drop QK-norm")
+    )
+    task = await rig.next(bob)
+    assert isinstance(task, QueuedTask)
+    queued = await rig.claim(bob, task.hypothesis, queued_claim_id=task.lease.claim_id)
+    await rig.services.close()
+
+    assert isinstance(asked, NeedsDistinction)
+    assert f"{COMPARED_LIMIT} live claims are about the same" in asked.question
+    assert [type(verdict) for verdict in (answered, again, queued)] == [Granted] * 3
+
+
+async def test_queued_idea_is_met_by_others_while_it_is_worked_on(rig: Rig) -> None:
+    ada, bob = await two_nodes(rig)
+    await rig.one.ideas.propose(
+        ada, hypothesis_id=HypothesisId(new_id()), hypothesis=Hypothesis(title=SWIGLU)
+    )
+    task = await rig.next(bob)
+    assert isinstance(task, QueuedTask)
+    taken = await rig.claim(
+        bob, task.hypothesis, claim_id=ClaimId(new_id()), queued_claim_id=task.lease.claim_id
+    )
+
+    other = await rig.claim(ada, Hypothesis(title="SwiGLU MLP"))
+
+    assert isinstance(taken, Granted)
+    assert isinstance(other, NeedsDistinction)
 
 
 async def test_what_is_tried_again_on_purpose_is_not_asked_about_while_another_tries_it(rig: Rig) -> None:

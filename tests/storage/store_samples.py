@@ -86,6 +86,7 @@ def make_request(
     kind: ClaimKind = ClaimKind.HYPOTHESIS,
     fingerprint: str = "f1",
     takes_over: ClaimId | None = None,
+    subjects: tuple[EditKey, ...] = (),
 ) -> ClaimRequest:
     return ClaimRequest(
         claim_id=ClaimId(claim_id or new_id()),
@@ -94,6 +95,7 @@ def make_request(
         hardware_class=hardware_class,
         kind=kind,
         keys=keys,
+        subjects=subjects,
         fingerprint=fingerprint,
         hypothesis=make_hypothesis(),
         parent_id=None,

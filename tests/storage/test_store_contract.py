@@ -67,19 +67,34 @@ from coordinator.storage.base import (
     StaleClass,
     Store,
     StoreServer,
+    SubjectsHeld,
     TooManyClaims,
     UnknownExperiment,
 )
 
 KEY, OTHER = make_key("edit"), make_key("other")
+SUBJECT = make_key("subject", KeyKind.SUBJECT)
 
 
 async def claim(
-    store: Store, *keys, ttl_s: float = TTL_S, memory_mb: float = 0.0, waived=(), seen=None, **request
+    store: Store,
+    *keys,
+    ttl_s: float = TTL_S,
+    memory_mb: float = 0.0,
+    waived=(),
+    seen=None,
+    compared=(),
+    **request,
 ) -> object:
     asked = make_request(*keys, **request)
     return await store.claim(
-        asked, ttl_s=ttl_s, max_live=MAX_LIVE, memory_mb=memory_mb, waived=waived, seen=seen
+        asked,
+        ttl_s=ttl_s,
+        max_live=MAX_LIVE,
+        memory_mb=memory_mb,
+        waived=waived,
+        seen=seen,
+        compared=compared,
     )
 
 
@@ -168,6 +183,93 @@ async def test_simultaneous_claims_of_one_key_grant_one(store: Store) -> None:
 
     assert sum(isinstance(outcome, Lease) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, KeyHeld) for outcome in outcomes) == len(nodes) - 1
+
+
+async def test_claim_of_a_subject_meets_all_that_are_about_it(store: Store) -> None:
+    first = await grant(store, KEY, subjects=(SUBJECT,), node=ANN)
+    second = await grant(store, OTHER, subjects=(SUBJECT,), node=BOB, compared=[first.claim_id])
+
+    met = await claim(store, make_key("third"), subjects=(make_key("own"), SUBJECT), node=EVE)
+    met_again = await claim(
+        store, make_key("third"), subjects=(SUBJECT,), node=EVE, compared=[first.claim_id]
+    )
+
+    assert isinstance(met, SubjectsHeld)
+    assert [holder.request.claim_id for holder in met.holders] == [first.claim_id, second.claim_id]
+    assert met.holders[0] == await store.get_claim(first.claim_id)
+    assert met.holders[0].request.subjects == (SUBJECT,)
+    assert isinstance(met_again, SubjectsHeld)
+    assert [holder.request.claim_id for holder in met_again.holders] == [second.claim_id]
+
+
+async def test_subject_is_free_of_a_claim_that_ended(store: Store) -> None:
+    released = await grant(store, KEY, subjects=(SUBJECT,), node=ANN)
+    expired = await grant(store, OTHER, subjects=(SUBJECT,), node=BOB, compared=[released.claim_id])
+    await store.release(released.claim_id, ANN, released.fencing_token)
+    await expire(store, expired, node=BOB)
+
+    third = await claim(store, make_key("third"), subjects=(SUBJECT,), node=EVE)
+
+    assert isinstance(third, Lease)
+
+
+async def test_claim_that_meets_others_by_its_subject_holds_nothing(store: Store) -> None:
+    await grant(store, KEY, subjects=(SUBJECT,), node=ANN)
+    await claim(store, OTHER, subjects=(SUBJECT,), node=BOB)
+
+    other = await claim(store, OTHER, node=EVE)
+
+    assert isinstance(other, Lease)
+
+
+async def test_one_claim_about_two_shared_subjects_is_met_once(store: Store) -> None:
+    subjects = (SUBJECT, make_key("wider", KeyKind.SUBJECT))
+    first = await grant(store, KEY, subjects=subjects, node=ANN)
+
+    met = await claim(store, OTHER, subjects=subjects, node=BOB)
+
+    assert isinstance(met, SubjectsHeld)
+    assert [holder.request.claim_id for holder in met.holders] == [first.claim_id]
+
+
+async def test_holders_of_a_subject_are_named_some_at_a_time_until_all_were_compared(store: Store) -> None:
+    compared: list[ClaimId] = []
+    for number in range(40):
+        lease = await grant(
+            store, make_key(str(number)), subjects=(SUBJECT,), node=f"node-{number}", compared=compared
+        )
+        compared.append(lease.claim_id)
+
+    known: list[ClaimId] = []
+    rounds = 0
+    while isinstance(met := await claim(store, KEY, subjects=(SUBJECT,), compared=known), SubjectsHeld):
+        known += [holder.request.claim_id for holder in met.holders]
+        rounds += 1
+
+    assert isinstance(met, Lease)
+    assert sorted(known) == sorted(compared)
+    assert 1 < rounds < len(compared)
+
+
+async def test_claim_that_is_compared_with_nobody_holds_its_subject_beside_the_others(store: Store) -> None:
+    first = await grant(store, KEY, subjects=(SUBJECT,), node=ANN)
+    second = await grant(store, OTHER, subjects=(SUBJECT,), node=BOB, compared=None)
+
+    met = await claim(store, make_key("third"), subjects=(SUBJECT,), node=EVE)
+
+    assert isinstance(met, SubjectsHeld)
+    assert [holder.request.claim_id for holder in met.holders] == [first.claim_id, second.claim_id]
+
+
+async def test_of_simultaneous_claims_about_a_subject_one_meets_nobody(store: Store) -> None:
+    nodes = [f"node-{number}" for number in range(16)]
+
+    outcomes = await asyncio.gather(
+        *(claim(store, make_key(node), subjects=(SUBJECT,), node=node) for node in nodes)
+    )
+
+    assert sum(isinstance(outcome, Lease) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, SubjectsHeld) for outcome in outcomes) == len(nodes) - 1
 
 
 async def test_repeated_claim_returns_the_same_lease(store: Store) -> None:

@@ -28,6 +28,7 @@ from autoresearch.model import (
 )
 
 from coordinator.storage.base import (
+    SUBJECTS_HELD_LIMIT,
     Accepted,
     ClaimGone,
     ClaimIdTaken,
@@ -50,6 +51,7 @@ from coordinator.storage.base import (
     StartOutcome,
     StoredClass,
     StoredReading,
+    SubjectsHeld,
     TooManyClaims,
     UnknownExperiment,
     stream_order,
@@ -78,6 +80,7 @@ class MemoryClaims:
         memory_mb: float = 0.0,
         waived: Collection[ExperimentId] = (),
         seen: Position | None = None,
+        compared: Collection[ClaimId] | None = (),
     ) -> ClaimOutcome:
         t = self._t
         present = t.claims.get(request.claim_id)
@@ -103,15 +106,30 @@ class MemoryClaims:
         )
         if block is not None:
             return block
+        sharing = self._sharing(request, own, compared) if compared is not None else []
+        if sharing:
+            return SubjectsHeld(holders=tuple(entry.record() for entry in sharing[:SUBJECTS_HELD_LIMIT]))
         passed_on = set(taken_over.held) if taken_over else set()
         if taken_over is not None:
             t.end_claim(taken_over, None)
         entry = ClaimEntry(request=request, token=t.next_token(), ttl_s=ttl_s, expires_at=t.now(), held=set())
         t.claims[request.claim_id] = entry
-        t.hold(entry, passed_on.union(request.keys))
+        t.hold(entry, passed_on.union(request.keys, request.subjects))
         lease = t.renew(entry, ttl_s)
         t.append_claim_event(entry, EventKind.CLAIMED)
         return lease
+
+    def _sharing(
+        self, request: ClaimRequest, own: Collection[ClaimId], compared: Collection[ClaimId]
+    ) -> list[ClaimEntry]:
+        """The live claims about a subject of this one, each once, but for its own and the ``compared``."""
+        found = {
+            entry.request.claim_id: entry
+            for subject in request.subjects
+            for entry in self._t.holders(request.hardware_class, subject, own=own)
+            if entry.request.claim_id not in {*own, *compared}
+        }
+        return list(found.values())
 
     def _end_expired_of(self, node_id: NodeId) -> list[ClaimEntry]:
         """The node's live claims, after its expired ones were ended."""

@@ -133,7 +133,7 @@ class ChallengeTables:
         self.direction = direction
         self.epoch = epoch
         self.claims: dict[ClaimId, ClaimEntry] = {}
-        self.held: dict[ClassKey, ClaimId] = {}
+        self.held: dict[ClassKey, list[ClaimId]] = {}
         self.tried: dict[ClassKey, TriedEntry] = {}
         self.experiments: dict[ExperimentId, ExperimentEntry] = {}
         self.results: dict[ResultId, Result] = {}
@@ -235,7 +235,10 @@ class ChallengeTables:
         request = entry.request
         del self.claims[request.claim_id]
         for key in entry.held:
-            del self.held[request.hardware_class, key]
+            holders = self.held[request.hardware_class, key]
+            holders.remove(request.claim_id)
+            if not holders:
+                del self.held[request.hardware_class, key]
         if entry.experiment_id is not None:
             experiment = self.experiments[entry.experiment_id]
             if experiment.state is ExperimentState.RUNNING:
@@ -262,22 +265,19 @@ class ChallengeTables:
         memory_mb: float,
         waived: Collection[ExperimentId],
     ) -> KeyHeld | KeyTried | None:
-        """The first key that blocks, in the order given; expired holders are ended on the way."""
+        """The first key that blocks, in the order given; one that ``own`` holds is not judged again."""
         for key in keys:
-            holder = self.claims.get(self.held.get((hardware_class, key), ClaimId("")))
-            if holder is not None and holder.request.claim_id in own:
+            holders = self.holders(hardware_class, key, own=own)
+            if any(holder.request.claim_id in own for holder in holders):
                 continue
-            if holder is not None and not self.is_live(holder):
-                self.end_claim(holder, EventKind.EXPIRED)
-                holder = None
-            if holder is not None:
-                request = holder.request
+            if holders:
+                request = holders[0].request
                 return KeyHeld(
                     key=key,
                     claim_id=request.claim_id,
                     node_id=request.node_id,
                     title=request.hypothesis.title if request.hypothesis else "",
-                    experiment_id=holder.experiment_id,
+                    experiment_id=holders[0].experiment_id,
                 )
             tried = self.tried.get((hardware_class, key))
             if tried is None or tried.experiment_id in waived:
@@ -286,9 +286,20 @@ class ChallengeTables:
                 return KeyTried(key=key, experiment_id=tried.experiment_id)
         return None
 
+    def holders(
+        self, hardware_class: HardwareClass, key: EditKey, *, own: Collection[ClaimId]
+    ) -> list[ClaimEntry]:
+        """The live claims that hold a key; expired ones but for ``own`` are ended on the way."""
+        entries = [self.claims[claim_id] for claim_id in self.held.get((hardware_class, key), [])]
+        for entry in entries:
+            if entry.request.claim_id not in own and not self.is_live(entry):
+                self.end_claim(entry, EventKind.EXPIRED)
+        return [entry for entry in entries if entry.request.claim_id in self.claims]
+
     def hold(self, entry: ClaimEntry, keys: Iterable[EditKey]) -> None:
-        for key in keys:
-            self.held[entry.request.hardware_class, key] = entry.request.claim_id
+        """Adds what it does not hold yet, beside the others that share the key."""
+        for key in set(keys) - entry.held:
+            self.held.setdefault((entry.request.hardware_class, key), []).append(entry.request.claim_id)
             entry.held.add(key)
 
     def renew(self, entry: ClaimEntry, ttl_s: float) -> Lease:

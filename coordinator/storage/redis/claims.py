@@ -20,6 +20,7 @@ from autoresearch.model import (
 )
 
 from coordinator.storage.base import (
+    SUBJECTS_HELD_LIMIT,
     ClaimGone,
     ClaimIdTaken,
     ClaimKind,
@@ -36,6 +37,7 @@ from coordinator.storage.base import (
     Renewal,
     StartOutcome,
     StoredReading,
+    SubjectsHeld,
     TooManyClaims,
 )
 from coordinator.storage.redis.keys import edit_key_id, pack_id, unpack_id
@@ -68,8 +70,10 @@ class RedisClaims:
         memory_mb: float = 0.0,
         waived: Collection[ExperimentId] = (),
         seen: Position | None = None,
+        compared: Collection[ClaimId] | None = (),
     ) -> ClaimOutcome:
         key_ids = [edit_key_id(request.hardware_class, key) for key in request.keys]
+        subjects = [edit_key_id(request.hardware_class, subject) for subject in request.subjects]
         ask = {
             "id": request.claim_id,
             "f": request.fingerprint,
@@ -78,6 +82,9 @@ class RedisClaims:
             "k": request.kind,
             "T": request.hypothesis.title if request.hypothesis else "",
             "keys": [key_id.hex() for key_id in key_ids],
+            "subjects": [key_id.hex() for key_id in subjects],
+            "compared": list(compared) if compared is not None else False,
+            "shown": SUBJECTS_HELD_LIMIT,
             "ttl_s": ttl_s,
             "max_live": max_live,
             "memory_mb": memory_mb,
@@ -97,6 +104,8 @@ class RedisClaims:
                 return IndexBehind(position=Position(epoch=reply[1], stream_id=reply[2].decode()))
             case b"held" | b"tried":
                 return _read_block(reply, request.keys)
+            case b"shared":
+                return SubjectsHeld(holders=tuple(_read_record(*holder) for holder in reply[1:]))
         return _read_lease(request.claim_id, reply)
 
     async def start(
@@ -191,6 +200,7 @@ def _request_text(request: ClaimRequest) -> bytes:
             "class": request.hardware_class,
             "kind": request.kind,
             "keys": [[key.kind, key.digest] for key in request.keys],
+            "subjects": [[key.kind, key.digest] for key in request.subjects],
             "fingerprint": request.fingerprint,
             "hypothesis": hypothesis_parts(hypothesis) if hypothesis else None,
             "program": program_text(hypothesis) if hypothesis else "",
@@ -210,13 +220,18 @@ def _read_request(text: str) -> ClaimRequest:
         owner_id=OwnerId(value["owner"]),
         hardware_class=HardwareClass(value["class"]),
         kind=ClaimKind(value["kind"]),
-        keys=tuple(EditKey(kind=KeyKind(kind), digest=digest) for kind, digest in value["keys"]),
+        keys=_read_keys(value["keys"]),
+        subjects=_read_keys(value.get("subjects", ())),
         fingerprint=value["fingerprint"],
         hypothesis=with_program(hypothesis, value.get("program", "")) if hypothesis else None,
         parent_id=ExperimentId(value["parent"]) if value["parent"] else None,
         takes_over=ClaimId(value["takes_over"]) if value["takes_over"] else None,
         note=value["note"],
     )
+
+
+def _read_keys(pairs: Sequence[tuple[str, str]]) -> tuple[EditKey, ...]:
+    return tuple(EditKey(kind=KeyKind(kind), digest=digest) for kind, digest in pairs)
 
 
 def _read_record(text: bytes, expires_ms: bytes) -> ClaimRecord:

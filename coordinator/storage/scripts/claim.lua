@@ -1,15 +1,19 @@
 -- claim(request, keys) -> {'lease', token, expires_ms, ttl_s} | {'held', i, claim, node, title, experiment}
 --                       | {'tried', i, experiment} | {'taken'} | {'many', live} | {'behind', epoch, stream id}
+--                       | {'shared', {claim as JSON, expires_ms} per live claim about a subject of this one}
 --
 -- USES: clock states claims
 -- KEYS: meta claims expiry live held states stream tried...   (one bucket of tried keys per key)
--- ARGV: 1 JSON {id, f, n, c, k, T, keys, ttl_s, max_live, memory_mb, takes_over, waived (hex of packed experiments),
---         seen (stream id that the judge's index stands at, or '')}
+-- ARGV: 1 JSON {id, f, n, c, k, T, keys, subjects (keys that live claims may share), compared (claims that share
+--         one and were found to differ; false: it is compared with nobody), shown (how many more are named), ttl_s, max_live, memory_mb, takes_over, waived (hex of packed
+--         experiments), seen (stream id that the judge's index stands at, or '')}
 --       2 the request as the client wrote it; then the bytes of each key
 --
 -- Races closed: two nodes that ask for one edit in the same instant. Look-up, judgement and hold are one
 -- step, so the second sees the first's hold; an expired holder is ended in the same step. And a judge that
--- had not heard yet of an experiment like this one: its claim is turned back until it has.
+-- had not heard yet of an experiment like this one: its claim is turned back until it has. And paraphrases:
+-- whoever is about the same subject is compared with all that hold it, and then holds it beside them, so that
+-- no two that are about one thing begin without having met.
 
 local ask = cjson.decode(ARGV[1])
 begin()
@@ -64,6 +68,11 @@ if blocked then
   return blocked
 end
 
+local shared = ask.compared and find_shared(ask.subjects, own, ask.compared, ask.shown) or {}
+if #shared > 0 then
+  return {'shared', unpack(shared)}
+end
+
 local passed_on = {}
 if before then
   passed_on = before.h
@@ -74,10 +83,11 @@ local claim = {f = ask.f, n = ask.n, c = ask.c, k = ask.k, T = ask.T, t = token,
   h = {}, x = '', b = '', s = '', r = ARGV[2]}
 hold(ask.id, claim, passed_on)
 hold(ask.id, claim, ask.keys)
+hold(ask.id, claim, ask.subjects)
 save_claim(ask.id, claim)
 mine = claims_of(ask.n)
 mine[#mine + 1] = ask.id
-set_claims_of(ask.n, mine)
+set_ids_at(K.live, ask.n, mine)
 local expires = renew(ask.id, ask.ttl_s * 1000)
 emit('claimed', ask.c, ask.n, '', ask.T)
 return {'lease', token, expires, tostring(ask.ttl_s)}
