@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -28,15 +29,22 @@ from autoresearch.model import (
     HardwareClass,
 )
 
-from coordinator.dedup.code import SourceText
+from coordinator.dedup.code import CodeReading, SourceText
 from coordinator.dedup.kept import take_over
 from coordinator.domain.promotion import review
 from coordinator.services.combining import Combining
 from coordinator.services.context import ChallengeContext
 from coordinator.services.progress import NOTHING
-from coordinator.services.reading import StatedChanges, WordReader, kept_reading, tried_edit, words_alone
+from coordinator.services.reading import (
+    StatedChanges,
+    WordReader,
+    code_keys,
+    kept_reading,
+    tried_edit,
+    words_alone,
+)
 from coordinator.services.rebasing import queue_candidates
-from coordinator.storage.base import ClassUpdate, ExperimentRecord, StoredClass
+from coordinator.storage.base import Blocks, ClassUpdate, ExperimentRecord, StoredClass
 
 PAGE_EVENTS = 500
 BLOCK_S = 5.0
@@ -227,10 +235,21 @@ class Follower:
             self._c.index.skip(experiment.experiment_id)
             return
         tried = tried_edit(experiment, stated, reading)
+        kept, blocks = kept_reading(experiment, tried, reading), self._blocks(experiment, reading)
+        if kept is not None or blocks is not None:
+            # Before the index knows it: what could not be written is still unread, and is read again.
+            await self._c.store.put_reading(experiment.experiment_id, kept, blocks=blocks)
         self._c.index.put(tried)
-        kept = kept_reading(experiment, tried, reading)
-        if kept is not None:
-            await self._c.store.put_reading(experiment.experiment_id, kept)
+
+    def _blocks(self, experiment: Experiment, reading: CodeReading) -> Blocks | None:
+        """What its outcome blocks, by the present rules: the keys that came with its result may be of others,
+        which match nothing any more. None where it blocks nobody.
+        """
+        entry = self._c.catalog.entry(experiment.experiment_id)
+        if entry is None or entry.blocks_mb is None:
+            return None
+        limit_mb = entry.blocks_mb if math.isfinite(entry.blocks_mb) else None
+        return Blocks(keys=code_keys(reading), memory_mb=limit_mb)
 
     async def _parent(self, experiment: Experiment) -> SourceText | None:
         """The parent's code; None where the store has none: what was made alone may start from anything."""

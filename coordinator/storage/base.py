@@ -274,7 +274,8 @@ class ClaimStore(Protocol):
 class Blocks:
     """What a published outcome blocks from now on in its class.
 
-    ``memory_mb`` is set for a run out of memory: only claimants with no more than that are blocked.
+    ``memory_mb`` is set for a run out of memory: only claimants with no more than that are blocked. Of two
+    outcomes that block one key the wider stays, and of two alike the first.
     """
 
     keys: tuple[EditKey, ...]
@@ -467,8 +468,11 @@ class ReadStore(Protocol):
     async def position(self) -> Position:
         """Epoch and last event id."""
 
-    async def put_reading(self, experiment_id: ExperimentId, reading: StoredReading) -> None:
-        """Keeps what was read of an experiment in place of what was kept before; all else about it stays.
+    async def put_reading(
+        self, experiment_id: ExperimentId, reading: StoredReading | None, *, blocks: Blocks | None = None
+    ) -> None:
+        """Keeps what was read of an experiment in place of what was kept before, or leaves that with None;
+        ``blocks`` are kept as a publication's are, in the same transition. All else about it stays.
         Raises NotFound for an unknown experiment. No event: whoever needs it reads it as well.
         """
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 from autoresearch.edits import RULES
+from autoresearch.errors import Unavailable
 from autoresearch.model import Duplicate, ExperimentId, Hypothesis, NeedsDistinction, Node, Started, new_id
 from swarm_builders import BASELINE, Rig, edited, make_rig
 
 from coordinator.dedup.code import CodeReader, CodeReading, SourceText
 from coordinator.services.reading import code_keys
 from coordinator.services.sources import hash_of
-from coordinator.storage.base import StoredReading
+from coordinator.storage.base import Store, StoredReading
 
 SWIGLU = "use SwiGLU in the MLP"
 
@@ -185,6 +186,39 @@ async def test_solo_experiment_on_an_unknown_parent_is_read_again(
     assert after.file_signature == rig.one.context.index.get(experiment.experiment_id).file_signature
 
 
+class FailsOnce:
+    """A store that is away when the first reading is written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.failures_left = 1
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def put_reading(self, *args: object, **options: object) -> None:
+        if self.failures_left:
+            self.failures_left -= 1
+            raise Unavailable("the store does not answer")
+        await self._store.put_reading(*args, **options)
+
+
+async def test_reading_that_could_not_be_written_is_read_and_written_later(rig: Rig, later: Rig) -> None:
+    ada, _ = await two_nodes(rig)
+    experiment_id = await tried(rig, ada, SWIGLU, built(BASELINE.encode(), "swiglu"))
+    kept = await reading_of(rig, experiment_id)
+    await rig.one.store.put_reading(experiment_id, of_other_rules(kept))
+    await later.services.start()
+    later.one.context.store = FailsOnce(later.one.store)
+
+    with pytest.raises(Unavailable):
+        await later.one.follower.read_code()
+    await later.one.follower.read_code()
+
+    assert await reading_of(rig, experiment_id) == kept
+    assert later.one.context.index.get(experiment_id).is_read
+
+
 def of_other_rules(reading: StoredReading) -> StoredReading:
     return replace(reading, rules=RULES + 1)
 
@@ -224,6 +258,48 @@ async def test_reading_that_cannot_be_used_is_made_anew_and_put_back(
     assert [one.source_hash for one in counting.asked] == [hash_of(source)]
     assert later.one.context.index.get(experiment_id) == rig.one.context.index.get(experiment_id)
     assert await reading_of(rig, experiment_id) == kept
+
+
+def tried_keys(rig: Rig) -> dict:
+    return rig.server.challenge_store(rig.challenge.challenge_id)._t.tried
+
+
+def as_by_other_rules(rig: Rig) -> dict:
+    """Leaves readings and tried keys as other rules would have made them; the keys as they were."""
+    tables = rig.server.challenge_store(rig.challenge.challenge_id)._t
+    for entry in tables.experiments.values():
+        entry.reading = of_other_rules(entry.reading) if entry.reading else None
+    before = dict(tables.tried)
+    tables.tried = {
+        (hardware_class, replace(key, digest=key.digest[::-1])): entry
+        for (hardware_class, key), entry in before.items()
+    }
+    return before
+
+
+async def test_what_is_read_anew_blocks_in_the_store_as_it_did_before(rig: Rig, later: Rig) -> None:
+    ada, _ = await two_nodes(rig)
+    await tried(rig, ada, "LR 0.04 -> 0.05", edited(LR="0.05"))
+    await tried(rig, ada, SWIGLU, built(BASELINE.encode(), "swiglu"))
+    started, small = await rig.begin(ada, Hypothesis(title="DEPTH 4 -> 40"), edited(DEPTH="40"))
+    out_of_memory = rig.result(
+        small, hash_of(edited(DEPTH="40")), score=None, seed=started.seed, crash_kind="oom"
+    )
+    await rig.publish(ada, out_of_memory, lease=started.lease)
+    await rig.begin(ada, Hypothesis(title="LR 0.04 -> 0.07"), edited(LR="0.07"))
+    experiment, result = rig.solo(edited(LR="0.09"), 1.2, parent_id=ExperimentId(new_id()))
+    await rig.publish(ada, result, experiment=experiment, source=edited(LR="0.09"))
+    before = as_by_other_rules(rig)
+
+    await later.services.start()
+    at_first = {key: entry for key, entry in tried_keys(rig).items() if key in before}
+    await later.one.follower.read_code()
+
+    assert before
+    assert at_first == {}
+    assert {key: entry for key, entry in tried_keys(rig).items() if key in before} == before
+    assert {entry.memory_mb for entry in before.values() if entry.experiment_id == small} == {1_000}
+    assert len(tried_keys(rig)) == 2 * len(before)
 
 
 async def test_reading_of_other_code_is_not_taken_for_ones_own(rig: Rig, later: Rig) -> None:

@@ -66,6 +66,7 @@ from coordinator.storage.base import (
     ResultIdTaken,
     StaleClass,
     Store,
+    StoredReading,
     StoreServer,
     SubjectsHeld,
     TooManyClaims,
@@ -1061,8 +1062,95 @@ async def test_readings_put_at_once_leave_one_of_them_whole(store: Store) -> Non
 
 
 async def test_no_reading_is_kept_of_an_experiment_that_is_not_there(store: Store) -> None:
+    blocks = Blocks(keys=(KEY,))
+
     with pytest.raises(NotFound):
-        await store.put_reading(ExperimentId("unknown"), make_stored_reading())
+        await store.put_reading(ExperimentId("unknown"), make_stored_reading(), blocks=blocks)
+
+    assert isinstance(await claim(store, KEY), Lease)
+
+
+@pytest.mark.parametrize("reading", [make_stored_reading("new", rules=2), None])
+async def test_keys_that_are_put_with_a_reading_block_in_the_class_of_its_experiment(
+    store: Store, reading: StoredReading | None
+) -> None:
+    experiment = make_experiment()
+    await store.publish(replace(make_publication(experiment), reading=make_stored_reading("old", rules=1)))
+    before, position = await store.get_experiment(experiment.experiment_id), await store.position()
+    assert before is not None
+
+    await store.put_reading(experiment.experiment_id, reading, blocks=Blocks(keys=(KEY, OTHER)))
+
+    after = await store.get_experiment(experiment.experiment_id)
+    assert after == replace(before, reading=reading or before.reading)
+    assert await store.position() == position
+    for key in (KEY, OTHER):
+        assert await claim(store, key) == KeyTried(key=key, experiment_id=experiment.experiment_id)
+        assert isinstance(await claim(store, key, hardware_class=A100), Lease)
+
+
+@pytest.mark.parametrize(("memory_mb", "is_blocked"), [(100.0, True), (100.5, False)])
+async def test_keys_put_for_a_run_out_of_memory_block_no_larger_memory(
+    store: Store, memory_mb: float, *, is_blocked: bool
+) -> None:
+    experiment = make_experiment()
+    await store.publish(make_publication(experiment))
+
+    blocks = Blocks(keys=(KEY,), memory_mb=100.0)
+    await store.put_reading(experiment.experiment_id, make_stored_reading(), blocks=blocks)
+
+    assert isinstance(await claim(store, KEY, memory_mb=memory_mb), KeyTried) is is_blocked
+
+
+@pytest.mark.parametrize(
+    ("theirs_mb", "ours_mb", "is_theirs"),
+    [
+        (None, None, True),
+        (None, 100.0, True),
+        (200.0, 100.0, True),
+        (100.0, 100.0, True),
+        (100.0, None, False),
+    ],
+)
+async def test_keys_put_with_a_reading_take_none_from_an_experiment_that_blocks_as_much(
+    store: Store, theirs_mb: float | None, ours_mb: float | None, *, is_theirs: bool
+) -> None:
+    theirs, ours = make_experiment(), make_experiment()
+    await store.publish(replace(make_publication(theirs), blocks=Blocks(keys=(KEY,), memory_mb=theirs_mb)))
+    await store.publish(make_publication(ours))
+
+    blocks = Blocks(keys=(KEY, OTHER), memory_mb=ours_mb)
+    await store.put_reading(ours.experiment_id, make_stored_reading(), blocks=blocks)
+
+    expected = theirs if is_theirs else ours
+    assert await claim(store, KEY) == KeyTried(key=KEY, experiment_id=expected.experiment_id)
+    assert await claim(store, OTHER) == KeyTried(key=OTHER, experiment_id=ours.experiment_id)
+
+
+async def test_readings_that_are_put_at_once_lose_no_key(store: Store) -> None:
+    experiments = [make_experiment() for _ in range(4)]
+    for experiment in experiments:
+        await store.publish(make_publication(experiment))
+    own = [make_key(f"own {number}") for number in range(4)]
+
+    await asyncio.gather(
+        *(
+            store.put_reading(
+                experiment.experiment_id,
+                make_stored_reading(f"replica {replica}"),
+                blocks=Blocks(keys=(KEY, own[number])),
+            )
+            for number, experiment in enumerate(experiments)
+            for replica in range(2)
+        )
+    )
+
+    assert isinstance(await claim(store, KEY), KeyTried)
+    found = [await claim(store, key) for key in own]
+    assert found == [
+        KeyTried(key=key, experiment_id=experiment.experiment_id)
+        for key, experiment in zip(own, experiments, strict=True)
+    ]
 
 
 async def test_scan_tells_what_each_experiment_alone_tells(store: Store) -> None:

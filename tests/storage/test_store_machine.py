@@ -33,6 +33,7 @@ from store_samples import (
     make_request,
     make_result,
     make_source,
+    make_stored_reading,
 )
 
 from coordinator.storage.base import (
@@ -236,6 +237,14 @@ class StoresAgree(RuleBasedStateMachine):
     @staticmethod
     def fenced(publication: Publication, run: Run, index: int) -> Publication:
         return replace(publication, fencing_token=run.leases[index].fencing_token)
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), memory_mb=memories, blocked=blocked_keys, is_kept=flags)
+    def put_reading(self, data, memory_mb, blocked, is_kept) -> None:
+        experiment_id = data.draw(st.sampled_from(self.runs)).experiment.experiment_id
+        reading = make_stored_reading() if is_kept else None
+        blocks = Blocks(keys=tuple(blocked), memory_mb=memory_mb)
+        self.both(lambda _, store: store.put_reading(experiment_id, reading, blocks=blocks))
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), node=nodes)

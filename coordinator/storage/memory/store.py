@@ -30,6 +30,7 @@ from autoresearch.model import (
 from coordinator.storage.base import (
     SUBJECTS_HELD_LIMIT,
     Accepted,
+    Blocks,
     ClaimGone,
     ClaimIdTaken,
     ClaimKind,
@@ -348,11 +349,16 @@ class MemoryReading:
     async def put_source(self, source: NewSource) -> None:
         self._t.keep_source(source)
 
-    async def put_reading(self, experiment_id: ExperimentId, reading: StoredReading) -> None:
+    async def put_reading(
+        self, experiment_id: ExperimentId, reading: StoredReading | None, *, blocks: Blocks | None = None
+    ) -> None:
         entry = self._t.experiments.get(experiment_id)
         if entry is None:
             raise NotFound(f"experiment {experiment_id} is not in the store, so no reading of it is kept")
-        entry.reading = reading
+        entry.reading = reading or entry.reading
+        if blocks is not None:
+            tried = TriedEntry(experiment_id=experiment_id, memory_mb=blocks.memory_mb)
+            self._t.block(entry.experiment.hardware_class, blocks.keys, tried)
 
     async def put_vector(self, experiment_id: ExperimentId, model: str, vector: bytes) -> None:
         if experiment_id not in self._t.experiments:

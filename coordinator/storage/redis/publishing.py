@@ -28,6 +28,7 @@ from coordinator.storage.redis.records import (
     RecordCodec,
     best_text,
     change_text,
+    memory_text,
     pack_experiment,
     result_parts,
 )
@@ -75,7 +76,6 @@ class RedisPublishing:
 
     def _publication_parts(self, publication: Publication) -> dict[str, Any]:
         result, blocks = publication.result, publication.blocks
-        memory_mb = blocks.memory_mb if blocks else None
         settles = publication.settles
         return {
             "class": result.hardware.hardware_class,
@@ -95,7 +95,7 @@ class RedisPublishing:
             "has_source": publication.source is not None,
             "has_experiment": publication.experiment is not None,
             "blocks": len(blocks.keys) if blocks else 0,
-            "memory_mb": "" if memory_mb is None else repr(float(memory_mb)),
+            "memory_mb": memory_text(blocks),
             "update": self._update_parts(publication.update) if publication.update else False,
         }
 

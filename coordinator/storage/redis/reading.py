@@ -10,9 +10,9 @@ from dataclasses import replace
 from autoresearch.errors import NotFound, Unavailable
 from autoresearch.model import ExperimentId, Result, ResultId, SourceHash
 
-from coordinator.storage.base import ExperimentRecord, NewSource, StoredReading
+from coordinator.storage.base import Blocks, ExperimentRecord, NewSource, StoredReading
 from coordinator.storage.redis.evidence import unpack_evidence
-from coordinator.storage.redis.keys import pack_id, unpack_id
+from coordinator.storage.redis.keys import edit_key_id, pack_id, unpack_id
 from coordinator.storage.redis.link import Arg, ScriptRunner
 from coordinator.storage.redis.records import (
     FLAGS_AT,
@@ -20,6 +20,7 @@ from coordinator.storage.redis.records import (
     RESULT_HEADER_BYTES,
     UNSCORED_FLAG,
     RecordCodec,
+    memory_text,
     pack_experiment,
     read_result,
     read_state,
@@ -172,15 +173,23 @@ class RedisReading:
     async def put_source(self, source: NewSource) -> None:
         await self._shelf.put(source)
 
-    async def put_reading(self, experiment_id: ExperimentId, reading: StoredReading) -> None:
+    async def put_reading(
+        self, experiment_id: ExperimentId, reading: StoredReading | None, *, blocks: Blocks | None = None
+    ) -> None:
         packed, experiments = pack_id(experiment_id), self._runner.keys.named("experiments")
         for _ in range(PUT_ATTEMPTS):
             seen = await self._runner.link.command("HGET", experiments, packed)
             if seen is None:
                 raise NotFound(f"experiment {experiment_id} is not in the store, so no reading of it is kept")
             experiment, _ = unpack_experiment(self._codec, experiment_id, seen)
-            written = pack_experiment(self._codec, experiment, reading)
-            if seen == written or await self._runner.run("put_reading", [packed, seen, written]):
+            written = seen if reading is None else pack_experiment(self._codec, experiment, reading)
+            if seen == written and blocks is None:
+                return
+            keys = blocks.keys if blocks else ()
+            key_ids = [edit_key_id(experiment.hardware_class, key) for key in keys]
+            buckets = [self._runner.keys.tried(key_id) for key_id in key_ids]
+            args: list[Arg] = [packed, seen, written, len(keys), memory_text(blocks), *key_ids]
+            if await self._runner.run("put_reading", args, buckets):
                 return
         raise Unavailable(f"experiment {experiment_id} is read by too many at once; try again")
 

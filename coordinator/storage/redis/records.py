@@ -48,7 +48,7 @@ from autoresearch.model import (
     WorkingBest,
 )
 
-from coordinator.storage.base import StoredReading
+from coordinator.storage.base import Blocks, StoredReading
 from coordinator.storage.redis.dictionary import RECORD_DICTIONARY_V1, RECORD_DICTIONARY_V2
 from coordinator.storage.redis.keys import unpack_id
 
@@ -227,6 +227,11 @@ def unpack_experiment(
     rules, texts = parts.pop()
     reading = StoredReading(rules=rules, digests=digests, texts=tuple(texts))
     return read_experiment(experiment_id, parts), reading
+
+
+def memory_text(blocks: Blocks | None) -> str:
+    """The memory up to which an outcome blocks, as scripts take it: empty where it blocks every machine."""
+    return "" if blocks is None or blocks.memory_mb is None else repr(float(blocks.memory_mb))
 
 
 def read_experiment(experiment_id: str, parts: list[Any]) -> Experiment:

@@ -1,7 +1,7 @@
 -- publish(publication) -> {'accepted', epoch, stream id, is_repeat, is_late} | {'taken'} | {'unknown'}
 --                       | {'stale', version, state} | {'orphan'} (the delta's parent is not here)
 --
--- USES: clock states claims classes ideas
+-- USES: clock states claims classes ideas tried
 -- KEYS: meta claims expiry live held states stream ids experiments sources results evidence classes
 --       confirmed history global ghistory made credit ideas queue shares tried...
 -- ARGV: 1 JSON {class, seen, claim, token, ends, needs_claim, scored, code, reason, outcome, node, x, train_s, settles (hex),
@@ -60,15 +60,7 @@ if ask.code ~= '' then
   set_state(id, ask.code, ask.reason)
 end
 
--- The widest block stays, and of two alike the first.
-for i = 1, ask.blocks do
-  local bucket, field = KEYS[NAMED_KEYS + i], ARGV[10 + i]
-  local tried = redis.call('HGET', bucket, field)
-  local limit = tried and string.sub(tried, string.byte(tried) + 2)
-  if not tried or (limit ~= '' and (ask.memory_mb == '' or tonumber(ask.memory_mb) > tonumber(limit))) then
-    redis.call('HSET', bucket, field, string.char(#id) .. id .. ask.memory_mb)
-  end
-end
+keep_tried(id, ask.blocks, ask.memory_mb, NAMED_KEYS, 10)
 
 redis.call('HINCRBY', K.credit, 'r' .. ask.node, 1)
 redis.call('HINCRBYFLOAT', K.credit, 't' .. ask.node, ask.train_s)
