@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
-from autoresearch.model import ExperimentId, HardwareClass
+from autoresearch.model import HardwareClass
 from numpy.typing import NDArray
-
-from coordinator.dedup.embedder import Near
 
 BLOCK_VECTORS = 2_048
 """Vectors lie side by side in blocks of so many: that is read nearly twice as fast as one row after another
@@ -29,16 +28,26 @@ _ELSEWHERE = -2.0
 _NO_CLASS = -1
 
 
-class VectorIndex:
-    """The unit vectors of one challenge by one model.
+Id = TypeVar("Id", bound=str)
+
+
+class Ranked(NamedTuple, Generic[Id]):
+    """What a vector is of, and its cosine with the one that was asked for."""
+
+    key: Id
+    similarity: float
+
+
+class VectorIndex(Generic[Id]):
+    """The unit vectors of one challenge by one model: of its experiments, or of its insights.
 
     Any thread may search while others put: a vector is written before it is counted.
     """
 
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
-        self._places: dict[ExperimentId, int] = {}
-        self._ids: list[ExperimentId] = []
+        self._places: dict[Id, int] = {}
+        self._ids: list[Id] = []
         self._class_numbers: dict[HardwareClass, int] = {}
         self._blocks: list[NDArray[np.float32]] = []
         self._classes: list[NDArray[np.int32]] = []
@@ -47,43 +56,41 @@ class VectorIndex:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def __contains__(self, experiment_id: object) -> bool:
-        return experiment_id in self._places
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
 
-    def put(
-        self, experiment_id: ExperimentId, hardware_class: HardwareClass, vector: NDArray[np.float32]
-    ) -> None:
+    def put(self, key: Id, hardware_class: HardwareClass, vector: NDArray[np.float32]) -> None:
         """Adds a vector, or replaces it. Float32 ``[dimension]``, of length 1."""
         with self._writing:
-            known = self._places.get(experiment_id)
+            known = self._places.get(key)
             place = len(self._ids) if known is None else known
             block, column = divmod(place, BLOCK_VECTORS)
             self._open_block(block)
             self._blocks[block][:, column] = vector
             self._classes[block][column] = self._class_number(hardware_class)
             if known is None:
-                self._places[experiment_id] = place
-                self._ids.append(experiment_id)
+                self._places[key] = place
+                self._ids.append(key)
 
     def put_new(
         self,
-        experiment_ids: Sequence[ExperimentId],
+        keys: Sequence[Id],
         hardware_classes: Sequence[HardwareClass],
         vectors: NDArray[np.float32],
     ) -> None:
-        """Adds vectors of experiments without one, many at a time. Float32 ``[vectors, dimension]``."""
+        """Adds vectors of what has none, many at a time. Float32 ``[vectors, dimension]``."""
         with self._writing:
             at = 0
-            while at < len(experiment_ids):
+            while at < len(keys):
                 block, column = divmod(len(self._ids), BLOCK_VECTORS)
                 self._open_block(block)
-                end = min(len(experiment_ids), at + BLOCK_VECTORS - column)
+                end = min(len(keys), at + BLOCK_VECTORS - column)
                 columns = slice(column, column + end - at)
                 self._blocks[block][:, columns] = vectors[at:end].T
                 self._classes[block][columns] = [self._class_number(one) for one in hardware_classes[at:end]]
-                for place, experiment_id in enumerate(experiment_ids[at:end], start=len(self._ids)):
-                    self._places[experiment_id] = place
-                self._ids.extend(experiment_ids[at:end])
+                for place, key in enumerate(keys[at:end], start=len(self._ids)):
+                    self._places[key] = place
+                self._ids.extend(keys[at:end])
                 at = end
 
     def _open_block(self, block: int) -> None:
@@ -100,8 +107,8 @@ class VectorIndex:
         *,
         limit: int,
         hardware_class: HardwareClass | None = None,
-        accepts: Callable[[ExperimentId], bool] | None = None,
-    ) -> tuple[Near, ...]:
+        accepts: Callable[[Id], bool] | None = None,
+    ) -> tuple[Ranked[Id], ...]:
         """The nearest first, of one class if it is named, and of those that ``accepts`` lets through.
 
         What ``accepts`` lets through is looked for among the nearest ``LOOKED_AT_LIMIT``.
@@ -113,7 +120,7 @@ class VectorIndex:
         while True:
             ranked = _largest(similarities, looked_at)
             found = [
-                Near(self._ids[place], float(similarities[place]))
+                Ranked(self._ids[place], float(similarities[place]))
                 for place in ranked
                 if similarities[place] > _ELSEWHERE and (accepts is None or accepts(self._ids[place]))
             ]

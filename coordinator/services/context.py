@@ -27,7 +27,7 @@ from coordinator.domain.class_state import ClassState, Rules, dump_state, workin
 from coordinator.domain.draft import Context, Decision
 from coordinator.services.catalog import Catalog
 from coordinator.services.classes import Activity, Classes
-from coordinator.services.embedding import Embeddings
+from coordinator.services.embedding import experiment_embeddings
 from coordinator.services.handed_back import HandedBack
 from coordinator.services.leases import Leases
 from coordinator.services.progress import Progress
@@ -97,7 +97,7 @@ class ChallengeContext:
         self.catalog = Catalog(self.rules, challenge.metric_name)
         self.index = EditIndex()
         self.judge = Judge(self.index)
-        self.embeddings = Embeddings(embedding_queue, self.index, store)
+        self.embeddings = experiment_embeddings(embedding_queue, lambda: self.index, store)
         self.sources = Sources(store, self.baseline)
         self.classes = Classes(store, self._see_class)
         self.progress = Progress()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import structlog
 from autoresearch.errors import LimitExceeded, SwarmError, Unavailable
@@ -22,22 +22,56 @@ from coordinator.dedup.index import EditIndex
 from coordinator.storage.base import ReadStore
 
 if TYPE_CHECKING:
-    from coordinator.services.vector_book import VectorBook
+    import numpy as np
+    from numpy.typing import NDArray
 
 ROUND_S = 1.0
 RETRY_S = 5.0
 
 _log = structlog.get_logger("coordinator.embedding")
 
+Id = TypeVar("Id", bound=str)
+IdT_co = TypeVar("IdT_co", bound=str, covariant=True)
+Found = TypeVar("Found")
+FoundT_co = TypeVar("FoundT_co", covariant=True)
 
-class Embeddings:
-    """One challenge's. Without a model it knows nothing, and says so at once."""
 
-    def __init__(self, queue: EmbeddingQueue | None, index: EditIndex, store: ReadStore) -> None:
+class Book(Protocol[IdT_co, FoundT_co]):
+    """The vectors of one model; ``search`` may be called from any thread."""
+
+    model: EmbeddingModel
+
+    def __len__(self) -> int:
+        """How many vectors are known."""
+
+    def search(
+        self,
+        vector: NDArray[np.float32],
+        *,
+        limit: int,
+        hardware_class: HardwareClass | None = None,
+        accepts: Callable[[IdT_co], bool] | None = None,
+    ) -> tuple[FoundT_co, ...]:
+        """The nearest first."""
+
+    async def read_stored(self) -> None:
+        """Takes over what has been stored since the last time."""
+
+    async def embed_missing(self) -> None:
+        """Embeds what has no vector."""
+
+
+OpenBook = Callable[[EmbeddingModel, EmbeddingQueue], Book[Id, Found]]
+
+
+class Embeddings(Generic[Id, Found]):
+    """One challenge's, of one kind of text. Without a model it knows nothing, and says so at once."""
+
+    def __init__(self, queue: EmbeddingQueue | None, open_book: OpenBook[Id, Found]) -> None:
+        """``open_book`` is called in another thread: it may import what takes a while."""
         self._queue = queue
-        self._index = index
-        self._store = store
-        self._book: VectorBook | None = None
+        self._open_book = open_book
+        self._book: Book[Id, Found] | None = None
         self._catching_up = asyncio.Lock()
 
     def __len__(self) -> int:
@@ -51,8 +85,8 @@ class Embeddings:
         limit: int,
         wait_s: float,
         hardware_class: HardwareClass | None = None,
-        accepts: Callable[[ExperimentId], bool] | None = None,
-    ) -> tuple[Near, ...] | None:
+        accepts: Callable[[Id], bool] | None = None,
+    ) -> tuple[Found, ...] | None:
         """The nearest first; None where there is no model, or no vector of the text within ``wait_s``.
 
         ``accepts`` is called from another thread.
@@ -96,10 +130,8 @@ class Embeddings:
             await book.read_stored()
             await book.embed_missing()
 
-    async def _open(self, queue: EmbeddingQueue, model: EmbeddingModel) -> VectorBook:
-        # Imports numpy, which takes a while.
-        module = await asyncio.to_thread(importlib.import_module, "coordinator.services.vector_book")
-        book: VectorBook = module.VectorBook(model, queue, self._index, self._store)
+    async def _open(self, queue: EmbeddingQueue, model: EmbeddingModel) -> Book[Id, Found]:
+        book = await asyncio.to_thread(self._open_book, model, queue)
         await book.read_stored()
         _log.info("vectors are read", known=len(book))
         return book
@@ -107,3 +139,16 @@ class Embeddings:
     def forget(self) -> None:
         """Reads everything again: the store has begun a new epoch, and may have lost vectors."""
         self._book = None
+
+
+def experiment_embeddings(
+    queue: EmbeddingQueue | None, index: Callable[[], EditIndex], store: ReadStore
+) -> Embeddings[ExperimentId, Near]:
+    """Those of the titles of experiments; each book goes by the index that there is as it is opened."""
+
+    def open_book(model: EmbeddingModel, queue: EmbeddingQueue) -> Book[ExperimentId, Near]:
+        module = importlib.import_module("coordinator.services.vector_book")  # imports numpy
+        book: Book[ExperimentId, Near] = module.VectorBook(model, queue, index(), store)
+        return book
+
+    return Embeddings(queue, open_book)

@@ -36,7 +36,7 @@ class VectorBook:
         self._queue = queue
         self._index = index
         self._store = store
-        self._vectors = VectorIndex(model.dimension)
+        self._vectors = VectorIndex[ExperimentId](model.dimension)
         self._stored_seen = 0
         self._edits_seen = 0
         self._missing: list[TriedEdit] = []
@@ -54,7 +54,8 @@ class VectorBook:
         accepts: Callable[[ExperimentId], bool] | None = None,
     ) -> tuple[Near, ...]:
         """See ``VectorIndex.search``."""
-        return self._vectors.search(vector, limit=limit, hardware_class=hardware_class, accepts=accepts)
+        ranked = self._vectors.search(vector, limit=limit, hardware_class=hardware_class, accepts=accepts)
+        return tuple(Near(one.key, one.similarity) for one in ranked)
 
     async def read_stored(self) -> None:
         """Takes over what has been stored since the last time."""

@@ -21,7 +21,7 @@ def numbered(number: int) -> ExperimentId:
 @pytest.fixture
 def filled():
     vectors = unit(np.random.default_rng(7), BLOCK_VECTORS + 500, 16)
-    index = VectorIndex(16)
+    index = VectorIndex[ExperimentId](16)
     for number, vector in enumerate(vectors):
         index.put(numbered(number), OURS if number % 3 else THEIRS, vector)
     return index, vectors
@@ -33,7 +33,7 @@ def test_search_ranks_as_a_full_sort_does(filled) -> None:
     found = index.search(vectors[5], limit=20)
 
     ranked = np.argsort(-(vectors @ vectors[5]))[:20]
-    assert [near.experiment_id for near in found] == [numbered(row) for row in ranked]
+    assert [near.key for near in found] == [numbered(row) for row in ranked]
     assert found[0].similarity == pytest.approx(1.0, abs=1e-5)
     assert len(index) == len(vectors)
 
@@ -43,7 +43,7 @@ def test_search_of_a_class_sees_no_other(filled) -> None:
 
     found = index.search(vectors[5], limit=len(vectors), hardware_class=THEIRS)
 
-    assert {near.experiment_id for near in found} == {numbered(row) for row in range(0, len(vectors), 3)}
+    assert {near.key for near in found} == {numbered(row) for row in range(0, len(vectors), 3)}
     assert index.search(vectors[5], limit=3, hardware_class=HardwareClass("nobody/torch-2.13")) == ()
 
 
@@ -53,7 +53,7 @@ def test_filter_finds_what_is_rare_and_far_away(filled) -> None:
 
     found = index.search(vectors[5], limit=3, accepts=lambda experiment_id: experiment_id == farthest)
 
-    assert [near.experiment_id for near in found] == [farthest]
+    assert [near.key for near in found] == [farthest]
 
 
 def test_put_replaces_a_vector_and_its_class(filled) -> None:
@@ -63,15 +63,13 @@ def test_put_replaces_a_vector_and_its_class(filled) -> None:
     index.put(numbered(9), OURS, vectors[5])
 
     assert len(index) == before
-    assert {near.experiment_id for near in index.search(vectors[5], limit=2)} == {numbered(5), numbered(9)}
-    assert numbered(9) in [
-        near.experiment_id for near in index.search(vectors[5], limit=2, hardware_class=OURS)
-    ]
+    assert {near.key for near in index.search(vectors[5], limit=2)} == {numbered(5), numbered(9)}
+    assert numbered(9) in [near.key for near in index.search(vectors[5], limit=2, hardware_class=OURS)]
 
 
 def test_vectors_that_come_together_are_as_those_that_come_one_by_one(filled) -> None:
     one_by_one, vectors = filled
-    together = VectorIndex(16)
+    together = VectorIndex[ExperimentId](16)
     for begin, end in ((0, 0), (0, 7), (7, 7 + BLOCK_VECTORS), (7 + BLOCK_VECTORS, len(vectors))):
         numbers = range(begin, end)
         classes = [OURS if number % 3 else THEIRS for number in numbers]
@@ -88,7 +86,7 @@ def test_vectors_that_come_together_are_as_those_that_come_one_by_one(filled) ->
 
 
 def test_empty_index_finds_nothing() -> None:
-    assert VectorIndex(16).search(np.ones(16, np.float32), limit=5) == ()
+    assert VectorIndex[ExperimentId](16).search(np.ones(16, np.float32), limit=5) == ()
 
 
 def test_stored_vectors_come_back_with_length_one() -> None:
