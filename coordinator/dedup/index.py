@@ -188,6 +188,10 @@ class EditIndex:
         """What is known of one experiment."""
         return self._edits.get(experiment_id)
 
+    def classes(self) -> tuple[HardwareClass, ...]:
+        """Every class that an edit is known of."""
+        return tuple(self._classes)
+
     def added_after(self, count: int) -> tuple[TriedEdit, ...]:
         """The experiments that came after the first ``count``, oldest first."""
         return tuple(islice(self._edits.values(), count, None))

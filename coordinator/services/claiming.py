@@ -111,7 +111,7 @@ class Claiming:
             InvalidArgument: a limit is broken, or a change cannot be read.
             NotFound: the parent is unknown.
             Conflict: the claim id was used for something else.
-            LimitExceeded: the caller holds too many live claims.
+            LimitExceeded: the caller holds too many live claims, or the indexes are behind.
         """
         check_uuid(claim_id, "claim_id")
         check_hypothesis(hypothesis)
@@ -143,14 +143,11 @@ class Claiming:
         )
         asked = _Asked(caller=caller, request=request, question=question, parent=parent, stated=stated)
         for _ in range(JUDGEMENTS_LIMIT):
-            answer = await self._judge_and_take(asked, note)
+            seen = self._c.progress.position
+            answer = await self._judge_and_take(asked, note, seen)
             if not isinstance(answer, IndexBehind):
                 return answer
-            if not await self._c.progress.reach(answer.position, limit_s=self._c.settings.index_wait_s):
-                raise LimitExceeded(
-                    "this coordinator has not heard yet of all that began elsewhere; claim again",
-                    retry_after_s=CLAIMS_RETRY_S,
-                )
+            await self._c.reach(answer.position, beyond=seen)
         raise LimitExceeded(
             "experiments begin faster than this coordinator takes note of them; claim again",
             retry_after_s=CLAIMS_RETRY_S,
@@ -168,10 +165,11 @@ class Claiming:
             _log.info("claim released", claim=claim_id, node=caller.node_id, why=reason)
         return was_held
 
-    async def _judge_and_take(self, asked: _Asked, note: TaskNote) -> ClaimVerdict | IndexBehind:
-        """One judgement by the indexes as they are now, and the store's word on it."""
+    async def _judge_and_take(
+        self, asked: _Asked, note: TaskNote, seen: Position
+    ) -> ClaimVerdict | IndexBehind:
+        """One judgement by the indexes as they are now, at ``seen``, and the store's word on it."""
         question, stated, request = asked.question, asked.stated, asked.request
-        seen = self._c.progress.position if stated.rests_on_index else None
         belief = await self._precedents.belief(asked.caller)
         verdict = self._c.judge.judge_words(question, stated.canonical, belief)
         near: tuple[Near, ...] = ()
@@ -187,11 +185,13 @@ class Claiming:
             by_meaning=near,
         )
         if verdict.ruling is not Ruling.NEW and not await self._is_repeat(request):
+            behind = await self._c.behind(seen)
+            if behind is not None:
+                return behind  # what it refuses may be lost
             await self._settling.by_words(request.node_id, request.takes_over, verdict)
             return Answers(self._c).to_claim(verdict, question, advice)
-        return await self._take(
-            asked, replace(note, waived=verdict.waived), _View(belief=belief, advice=advice, seen=seen)
-        )
+        view = _View(belief=belief, advice=advice, seen=seen)
+        return await self._take(asked, replace(note, waived=verdict.waived), view)
 
     async def _take(self, asked: _Asked, note: TaskNote, view: _View) -> ClaimVerdict | IndexBehind:
         request, distinction = asked.request, asked.question.hypothesis.distinction
@@ -203,10 +203,13 @@ class Claiming:
                 max_live=self._c.settings.claims_per_node,
                 memory_mb=self._c.sessions.memory_mb(request.node_id),
                 waived=note.waived,
-                seen=view.seen,
+                seen=view.seen if asked.stated.rests_on_index else None,
                 compared=compared,
             )
             if isinstance(outcome, KeyTried):
+                behind = await self._c.behind(view.seen)
+                if behind is not None:
+                    return behind
                 verdict = await self._precedents.verdict_on(outcome, asked.question, view.belief)
                 if verdict.ruling is Ruling.DUPLICATE or not asked.question.may_repeat:
                     await self._settling.by_words(request.node_id, request.takes_over, verdict)
@@ -298,11 +301,11 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
-    """What one judgement of it went by. ``seen``: where the indexes stood, if it rests on them."""
+    """What one judgement of it went by. ``seen``: where the indexes stood."""
 
     belief: Belief
     advice: Advice
-    seen: Position | None
+    seen: Position
 
 
 def _fingerprint(hypothesis: Hypothesis, parent_id: ExperimentId, queued_claim_id: ClaimId | None) -> str:

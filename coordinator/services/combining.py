@@ -57,8 +57,12 @@ _log = structlog.get_logger("coordinator.combining")
 
 @dataclass(slots=True)
 class _Plan:
-    """What is left to queue of what was chosen for a best; ``in_words`` needs an agent."""
+    """What is left to queue of what was chosen for a best; ``in_words`` needs an agent.
 
+    ``generation`` is that of the indexes which it was chosen by.
+    """
+
+    generation: int
     base_id: ExperimentId
     confirmed_id: ExperimentId | None
     combinations: deque[Combination] = field(default_factory=deque)
@@ -125,9 +129,12 @@ class Combining:
         return tuple(kept)
 
     def _plan(self, state: ClassState, base_id: ExperimentId, ideas: Sequence[Idea]) -> _Plan:
-        """Chosen once for each best. After a restart it is chosen anew, which queues nothing twice."""
+        """Chosen once for each best. After a restart, and with other indexes, it is chosen anew, which queues
+        nothing twice.
+        """
         known = self._plans.get(state.hardware_class)
-        if known is not None and (known.base_id, known.confirmed_id) == (base_id, state.confirmed_id):
+        basis = (self._c.generation, base_id, state.confirmed_id)
+        if known is not None and (known.generation, known.base_id, known.confirmed_id) == basis:
             return known
         catalog = self._c.catalog
         waiting = [(one.parents[0], frozenset(one.parents[1:])) for one in ideas if len(one.parents) > 1]
@@ -138,6 +145,7 @@ class Combining:
 
         gains = verified_gains(state, catalog.in_states(state.hardware_class, _DISPLACED))
         plan = _Plan(
+            generation=self._c.generation,
             base_id=base_id,
             confirmed_id=state.confirmed_id,
             combinations=deque(combinations(base_id, gains, catalog.step, tried)),

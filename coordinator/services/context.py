@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from autoresearch.challenge import Challenge
-from autoresearch.errors import InvalidArgument, NotFound
+from autoresearch.errors import InvalidArgument, LimitExceeded, NotFound
 from autoresearch.model import (
     ClaimId,
     Experiment,
@@ -15,12 +15,13 @@ from autoresearch.model import (
     Hardware,
     HardwareClass,
     NodeId,
+    Position,
     SourceHash,
 )
 
 from coordinator.dedup.code import CodeReader, SourceText
 from coordinator.dedup.embedding_queue import EmbeddingQueue
-from coordinator.dedup.index import EditIndex
+from coordinator.dedup.index import EditIndex, TriedEdit
 from coordinator.dedup.judge import Judge
 from coordinator.domain.baseline import baseline_experiment, is_baseline_of, is_reserved_id
 from coordinator.domain.class_state import ClassState, Rules, dump_state, working_best
@@ -34,9 +35,17 @@ from coordinator.services.progress import Progress
 from coordinator.services.reading import StatedChanges, tried_edit
 from coordinator.services.settings import ServiceSettings
 from coordinator.services.sources import Sources
-from coordinator.storage.base import ClassUpdate, ExperimentRecord, IdentityStore, NewSource, Store
+from coordinator.storage.base import (
+    ClassUpdate,
+    ExperimentRecord,
+    IdentityStore,
+    IndexBehind,
+    NewSource,
+    Store,
+)
 
 SESSIONS_CACHED = 100_000
+INDEX_RETRY_S = 5.0
 
 
 @dataclass(slots=True)
@@ -63,8 +72,24 @@ class Tally:
     duplicates_stopped: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """Every experiment of one history of a store: as readers see it, and as the judge does."""
+
+    catalog: Catalog
+    edits: EditIndex
+
+
 class ChallengeContext:
-    """One challenge's store, indexes and caches. Holds no rules of its own."""
+    """One challenge's store, indexes and caches. Holds no rules of its own.
+
+    ``catalog``, ``index`` and ``judge`` are others after ``adopt``: ask for them each time. ``generation``
+    counts how often that was.
+    """
+
+    catalog: Catalog
+    index: EditIndex
+    judge: Judge
 
     def __init__(
         self,
@@ -94,9 +119,6 @@ class ChallengeContext:
         self.baseline = SourceText(
             source_hash=SourceHash(challenge.baseline_hash), text=challenge.baseline_source
         )
-        self.catalog = Catalog(self.rules, challenge.metric_name)
-        self.index = EditIndex()
-        self.judge = Judge(self.index)
         self.embeddings = experiment_embeddings(embedding_queue, lambda: self.index, store)
         self.sources = Sources(store, self.baseline)
         self.classes = Classes(store, self._see_class)
@@ -104,6 +126,26 @@ class ChallengeContext:
         self.handed_back = HandedBack(clock)
         self.leases = Leases(store, store, refresh_s=settings.view_refresh_s)
         self.activity = Activity(identity, clock, refresh_s=settings.view_refresh_s)
+        self.generation = 0
+        self.adopt(self.new_indexes())
+
+    def new_indexes(self) -> Indexes:
+        """Indexes that know nothing yet, to be filled beside those that serve."""
+        return Indexes(catalog=Catalog(self.rules, self.challenge.metric_name), edits=EditIndex())
+
+    def adopt(self, indexes: Indexes) -> None:
+        """Puts indexes in the place of those before, which know of experiments that a store may have lost."""
+        for view in self.classes.known():
+            indexes.catalog.set_class(view.state)
+        self.catalog, self.index = indexes.catalog, indexes.edits
+        self.judge = Judge(indexes.edits)
+        self.embeddings.forget()
+        self.generation += 1
+
+    def forget_views(self) -> None:
+        """Drops what is read from the store whenever it is asked for: it may be of another history."""
+        self.classes.forget()
+        self.leases.forget_all()
 
     async def forget_lease(self, claim_id: ClaimId) -> None:
         """Takes note that a lease is over, and of what became of its experiment."""
@@ -111,6 +153,22 @@ class ChallengeContext:
         held = self.leases.known(claim_id)
         if held is not None and held.experiment_id is not None:
             await self.find_record(held.experiment_id)
+
+    async def behind(self, seen: Position) -> IndexBehind | None:
+        """Where the store stands if ``seen`` is of a history that it does not have (any more); else None."""
+        page = await self.store.read_events(seen, limit=1, block_s=0.0)
+        return IndexBehind(position=await self.store.position()) if page.is_gap else None
+
+    async def reach(self, position: Position, *, beyond: Position) -> None:
+        """Waits a moment until the indexes have come as far as the store, and away from where it turned them
+        back. Raises LimitExceeded.
+        """
+        limit_s = self.settings.index_wait_s
+        if not await self.progress.reach(position, limit_s=limit_s, beyond=beyond):
+            raise LimitExceeded(
+                "this coordinator has not heard yet of all that the store knows; try again",
+                retry_after_s=INDEX_RETRY_S,
+            )
 
     def baseline_of(self, hardware_class: HardwareClass) -> Experiment:
         """The class's baseline as an experiment."""
@@ -126,8 +184,13 @@ class ChallengeContext:
         """Makes a class's baseline known to the judge, so that doing nothing counts as tried."""
         baseline = self.baseline_of(hardware_class)
         if self.index.get(baseline.experiment_id) is None:
-            reading = await self.reader.read(self.baseline)
-            self.index.put(tried_edit(baseline, StatedChanges(canonical=None), reading))
+            edit = await self.baseline_edit(hardware_class)
+            self.index.put(edit)
+
+    async def baseline_edit(self, hardware_class: HardwareClass) -> TriedEdit:
+        """A class's baseline as the judge knows it."""
+        reading = await self.reader.read(self.baseline)
+        return tried_edit(self.baseline_of(hardware_class), StatedChanges(canonical=None), reading)
 
     async def find_experiment(self, experiment_id: ExperimentId, hardware_class: HardwareClass) -> Experiment:
         """An experiment from the index or the store, or the class's baseline. Raises NotFound."""

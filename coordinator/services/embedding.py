@@ -60,6 +60,9 @@ class Book(Protocol[IdT_co, FoundT_co]):
     async def embed_missing(self) -> None:
         """Embeds what has no vector."""
 
+    def give_up(self) -> None:
+        """Ends ``embed_missing`` after its present batch: another book takes the place of this one."""
+
 
 OpenBook = Callable[[EmbeddingModel, EmbeddingQueue], Book[Id, Found]]
 
@@ -72,6 +75,7 @@ class Embeddings(Generic[Id, Found]):
         self._queue = queue
         self._open_book = open_book
         self._book: Book[Id, Found] | None = None
+        self._times_forgotten = 0
         self._catching_up = asyncio.Lock()
 
     def __len__(self) -> int:
@@ -124,9 +128,11 @@ class Embeddings(Generic[Id, Found]):
         async with self._catching_up:
             if self._queue is None or self._queue.model is None:
                 return
-            if self._book is None or self._book.model != self._queue.model:
-                self._book = await self._open(self._queue, self._queue.model)
-            book = self._book
+            while (book := self._book) is None or book.model != self._queue.model:
+                times_forgotten = self._times_forgotten
+                opened = await self._open(self._queue, self._queue.model)
+                if times_forgotten == self._times_forgotten:
+                    self._book = opened
             await book.read_stored()
             await book.embed_missing()
 
@@ -137,8 +143,11 @@ class Embeddings(Generic[Id, Found]):
         return book
 
     def forget(self) -> None:
-        """Reads everything again: the store has begun a new epoch, and may have lost vectors."""
+        """Opens another book, which reads all vectors again: the store may have lost some."""
+        if self._book is not None:
+            self._book.give_up()
         self._book = None
+        self._times_forgotten += 1
 
 
 def experiment_embeddings(

@@ -2,6 +2,10 @@
 
     position p is read -> classes and experiments are scanned -> events after p are applied
 
+A gap in the stream, which a restart of the store is too, begins that anew: the store may have lost what is in
+memory. Meanwhile the former indexes serve readers, but nothing that rests on them is decided: the store turns
+back what was decided by another history, and a refusal waits.
+
 Whatever changes during the scan is applied again by its event, which is harmless; so nothing is missed
 without anything being locked. What was read of an experiment is kept with it, by whoever started it, so that
 neither a start nor a replica parses anything. What is not there, or was made by other rules, is read in the
@@ -30,6 +34,7 @@ from autoresearch.model import (
 )
 
 from coordinator.dedup.code import CodeReading, SourceText
+from coordinator.dedup.index import EditIndex
 from coordinator.dedup.kept import take_over
 from coordinator.domain.promotion import review
 from coordinator.services.combining import Combining
@@ -47,7 +52,9 @@ from coordinator.services.rebasing import queue_candidates
 from coordinator.storage.base import Blocks, ClassUpdate, ExperimentRecord, StoredClass
 
 PAGE_EVENTS = 500
-BLOCK_S = 5.0
+BLOCK_S = 1.0
+"""A reader whose store was restarted hears of that after so long: less than claims wait for the indexes."""
+
 RETRY_S = 1.0
 REAP_LIMIT = 200
 READ_AT_ONCE = 20
@@ -75,28 +82,46 @@ class Follower:
         self._words = WordReader()
         self._is_built = False
         self._is_stopped = False
+        self._has_replaced = False
 
     def stop(self) -> None:
         """Lets ``follow`` end even where a cancellation meets an event and is lost (Python 3.11)."""
         self._is_stopped = True
 
     async def rebuild(self) -> None:
-        """Reads everything that the indexes need; ``read_code`` follows up code whose reading is not kept."""
+        """Reads everything into new indexes, which take the place of those before once they are whole.
+
+        Code whose reading is not kept is followed up by ``read_code``.
+        """
         position = await self._c.store.position()
+        self._c.forget_views()
+        fresh = self._c.new_indexes()
         for stored in await self._c.store.list_classes():
             self._c.classes.put(stored)
-            await self._c.see_class(stored.hardware_class)
+            fresh.edits.put(await self._c.baseline_edit(stored.hardware_class))
         count = 0
         with _collector_at_rest(lambda: count):
             async for record in self._c.store.scan_experiments():
-                self._c.catalog.put_record(record)
-                self._index(record)
+                fresh.catalog.put_record(record)
+                self._index(record, fresh.edits)
                 count += 1
                 if count % SCANNED_AT_ONCE == 0:
                     await asyncio.sleep(0)
+        await self._keep_baselines(fresh.edits)
+        self._has_replaced = len(self._c.index) > 0
+        self._c.adopt(fresh)
         self._is_built = True
         self._c.progress.move(position)
         _log.info("experiments are indexed", known=count, unread=len(self._c.index.unread()))
+
+    async def _keep_baselines(self, edits: EditIndex) -> None:
+        """Nodes of classes that the store knows nothing of have connected, and may do so meanwhile."""
+        while missing := [
+            hardware_class
+            for hardware_class in self._c.index.classes()
+            if edits.get(self._c.baseline_of(hardware_class).experiment_id) is None
+        ]:
+            edits.put(await self._c.baseline_edit(missing[0]))
 
     async def follow(self) -> None:
         """Applies events until stopped; an unreachable store is asked again."""
@@ -114,8 +139,6 @@ class Follower:
     async def catch_up(self, *, block_s: float = 0.0) -> None:
         """Applies the next page of events, waiting up to ``block_s`` for one; rebuilds after a gap."""
         if not self._is_built:
-            self._c.classes.forget()
-            self._c.embeddings.forget()
             await self.rebuild()
         here = self._c.progress.position
         page = await self._c.store.read_events(here, limit=PAGE_EVENTS, block_s=block_s)
@@ -130,19 +153,36 @@ class Follower:
 
         What another replica has read meanwhile is taken over instead.
         """
-        while unread := list(self._c.index.unread()[:UNREAD_SHUFFLED]):
+        while unread := list((edits := self._c.index).unread()[:UNREAD_SHUFFLED]):
             random.shuffle(unread)
             for begin in range(0, len(unread), READ_AT_ONCE):
                 begun = time.monotonic()
                 for experiment_id in unread[begin : begin + READ_AT_ONCE]:
-                    await self._read(experiment_id)
+                    await self._read(experiment_id, edits)
                 await asyncio.sleep(time.monotonic() - begun)
             _log.info("code is read for the index", unread=len(self._c.index.unread()))
 
+    def collect_replaced(self) -> None:
+        """Collects, once, what is left of indexes that were replaced and were kept from the collector.
+
+        Most of them goes as nobody holds them any more. For what holds itself the collector has to look
+        through the new ones too: about a second for 100,000 experiments, with every caller waiting. So
+        this is apart from the rebuild, for which many wait.
+        """
+        if self._has_replaced and gc.get_freeze_count():
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+        self._has_replaced = False
+
     async def read_on(self) -> None:
-        """Reads what is unread from time to time until cancelled; an unreachable store is asked again."""
+        """Tidies up and reads what is unread from time to time until cancelled.
+
+        An unreachable store is asked again.
+        """
         while not self._is_stopped:
             await asyncio.sleep(self._c.settings.reap_interval_s)
+            self.collect_replaced()
             try:
                 await self.read_code()
             except SwarmError as error:
@@ -168,6 +208,7 @@ class Follower:
             self._c.progress.move(events[-1].position)
 
     def _start_again(self) -> None:
+        """Until the indexes are rebuilt, nothing may rest on them: the store may have lost what they know."""
         self._is_built = False
         self._c.progress.move(NOTHING)
 
@@ -188,12 +229,13 @@ class Follower:
             return self._c.index.get(event.experiment_id) is not None
         return event.kind is EventKind.PUBLISHED and self._c.catalog.is_own_write(event.position)
 
-    def _index(self, record: ExperimentRecord) -> None:
+    @staticmethod
+    def _index(record: ExperimentRecord, edits: EditIndex) -> None:
         """By what was kept of its code, or else by its words alone until its code is read."""
         experiment = record.experiment
-        if self._c.index.get(experiment.experiment_id) is None:
+        if edits.get(experiment.experiment_id) is None:
             tried = take_over(experiment, record.reading)
-            self._c.index.put(tried or tried_edit(experiment, words_alone(experiment.hypothesis), None))
+            edits.put(tried or tried_edit(experiment, words_alone(experiment.hypothesis), None))
 
     async def _index_now(self, record: ExperimentRecord) -> None:
         """With what it says, read against its parent: who says the same may ask before its code is read."""
@@ -204,15 +246,15 @@ class Follower:
         if self._c.index.get(experiment.experiment_id) is None:
             self._c.index.put(tried)
 
-    async def _read(self, experiment_id: ExperimentId) -> None:
+    async def _read(self, experiment_id: ExperimentId, edits: EditIndex) -> None:
         record = await self._c.find_record(experiment_id)
         tried = take_over(record.experiment, record.reading) if record is not None else None
         if tried is not None:
-            self._c.index.put(tried)
+            edits.put(tried)
         elif record is not None:
-            await self._read_code(record.experiment)
+            await self._read_code(record.experiment, edits)
         else:
-            self._c.index.skip(experiment_id)  # on its way in, by a caller who has read all that can be read
+            edits.skip(experiment_id)  # on its way in, by a caller who has read all that can be read
 
     async def _stated(self, experiment: Experiment) -> StatedChanges:
         """What it says, against its parent where that can be read."""
@@ -224,7 +266,7 @@ class Follower:
                 _log.info("words not read", experiment=experiment.experiment_id, why=error.message)
         return words_alone(experiment.hypothesis)
 
-    async def _read_code(self, experiment: Experiment) -> None:
+    async def _read_code(self, experiment: Experiment, edits: EditIndex) -> None:
         try:
             stated = await self._stated(experiment)
             code = await self._c.sources.get(experiment.source_hash)
@@ -232,14 +274,14 @@ class Follower:
             reading = await self._c.reader.read(code, parent)
         except (NotFound, InvalidArgument) as error:
             _log.info("code not indexed", experiment=experiment.experiment_id, why=error.message)
-            self._c.index.skip(experiment.experiment_id)
+            edits.skip(experiment.experiment_id)
             return
         tried = tried_edit(experiment, stated, reading)
         kept, blocks = kept_reading(experiment, tried, reading), self._blocks(experiment, reading)
         if kept is not None or blocks is not None:
             # Before the index knows it: what could not be written is still unread, and is read again.
             await self._c.store.put_reading(experiment.experiment_id, kept, blocks=blocks)
-        self._c.index.put(tried)
+        edits.put(tried)
 
     def _blocks(self, experiment: Experiment, reading: CodeReading) -> Blocks | None:
         """What its outcome blocks, by the present rules: the keys that came with its result may be of others,
@@ -272,7 +314,8 @@ class Caretaker:
         """One round per interval until cancelled; an unreachable store is asked again."""
         while True:
             await asyncio.sleep(self._c.settings.reap_interval_s)
-            for work in (self.reap, self.review_classes, self.combining.look):
+            works = (self.reap, self.review_classes, self.combining.look)
+            for work in works if self._c.progress.is_known else works[:1]:
                 await self._try(work)
 
     async def reap(self) -> None:
@@ -327,8 +370,8 @@ def _collector_at_rest(count: Callable[[], int]) -> Iterator[None]:
     gc.disable()
     try:
         yield
-    finally:
         if count() >= FROZEN_MIN:
             gc.freeze()
+    finally:
         if was_enabled:
             gc.enable()

@@ -74,6 +74,12 @@ class Leases:
         """Asks the store the next time."""
         self._held.pop(claim_id, None)
 
+    def forget_all(self) -> None:
+        """Asks the store about every claim the next time: it may have lost some."""
+        self._held.clear()
+        self._live.clear()
+        self._live_read_at = -math.inf
+
     def end(self, claim_id: ClaimId) -> None:
         """A claim that is over. It stays remembered for a late result."""
         self._live.pop(claim_id, None)

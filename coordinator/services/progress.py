@@ -1,4 +1,4 @@
-"""How far this process has followed a challenge's stream, so that a judgement can say what it knew."""
+"""How far this process has followed a challenge's stream, so that a decision can say what it knew."""
 
 from __future__ import annotations
 
@@ -23,21 +23,35 @@ class Progress:
         """All events up to this one are in the indexes."""
         return self._position
 
+    @property
+    def is_known(self) -> bool:
+        """False before the indexes are built, and while they are built anew."""
+        return self._position != NOTHING
+
     def move(self, position: Position) -> None:
         """The indexes have come this far, or start again."""
         self._position = position
         self._moved.set()
         self._moved = asyncio.Event()
 
-    async def reach(self, position: Position, *, limit_s: float) -> bool:
-        """Waits until the indexes have come as far as ``position``; False if they have not in time."""
+    async def reach(self, position: Position, *, limit_s: float, beyond: Position | None = None) -> bool:
+        """Waits until the indexes have come as far as ``position``; False if they have not in time.
+
+        They have not while they stand at ``beyond``, which the store has turned back: after a restore that
+        may be a later place of a history that is lost.
+        """
         try:
             async with asyncio.timeout(limit_s):
-                while not self._has_reached(position):
+                while self._position == beyond or not self._has_reached(position):
                     await self._moved.wait()
         except TimeoutError:
             return False
         return True
 
     def _has_reached(self, position: Position) -> bool:
-        return stream_order(self._position.stream_id) >= stream_order(position.stream_id)
+        """Those of a later epoch were read from what there was when it began."""
+        return _order(self._position) >= _order(position)
+
+
+def _order(position: Position) -> tuple[int, tuple[int, int]]:
+    return position.epoch, stream_order(position.stream_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import structlog
-from autoresearch.errors import Conflict, InvalidArgument, NotFound, Unavailable
+from autoresearch.errors import Conflict, InvalidArgument, LimitExceeded, NotFound, Unavailable
 from autoresearch.limits import check_experiment, check_hardware_class, check_result, check_source
 from autoresearch.model import (
     ClaimId,
@@ -14,6 +14,7 @@ from autoresearch.model import (
     HypothesisId,
     Node,
     Outcome,
+    Position,
     Published,
     Purpose,
     Result,
@@ -37,6 +38,7 @@ from coordinator.storage.base import (
     Accepted,
     Blocks,
     EditKey,
+    IndexBehind,
     NewSource,
     Publication,
     PublishOutcome,
@@ -46,6 +48,9 @@ from coordinator.storage.base import (
     StoredReading,
     UnknownExperiment,
 )
+
+HISTORIES_LIMIT = 4
+"""How often one result is decided anew because the store was restarted meanwhile."""
 
 DECISIONS_LIMIT = 64
 """How often one result is decided anew because its class moved on; each time another result won."""
@@ -59,6 +64,15 @@ class _NotInStore(Exception):
     """The store does not know an experiment that this process knew."""
 
 
+class _Behind(Exception):
+    """The indexes that decided, at ``seen``, are of another history than the store's at ``position``."""
+
+    def __init__(self, position: Position, seen: Position) -> None:
+        super().__init__(position, seen)
+        self.position = position
+        self.seen = seen
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
     """One checked call."""
@@ -69,13 +83,15 @@ class _Request:
     solo: SoloRun | None
     claim_id: ClaimId | None
     fencing_token: int
+    seen: Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Delivery:
-    """A checked result with all that the store may need about it."""
+    """A checked result with all that the store may need about it. ``seen``: where the indexes stood."""
 
     evidence: Evidence
+    seen: Position
     claim_id: ClaimId | None
     fencing_token: int
     ends_claim: bool
@@ -126,9 +142,39 @@ class Publishing:
             InvalidArgument: a limit is broken, or the result contradicts its task.
             NotFound: the experiment is unknown and was not brought.
             Conflict: the result id was used for something else.
+            LimitExceeded: the store was restarted, and is not read yet; repeat the call.
             Unavailable: nothing was decided; repeat the call.
         """
         result = self._checked(caller, result, experiment, source)
+        for _ in range(HISTORIES_LIMIT):
+            try:
+                return await self._take_in(
+                    caller,
+                    result,
+                    experiment=experiment,
+                    source=source,
+                    claim_id=claim_id,
+                    fencing_token=fencing_token,
+                )
+            except _Behind as behind:
+                await self._c.reach(behind.position, beyond=behind.seen)
+        raise LimitExceeded(
+            "the store begins anew faster than this coordinator can read it; repeat",
+            retry_after_s=BUSY_RETRY_S,
+        )
+
+    async def _take_in(
+        self,
+        caller: Node,
+        result: Result,
+        *,
+        experiment: Experiment | None,
+        source: bytes | None,
+        claim_id: ClaimId | None,
+        fencing_token: int,
+    ) -> Published:
+        """One attempt by the indexes as they are. Raises _Behind where they know another history."""
+        seen = self._c.progress.position
         held = await self._c.leases.find(claim_id) if claim_id else None
         known = await self._known(result, held)
         solo = None
@@ -139,7 +185,13 @@ class Publishing:
             check_task(result, known, held, caller)
         self._check_subject(result, known)
         request = _Request(
-            caller=caller, result=result, held=held, solo=solo, claim_id=claim_id, fencing_token=fencing_token
+            caller=caller,
+            result=result,
+            held=held,
+            solo=solo,
+            claim_id=claim_id,
+            fencing_token=fencing_token,
+            seen=seen,
         )
         delivery = await self._delivery(request, known)
         try:
@@ -232,6 +284,7 @@ class Publishing:
         is_baseline = self._is_baseline(result)
         return _Delivery(
             evidence=evidence,
+            seen=request.seen,
             claim_id=request.claim_id,
             fencing_token=request.fencing_token,
             ends_claim=held is None or held.note.slot is None or self._is_second(held, result),
@@ -394,6 +447,7 @@ class Publishing:
             update=self._c.class_update(decision) if decision is not None else None,
             settles=delivery.settles,
             train_s=delivery.train_s,
+            seen=delivery.seen,
         )
 
     @staticmethod
@@ -425,6 +479,8 @@ class Publishing:
                 return None
             case ResultIdTaken():
                 raise Conflict(f"result id {result.result_id} was used for another result; make a new one")
+            case IndexBehind(position=position):
+                raise _Behind(position, delivery.seen)
             case UnknownExperiment():
                 raise _NotInStore(result.experiment_id)
 

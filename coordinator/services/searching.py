@@ -52,5 +52,6 @@ class Search:
         matches = (
             SearchMatch(summary=self._c.catalog.summary(one.experiment_id), similarity=one.similarity)
             for one in near
+            if self._c.catalog.state_of(one.experiment_id) is not None
         )
         return SearchFindings(matches=tuple(matches), basis=basis)

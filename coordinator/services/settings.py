@@ -10,8 +10,8 @@ class ServiceSettings:
     """Durations in seconds; counts are caps per node unless they say otherwise.
 
     ``view_refresh_s`` is how old this process's picture of active nodes and live leases may be.
-    ``index_wait_s`` is how long a claim in free words waits for the indexes to take note of an experiment
-    that begins meanwhile, which mostly takes milliseconds.
+    ``index_wait_s`` is how long a call waits for indexes that are behind the store: by an experiment that
+    began meanwhile, which mostly takes milliseconds, or because the store was restarted and is read anew.
     """
 
     version: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from autoresearch.errors import Conflict, InvalidArgument, LeaseLost
+from autoresearch.errors import Conflict, InvalidArgument, LeaseLost, LimitExceeded
 from autoresearch.limits import FLAGS_LIMIT, check_source, check_uuid
 from autoresearch.model import (
     ClaimId,
@@ -47,6 +47,10 @@ from coordinator.storage.base import (
     NewSource,
 )
 
+START_RETRY_S = 5.0
+JUDGEMENTS_LIMIT = 4
+"""Code is judged anew where the store begins another history between the judgement and the answer."""
+
 SAME_ELSEWHERE = "the same edit was tried on another parent: {}"
 RUN_AGAIN = "the same edit was tried, on the word of an owner that is not trusted so far: {}"
 
@@ -76,6 +80,7 @@ class Starting:
                 claim is kept.
             LeaseLost: the claim expired, was released or belongs to another.
             Conflict: the experiment id was used for something else.
+            LimitExceeded: the store was restarted, and is not read yet; the claim is kept.
         """
         check_uuid(experiment_id, "experiment_id")
         self._c.check_new_id(experiment_id)
@@ -141,9 +146,19 @@ class Starting:
         )
 
     async def _judge(self, asked: _Asked, experiment_id: ExperimentId) -> tuple[Verdict, Belief]:
-        """What the indexes say of code."""
-        belief = await self._precedents.belief(asked.caller)
-        return self._c.judge.judge_code(asked.question, asked.reading, belief, own_id=experiment_id), belief
+        """What the indexes say of code; what they name is there, or they catch up with the store first."""
+        for _ in range(JUDGEMENTS_LIMIT):
+            seen = self._c.progress.position
+            belief = await self._precedents.belief(asked.caller)
+            verdict = self._c.judge.judge_code(asked.question, asked.reading, belief, own_id=experiment_id)
+            behind = await self._c.behind(seen) if verdict.match or verdict.waived else None
+            if behind is None:
+                return verdict, belief
+            await self._c.reach(behind.position, beyond=seen)
+        raise LimitExceeded(
+            "the store begins anew faster than this coordinator can read it; start again",
+            retry_after_s=START_RETRY_S,
+        )
 
     async def _refused(self, asked: _Asked, verdict: Verdict) -> StartRefused:
         await self._settling.by_code(asked.held, asked.code, verdict)

@@ -41,6 +41,7 @@ class VectorBook:
         self._edits_seen = 0
         self._missing: list[TriedEdit] = []
         self._is_alone = False
+        self._is_over = False
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -71,14 +72,18 @@ class VectorBook:
     async def embed_missing(self) -> None:
         """Embeds every title without a vector, the latest first; then lets go of other models' vectors."""
         self._see_new()
-        while self._missing:
+        while self._missing and not self._is_over:
             batch = self._missing[-BACKGROUND_BATCH_TEXTS:]
             await self._embed(batch)
             del self._missing[-len(batch) :]
             self._see_new()
-        if not self._is_alone:
+        if not self._is_alone and not self._is_over:
             await self._drop_others()
             self._is_alone = True
+
+    def give_up(self) -> None:
+        """Ends ``embed_missing`` after its present batch: another book takes the place of this one."""
+        self._is_over = True
 
     def _take_over(self, page: Sequence[tuple[ExperimentId, bytes]]) -> None:
         self._stored_seen += len(page)

@@ -159,7 +159,10 @@ class TooManyClaims:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexBehind:
-    """An experiment of the class became known at ``position``, which the claim's judge had not seen."""
+    """Nothing was written: an experiment of the class became known at ``position``, which the claim's judge
+    had not seen. What was seen of another history counts for nothing, to a publication too: a store that was
+    restored may have lost it.
+    """
 
     position: Position
 
@@ -322,6 +325,8 @@ class Publication:
     ``ends_claim`` is False for the first run of a pair. ``settles`` takes an idea off the queue.
     ``needs_claim``: unless the claim lives under its token, the result is evidence alone, unscored:
     ``state``, ``blocks`` and ``update`` are left out. ``is_scored``: the run enters its experiment's score.
+    ``seen`` is the position up to which the experiments were known that all this was decided by: of another
+    history, it is answered by IndexBehind.
     """
 
     result: Result
@@ -340,6 +345,7 @@ class Publication:
     update: ClassUpdate | None = None
     settles: HypothesisId | None = None
     train_s: float = 0.0
+    seen: Position | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,7 +374,7 @@ class UnknownExperiment:
     """The store does not know the experiment and the publication does not bring it."""
 
 
-PublishOutcome = Accepted | StaleClass | ResultIdTaken | UnknownExperiment
+PublishOutcome = Accepted | StaleClass | ResultIdTaken | UnknownExperiment | IndexBehind
 
 
 class PublishStore(Protocol):
@@ -376,7 +382,7 @@ class PublishStore(Protocol):
 
     async def publish(self, publication: Publication) -> PublishOutcome:
         """Checks, in this order: repeat of the result id (accepted, nothing written, whatever the class's
-        version), id taken, experiment known, class version. Then writes the result, the source, the
+        version), id taken, ``seen``, experiment known, class version. Then writes the result, the source, the
         experiment, blocks, the class update, credit to the node, the events; ends the claim.
         A late result (claim lost) writes the same but takes no keys from a live holder.
         """
@@ -493,7 +499,9 @@ class ReadStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPage:
-    """Events after a position; ``is_gap`` when the position is older than the stream or another epoch's."""
+    """Events after a position; ``is_gap`` when it is older than the stream, or another history's: of another
+    epoch, or no event of this stream.
+    """
 
     events: tuple[Event, ...]
     is_gap: bool

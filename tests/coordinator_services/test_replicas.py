@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from autoresearch.errors import LimitExceeded
-from autoresearch.model import Granted, Hypothesis, NeedsDistinction
+from autoresearch.model import Granted, Hypothesis, NeedsDistinction, Position
 from swarm_builders import BASELINE, Rig, change, edited, make_rig
 
 from coordinator.dedup.code import CodeReader
@@ -78,7 +79,7 @@ async def test_replica_that_cannot_follow_the_stream_grants_no_free_words(
     await second.connect("bob", bob.node_id)
     await rig.begin(ada, Hypothesis(title="add a z-loss"), (BASELINE + "\n\nx = 1\n").encode())
 
-    with pytest.raises(LimitExceeded, match="claim again"):
+    with pytest.raises(LimitExceeded, match="not heard yet"):
         await second.claim(bob, Hypothesis(title="a bigger thing altogether"))
     exact = await second.claim(bob, change("LR", "0.06"))
     await second.one.follower.catch_up()
@@ -99,6 +100,52 @@ async def test_waiting_for_the_indexes_ends_as_they_move(rig: Rig) -> None:
     assert has_reached
     assert progress.position != before
     assert await asyncio.wait_for(progress.reach(before, limit_s=0.0), 1.0)
+
+
+async def test_indexes_at_a_place_that_the_store_has_lost_have_reached_nothing(rig: Rig) -> None:
+    ada = await rig.join("ada", owner="ada")
+    await rig.open_class(ada)
+    await rig.one.follower.catch_up()
+    progress, lost = rig.one.context.progress, rig.one.context.progress.position
+    earlier = replace(lost, stream_id="1-0")
+
+    waiting = asyncio.create_task(progress.reach(earlier, limit_s=10.0, beyond=lost))
+    await asyncio.sleep(0)
+    is_waiting = not waiting.done()
+    progress.move(earlier)
+
+    assert is_waiting
+    assert await waiting
+
+
+async def test_indexes_of_another_epoch_have_reached_nothing(rig: Rig) -> None:
+    ada = await rig.join("ada", owner="ada")
+    await rig.open_class(ada)
+    await rig.one.follower.catch_up()
+    progress, here = rig.one.context.progress, rig.one.context.progress.position
+
+    assert await progress.reach(here, limit_s=0.0)
+    assert not await progress.reach(Position(epoch=here.epoch + 1, stream_id="0-0"), limit_s=0.0)
+    assert not await progress.reach(replace(here, epoch=here.epoch + 1), limit_s=0.0)
+
+
+async def test_free_words_judged_in_another_epoch_are_judged_anew(rig: Rig, reader: CodeReader) -> None:
+    ada, bob = await rig.join("ada", owner="ada"), await rig.join("bob", owner="bob")
+    await rig.open_class(ada)
+    second = make_rig(reader, server=rig.server, clock=rig.clock, index_wait_s=0.05)
+    await second.one.follower.rebuild()  # and no task follows the stream
+    await second.connect("bob", bob.node_id)
+    rig.one.store._t.epoch += 1
+
+    with pytest.raises(LimitExceeded, match="not heard yet"):
+        await second.claim(bob, Hypothesis(title="a bigger thing altogether"))
+    exact = await second.claim(bob, change("LR", "0.06"))
+    for _ in range(2):  # the first look finds the gap
+        await second.one.follower.catch_up()
+    later = await second.claim(bob, Hypothesis(title="a bigger thing altogether"))
+
+    assert isinstance(exact, Granted)
+    assert isinstance(later, Granted)
 
 
 async def test_replica_asks_about_what_it_first_heard_of_from_a_reader(rig: Rig, reader: CodeReader) -> None:

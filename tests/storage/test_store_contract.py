@@ -498,6 +498,26 @@ async def test_claim_judged_before_an_experiment_of_its_class_became_known_is_tu
     assert all(isinstance(outcome, Lease) for outcome in (elsewhere, blind, again, abreast))
 
 
+async def test_position_of_another_history_has_seen_nothing(store: Store) -> None:
+    await begin(store, await grant(store, KEY), make_experiment())
+    begun = await store.position()
+    millis = int(begun.stream_id.partition("-")[0])
+    foreign = (
+        replace(begun, epoch=begun.epoch - 1),
+        replace(begun, epoch=begun.epoch + 1),
+        replace(begun, stream_id=f"{millis}-77"),
+        replace(begun, stream_id=f"{millis + 9}-0"),
+    )
+
+    behind = [await claim(store, OTHER, seen=seen) for seen in foreign]
+    elsewhere = [await claim(store, OTHER, seen=seen, hardware_class=A100) for seen in foreign]
+    abreast = await claim(store, OTHER, seen=begun)
+
+    assert behind == [IndexBehind(position=begun)] * 4
+    assert elsewhere == [IndexBehind(position=replace(begun, stream_id="0-0"))] * 4
+    assert isinstance(abreast, Lease)
+
+
 async def test_experiment_that_comes_with_its_result_turns_such_claims_back_but_a_further_result_does_not(
     store: Store,
 ) -> None:
@@ -824,6 +844,26 @@ async def test_results_of_an_experiment_come_in_order_of_arrival(store: Store) -
     assert [result.result_id for result in record.results] == [
         result.result_id for result in reversed(results)
     ]
+
+
+async def test_publication_decided_by_another_history_writes_nothing_but_a_repeat_is_acknowledged(
+    store: Store,
+) -> None:
+    known = make_publication(make_experiment())
+    await store.publish(known)
+    here = await store.position()
+    foreign = (replace(here, epoch=here.epoch - 1), replace(here, stream_id="1-0"))
+    new = make_publication(make_experiment())
+
+    behind = [await store.publish(replace(new, seen=seen)) for seen in foreign]
+    repeated = [await store.publish(replace(known, seen=seen)) for seen in foreign]
+    unwritten = await store.get_experiment(new.result.experiment_id)
+    accepted = await store.publish(replace(new, seen=here))
+
+    assert behind == [IndexBehind(position=here)] * 2
+    assert all(isinstance(outcome, Accepted) and outcome.is_repeat for outcome in repeated)
+    assert unwritten is None
+    assert isinstance(accepted, Accepted)
 
 
 async def test_blocked_keys_refuse_claims_and_starts_in_their_class(store: Store) -> None:
@@ -1367,6 +1407,18 @@ async def test_position_of_another_epoch_or_of_the_future_is_a_gap(store: Store)
 
     assert (other_epoch.is_gap, other_epoch.events) == (True, ())
     assert future.is_gap
+
+
+async def test_position_that_is_no_event_of_the_stream_is_a_gap(store: Store) -> None:
+    for name in "ab":
+        await grant(store, make_key(name))
+    position = await store.position()
+    millis, _, _ = position.stream_id.partition("-")
+
+    for foreign in (f"{int(millis) - 1}-77", "1-0", "0-1", f"{int(millis) - 1}-{2**64}"):
+        page = await store.read_events(replace(position, stream_id=foreign), limit=5, block_s=0)
+
+        assert (page.is_gap, page.events) == (True, ())
 
 
 async def test_start_of_an_untrimmed_stream_is_no_gap(store: Store) -> None:

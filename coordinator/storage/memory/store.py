@@ -43,6 +43,7 @@ from coordinator.storage.base import (
     EventPage,
     ExperimentIdTaken,
     ExperimentRecord,
+    IndexBehind,
     NewSource,
     Publication,
     PublishOutcome,
@@ -59,6 +60,7 @@ from coordinator.storage.base import (
 )
 from coordinator.storage.fingerprints import idea_fingerprint, result_fingerprint
 from coordinator.storage.memory.tables import (
+    BEGINNING,
     ChallengeTables,
     ClaimEntry,
     ExperimentEntry,
@@ -238,8 +240,8 @@ class MemoryPublishing:
             is_late = t.results[result.result_id].is_late
             return Accepted(position=t.position(), is_repeat=True, is_late=is_late)
         experiment = self._known(publication)
-        if experiment is None:
-            return UnknownExperiment()
+        if not isinstance(experiment, ExperimentEntry):
+            return experiment
         hardware_class = result.hardware.hardware_class
         current = t.stored_class(hardware_class)
         if current.version != publication.seen_version:
@@ -269,8 +271,10 @@ class MemoryPublishing:
             t.apply_update(hardware_class, publication.update)
         return Accepted(position=t.position(), is_repeat=False, is_late=is_late)
 
-    def _known(self, publication: Publication) -> ExperimentEntry | None:
+    def _known(self, publication: Publication) -> ExperimentEntry | IndexBehind | UnknownExperiment:
         """The experiment as the store has it, or else as the publication brings it."""
+        if publication.seen is not None and not self._t.is_ours(publication.seen):
+            return IndexBehind(position=self._t.position())
         known = self._t.experiments.get(publication.result.experiment_id)
         if known is None and publication.experiment is not None:
             return ExperimentEntry(
@@ -278,7 +282,7 @@ class MemoryPublishing:
                 state=ExperimentState.RUNNING,
                 reading=publication.reading,
             )
-        return known
+        return known or UnknownExperiment()
 
     def _write_result(self, entry: ExperimentEntry, publication: Publication, *, is_late: bool) -> None:
         t, result = self._t, publication.result
@@ -420,8 +424,7 @@ class MemoryEvents:
         t = self._t
         start = after or t.position()
         since = stream_order(start.stream_id)
-        is_too_old = t.dropped_events > 0 and since < stream_order(t.events[0].position.stream_id)
-        if start.epoch != t.epoch or since > t.last_stream_id or is_too_old:
+        if not t.is_ours(start) or (since == BEGINNING and t.dropped_events > 0):
             return EventPage(events=(), is_gap=True)
         if since == t.last_stream_id and block_s > 0:
             try:

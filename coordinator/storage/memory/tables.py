@@ -50,6 +50,9 @@ from coordinator.storage.base import (
 EVENTS_KEPT = 40_000
 """Entries of the event stream before the oldest are dropped."""
 
+BEGINNING = (0, 0)
+"""Before the first event of a stream."""
+
 COUNTER_BITS = 32
 """A fencing token is ``epoch << COUNTER_BITS | counter``."""
 
@@ -150,7 +153,7 @@ class ChallengeTables:
         self.vectors: dict[str, dict[ExperimentId, bytes]] = {}
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.dropped_events = 0
-        self.last_stream_id = (0, 0)
+        self.last_stream_id = BEGINNING
         self.begun: dict[HardwareClass, tuple[int, int]] = {}
         self.appended = asyncio.Event()
         self._clock = clock
@@ -174,14 +177,22 @@ class ChallengeTables:
         millis, sequence = self.last_stream_id
         return Position(epoch=self.epoch, stream_id=f"{millis}-{sequence}")
 
+    def is_ours(self, position: Position) -> bool:
+        """True for the beginning of the stream and for an event that it has."""
+        order = stream_order(position.stream_id)
+        if position.epoch != self.epoch or order > self.last_stream_id:
+            return False
+        newest_first = (stream_order(event.position.stream_id) for event in reversed(self.events))
+        return order == BEGINNING or order == next((one for one in newest_first if one <= order), None)
+
     def note_begun(self, hardware_class: HardwareClass) -> None:
         """Remembers the last event as the newest by which an experiment of the class became known."""
         self.begun[hardware_class] = self.last_stream_id
 
     def behind(self, hardware_class: HardwareClass, seen: Position | None) -> IndexBehind | None:
-        """The newest of those events, if it is later than ``seen``."""
-        begun = self.begun.get(hardware_class)
-        if seen is None or begun is None or begun <= stream_order(seen.stream_id):
+        """The newest of those events, if it is later than ``seen`` or that is of another history."""
+        begun = self.begun.get(hardware_class, BEGINNING)
+        if seen is None or (self.is_ours(seen) and begun <= stream_order(seen.stream_id)):
             return None
         return IndexBehind(position=Position(epoch=self.epoch, stream_id=f"{begun[0]}-{begun[1]}"))
 

@@ -91,6 +91,7 @@ class RedisClaims:
             "takes_over": request.takes_over or "",
             "waived": [pack_id(experiment_id).hex() for experiment_id in waived],
             "seen": seen.stream_id if seen else "",
+            "epoch": seen.epoch if seen else 0,
         }
         buckets = [self._runner.keys.tried(key_id) for key_id in key_ids]
         args = [_json(ask), _request_text(request), *key_ids]

@@ -12,6 +12,7 @@ from coordinator.storage.base import (
     Accepted,
     ClassUpdate,
     Direction,
+    IndexBehind,
     Publication,
     PublishOutcome,
     ResultIdTaken,
@@ -97,6 +98,8 @@ class RedisPublishing:
             "blocks": len(blocks.keys) if blocks else 0,
             "memory_mb": memory_text(blocks),
             "update": self._update_parts(publication.update) if publication.update else False,
+            "known_to": publication.seen.stream_id if publication.seen else "",
+            "epoch": publication.seen.epoch if publication.seen else 0,
         }
 
     def _update_parts(self, update: ClassUpdate) -> dict[str, Any]:
@@ -163,6 +166,8 @@ def _read_outcome(reply: Reply, hardware_class: HardwareClass) -> PublishOutcome
             return UnknownExperiment()
         case b"stale":
             return StaleClass(current=_stored(hardware_class, reply[1], reply[2]))
+        case b"behind":
+            return IndexBehind(position=Position(epoch=reply[1], stream_id=reply[2].decode()))
     _, epoch, stream_id, is_repeat, is_late = reply
     return Accepted(
         position=Position(epoch=epoch, stream_id=stream_id.decode()),

@@ -55,6 +55,13 @@ local function note_begun(class)
   redis.call('HSET', K.meta, 'begun:' .. class, last_event_id)
 end
 
+-- True for the beginning of the stream and for an event that it has. Two histories may have one epoch: a server
+-- that is started twice within EPOCH_UNIT_MS, the second time from an older copy. Their events differ, since ids
+-- are times.
+local function has_event(id)
+  return id == '0-0' or redis.pcall('XRANGE', K.stream, id, id)[1] ~= nil
+end
+
 local function last_id()
   local newest = redis.call('XREVRANGE', K.stream, '+', '-', 'COUNT', 1)
   return newest[1] and newest[1][1] or '0-0'

@@ -6,7 +6,7 @@
 -- KEYS: meta claims expiry live held states stream tried...   (one bucket of tried keys per key)
 -- ARGV: 1 JSON {id, f, n, c, k, T, keys, subjects (keys that live claims may share), compared (claims that share
 --         one and were found to differ; false: it is compared with nobody), shown (how many more are named), ttl_s, max_live, memory_mb, takes_over, waived (hex of packed
---         experiments), seen (stream id that the judge's index stands at, or '')}
+--         experiments), seen (stream id that the judge's index stands at, or ''), epoch (of that position)}
 --       2 the request as the client wrote it; then the bytes of each key
 --
 -- Races closed: two nodes that ask for one edit in the same instant. Look-up, judgement and hold are one
@@ -54,8 +54,9 @@ if live >= ask.max_live then
   return {'many', live}
 end
 
-local begun = redis.call('HGET', K.meta, 'begun:' .. ask.c)
-if begun and ask.seen ~= '' and is_later(begun, ask.seen) then
+local begun = redis.call('HGET', K.meta, 'begun:' .. ask.c) or '0-0'
+local is_ours = ask.epoch == epoch and has_event(ask.seen)
+if ask.seen ~= '' and (not is_ours or is_later(begun, ask.seen)) then
   return {'behind', epoch, begun}
 end
 

@@ -1,11 +1,14 @@
 -- publish(publication) -> {'accepted', epoch, stream id, is_repeat, is_late} | {'taken'} | {'unknown'}
 --                       | {'stale', version, state} | {'orphan'} (the delta's parent is not here)
+--                       | {'behind', epoch, stream id}
 --
 -- USES: clock states claims classes ideas tried
 -- KEYS: meta claims expiry live held states stream ids experiments sources results evidence classes
 --       confirmed history global ghistory made credit ideas queue shares tried...
--- ARGV: 1 JSON {class, seen, claim, token, ends, needs_claim, scored, code, reason, outcome, node, x, train_s, settles (hex),
---         has_source, has_experiment, blocks (how many), memory_mb ('' or text), update or false}
+-- ARGV: 1 JSON {class, seen, claim, token, ends, needs_claim, scored, code, reason, outcome, node, x, train_s,
+--         settles (hex), has_source, has_experiment, blocks (how many), memory_mb ('' or text), update
+--         or false, known_to (stream id up to which experiments were known to who decided this, or ''), epoch
+--         (of that)}
 --       2 packed result id  3 fingerprint  4 result  5 evidence or ''  6 packed experiment id
 --       7 experiment or ''  8 packed source hash  9 source or ''  10 packed hash of the delta's parent or ''
 --       then the bytes of each blocked key, then what apply_update reads
@@ -13,7 +16,8 @@
 --       the packed result.
 --
 -- Races closed: two results that both saw the same class (the second decides again); a repeat after a
--- lost reply (accepted, nothing written); a result whose lease has passed on (kept, marked late).
+-- lost reply (accepted, nothing written); a result whose lease has passed on (kept, marked late); a store that
+-- was restored while a result was decided by what it has lost.
 
 local ask = cjson.decode(ARGV[1])
 begin()
@@ -24,6 +28,9 @@ if known then
     return {'taken'}
   end
   return {'accepted', epoch, last_id(), 1, string.byte(known, 9) % 2}
+end
+if ask.known_to ~= '' and not (ask.epoch == epoch and has_event(ask.known_to)) then
+  return {'behind', epoch, last_id()}
 end
 local id = ARGV[6]
 local has_experiment = redis.call('HEXISTS', K.experiments, id) == 1

@@ -141,7 +141,7 @@ class SwarmServiceServicer(object):
         """May I try this? Judges words and structured changes. The claim id is the node's: repeating the
         same call returns the same grant. Nodes; idempotent by claim id.
         NOT_FOUND: the parent is unknown. ALREADY_EXISTS: the claim id was used for something else.
-        RESOURCE_EXHAUSTED: too many live claims.
+        RESOURCE_EXHAUSTED: too many live claims, or the coordinator has yet to read what its store has.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,6 +151,7 @@ class SwarmServiceServicer(object):
         """This is the code; may I spend the GPU? Judges file and edit signatures, stores the source.
         Nodes, holding the claim; idempotent by claim and experiment id.
         ABORTED: the lease is lost. ALREADY_EXISTS: the experiment id was used for something else.
+        RESOURCE_EXHAUSTED: the coordinator has yet to read what its store has; the claim is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,6 +169,7 @@ class SwarmServiceServicer(object):
         run). When this returns, the result is on disk. Nodes; idempotent by result id.
         A result whose lease was lost is kept as late evidence, which the reply says.
         ALREADY_EXISTS: the result id was used for something else. UNAVAILABLE with code read_only: disk.
+        RESOURCE_EXHAUSTED: the coordinator has yet to read what its store has; nothing was decided.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
