@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 import structlog
 from autoresearch import errors
+from autoresearch.model import Node
 from autoresearch.status import (
     ERROR_CODE_KEY,
     REQUEST_ID_KEY,
@@ -32,6 +33,14 @@ _caller: ContextVar[Caller] = ContextVar("caller", default=ANYBODY)
 def current_caller() -> Caller:
     """Who makes the call that this task answers."""
     return _caller.get()
+
+
+def calling_node() -> Node:
+    """The node that makes the call. Raises PermissionDenied for any other caller."""
+    node = current_caller().node
+    if node is None:
+        raise errors.PermissionDenied("this is for nodes; enrol a node's key and call with it")
+    return node
 
 
 class Call:

@@ -6,11 +6,10 @@ from typing import Any
 
 import grpc.aio
 from autoresearch import codec
-from autoresearch.errors import PermissionDenied
 from autoresearch.v1 import ideas_pb2 as pb
 from autoresearch.v1 import ideas_pb2_grpc
 
-from coordinator.rpc.call import current_caller
+from coordinator.rpc.call import calling_node
 from coordinator.services.swarm import SwarmServices
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -24,16 +23,14 @@ class IdeaServicer(ideas_pb2_grpc.IdeaServiceServicer):
 
     async def Propose(self, request: pb.ProposeRequest, context: Context) -> pb.ProposeReply:  # noqa: N802
         del context
-        node = current_caller().node
-        if node is None:
-            raise PermissionDenied("ideas are proposed by nodes; enrol a node's key and call with it")
         call = codec.propose_call_from_message(request)
         is_repeat = await self._services.challenge(call.challenge_id).ideas.propose(
-            node,
+            calling_node(),
             hypothesis_id=call.hypothesis_id,
             hypothesis=call.hypothesis,
             source=call.source,
             origin_experiment_id=call.origin,
+            priority=call.priority,
         )
         return codec.propose_reply_to_message(call.hypothesis_id, is_repeat=is_repeat)
 
@@ -41,3 +38,9 @@ class IdeaServicer(ideas_pb2_grpc.IdeaServiceServicer):
         del context
         ideas = self._services.challenge(codec.challenge_of(request)).ideas
         return codec.ideas_to_message(await ideas.list_ideas())
+
+    async def Withdraw(self, request: pb.WithdrawRequest, context: Context) -> pb.WithdrawReply:  # noqa: N802
+        del context
+        call = codec.withdraw_call_from_message(request)
+        ideas = self._services.challenge(call.challenge_id).ideas
+        return codec.withdraw_reply_to_message(await ideas.withdraw(calling_node(), call.hypothesis_id))

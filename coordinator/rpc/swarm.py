@@ -14,7 +14,6 @@ from autoresearch.model import (
     ClaimVerdict,
     Duplicate,
     NeedsDistinction,
-    Node,
     NodeId,
     StartRefused,
     StartVerdict,
@@ -26,7 +25,7 @@ from autoresearch.v1 import swarm_pb2_grpc, types_pb2
 from structlog.contextvars import bind_contextvars
 
 from coordinator.auth.authenticator import Role
-from coordinator.rpc.call import current_caller
+from coordinator.rpc.call import calling_node, current_caller
 from coordinator.rpc.limits import InFlight
 from coordinator.rpc.watching import EventHub
 from coordinator.services.swarm import SwarmServices
@@ -73,7 +72,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
 
     async def Connect(self, request: pb.ConnectRequest, context: Context) -> pb.ConnectReply:  # noqa: N802
         del context
-        caller = _calling_node()
+        caller = calling_node()
         call = codec.connect_call_from_message(request)
         session = await self._services.membership.connect(
             caller,
@@ -90,7 +89,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
         del context
         call = codec.heartbeat_call_from_message(request)
         beat = await self._services.membership.heartbeat(
-            _calling_node(),
+            calling_node(),
             challenge_id=call.challenge_id,
             claim_ids=call.claim_ids,
             activity=call.activity,
@@ -102,7 +101,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
         call = codec.next_task_call_from_message(request)
         claiming = self._services.challenge(call.challenge_id).claiming
         task = await claiming.next_task(
-            _calling_node(), can_propose=call.can_propose, can_train=call.can_train
+            calling_node(), can_propose=call.can_propose, can_train=call.can_train
         )
         return codec.task_to_message(task)
 
@@ -110,7 +109,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
         del context
         call = codec.claim_call_from_message(request)
         verdict = await self._services.challenge(call.challenge_id).claiming.claim(
-            _calling_node(),
+            calling_node(),
             claim_id=call.claim_id,
             hypothesis=call.hypothesis,
             parent_id=call.parent_id,
@@ -123,7 +122,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
         del context
         call = codec.start_call_from_message(request)
         verdict = await self._services.challenge(call.challenge_id).starting.start(
-            _calling_node(),
+            calling_node(),
             claim_id=call.claim_id,
             fencing_token=call.fencing_token,
             experiment_id=call.experiment_id,
@@ -136,7 +135,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
         del context
         call = codec.release_call_from_message(request)
         was_held = await self._services.challenge(call.challenge_id).claiming.release(
-            _calling_node(), claim_id=call.claim_id, fencing_token=call.fencing_token, reason=call.reason
+            calling_node(), claim_id=call.claim_id, fencing_token=call.fencing_token, reason=call.reason
         )
         return codec.release_reply_to_message(was_held)
 
@@ -144,7 +143,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
         del context
         call = codec.publish_call_from_message(request)
         published = await self._services.challenge(call.challenge_id).publishing.publish(
-            _calling_node(),
+            calling_node(),
             result=call.result,
             experiment=call.experiment,
             source=call.source,
@@ -157,7 +156,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
         del context
         call = codec.get_best_call_from_message(request)
         leaderboard = self._services.challenge(call.challenge_id).leaderboard
-        hardware_class = call.hardware_class or _calling_node().hardware_class
+        hardware_class = call.hardware_class or calling_node().hardware_class
         if not hardware_class:
             raise NotFound("the caller has no hardware class yet; connect first")
         best = await leaderboard.get_best(hardware_class)
@@ -178,7 +177,7 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
                 raise PermissionDenied("the feed is for operators' keys; nodes watch with scope NODE")
             events, slots = hub.feed(call.after), self._feeds
         else:
-            node = _calling_node()
+            node = calling_node()
             if not node.hardware_class:
                 raise InvalidArgument("the caller has no hardware class yet; connect first")
             events, slots = hub.watch_best(node.hardware_class, call.after), self._watchers
@@ -199,10 +198,3 @@ def _told(verdict: ClaimVerdict | StartVerdict) -> dict[str, str | bool]:
     if isinstance(verdict, NeedsDistinction | StartRefused):
         facts["is_question"] = bool(verdict.question)
     return facts
-
-
-def _calling_node() -> Node:
-    node = current_caller().node
-    if node is None:
-        raise PermissionDenied("this is for nodes; enrol a node's key and call with it")
-    return node

@@ -19,6 +19,7 @@ from autoresearch.model import (
     Idea,
     IdeaKind,
     MechanismOp,
+    OwnerId,
 )
 
 from coordinator.domain.class_state import ClassState
@@ -122,7 +123,10 @@ class Combining:
         kept = []
         for idea in ideas:
             if is_outdated(idea, state, self._c.clock()):
-                await self._c.store.remove_idea(idea.hypothesis_id)
+                # It has not had its turn, and must not bring the next ones on.
+                await self._c.store.withdraw_idea(
+                    idea.hypothesis_id, node_id=idea.node_id, owner_id=idea.owner_id or OwnerId("")
+                )
                 _log.info("idea outdated", idea=idea.hypothesis_id, kind=idea.kind)
             else:
                 kept.append(idea)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from autoresearch.errors import LimitExceeded
-from autoresearch.limits import check_hypothesis, check_source, check_uuid
-from autoresearch.model import ExperimentId, Hypothesis, HypothesisId, Idea, IdeaKind, Intent, Node
+from autoresearch.errors import LimitExceeded, PermissionDenied
+from autoresearch.limits import check_hypothesis, check_number, check_source, check_uuid
+from autoresearch.model import (
+    PRIORITY_MAX,
+    ExperimentId,
+    Hypothesis,
+    HypothesisId,
+    Idea,
+    IdeaKind,
+    Intent,
+    Node,
+)
 
 from coordinator.dedup.code import SourceText
 from coordinator.services.context import ChallengeContext
@@ -13,6 +22,8 @@ from coordinator.storage.base import NewSource
 
 IDEAS_SHOWN_LIMIT = 100
 SHARE_RETRY_S = 60.0
+OPEN_PRIORITY_MAX = 4
+"""Above it are owners with a vote: whoever enrols openly may do so any number of times."""
 
 
 class Ideas:
@@ -29,11 +40,13 @@ class Ideas:
         hypothesis: Hypothesis,
         source: bytes | None = None,
         origin_experiment_id: ExperimentId | None = None,
+        priority: int = 0,
     ) -> bool:
         """Queues an idea; True if this is a repeat.
 
         Raises:
             InvalidArgument: a limit is broken, or the source is not Python.
+            PermissionDenied: a priority that only owners with a vote may give.
             Conflict: the id was used for another idea.
             LimitExceeded: the caller's share of the queue is full.
         """
@@ -41,6 +54,11 @@ class Ideas:
         check_hypothesis(hypothesis)
         if origin_experiment_id is not None:
             check_uuid(origin_experiment_id, "origin_experiment_id")
+        check_number(priority, "priority", low=0, high=PRIORITY_MAX)
+        if priority > OPEN_PRIORITY_MAX and not caller.has_vote:
+            raise PermissionDenied(
+                f"priority {priority} is for owners with a token; give at most {OPEN_PRIORITY_MAX}"
+            )
         code = await self._code(source) if source is not None else None
         # Only of what is known here can the edit be shown to whoever moves it.
         is_moved = (
@@ -58,6 +76,8 @@ class Ideas:
             source_hash=code.source_hash if code else None,
             kind=IdeaKind.REBASE if is_moved else IdeaKind.FREE,
             material_ids=(origin_experiment_id,) if is_moved and origin_experiment_id else (),
+            priority=priority,
+            owner_id=caller.owner_id,
         )
         share = self._c.settings.ideas_per_node
         is_new = await self._c.store.enqueue(idea, code, max_per_node=share)
@@ -71,6 +91,17 @@ class Ideas:
     async def list_ideas(self) -> tuple[Idea, ...]:
         """Waiting ideas, next first."""
         return await self._c.store.list_ideas(limit=IDEAS_SHOWN_LIMIT)
+
+    async def withdraw(self, caller: Node, hypothesis_id: HypothesisId) -> bool:
+        """Takes back an idea of the caller's owner; False if it does not wait any more.
+
+        Raises:
+            PermissionDenied: it is another owner's.
+        """
+        check_uuid(hypothesis_id, "hypothesis_id")
+        return await self._c.store.withdraw_idea(
+            hypothesis_id, node_id=caller.node_id, owner_id=caller.owner_id
+        )
 
     async def _code(self, source: bytes) -> NewSource:
         """The code, which must be readable: nobody should lease what cannot be judged."""

@@ -516,8 +516,20 @@ class EventStore(Protocol):
         """
 
 
+IDEAS_PER_TURN = 4
+"""Of one owner: its share of the head of the queue."""
+
+
 class QueueStore(Protocol):
-    """Ideas that wait. Leasing one is a claim of its slot; publishing or ``remove_idea`` settles it."""
+    """Ideas that wait. Leasing one is a claim of its slot; publishing or ``remove_idea`` settles it.
+
+    They wait in turns, within a turn by priority, and of one priority by age. A turn has room for
+    ``IDEAS_PER_TURN`` ideas of each owner (and priority): an idea joins the present turn or, where its owner
+    has used up its room with others of its priority or above, waiting or settled, the first turn with room.
+    The present turn is the latest of which an idea was settled. So nobody who proposes many, all of them
+    urgent or one after the other, holds up another owner's by more than a turn's worth. (Start-time fair
+    queueing: Goyal, Vin and Cheng 1996, SIGCOMM.)
+    """
 
     async def enqueue(self, idea: Idea, source: NewSource | None, *, max_per_node: int) -> bool | None:
         """True: queued. False: a repeat. None: the node's share is full. Appends a PROPOSED event.
@@ -525,10 +537,15 @@ class QueueStore(Protocol):
         """
 
     async def list_ideas(self, *, limit: int = 100) -> tuple[Idea, ...]:
-        """Waiting ideas, oldest first."""
+        """Waiting ideas, next first."""
 
     async def remove_idea(self, hypothesis_id: HypothesisId) -> bool:
-        """Takes an idea off the queue."""
+        """Takes an idea that was tried off the queue; False if it did not wait."""
+
+    async def withdraw_idea(self, hypothesis_id: HypothesisId, *, node_id: NodeId, owner_id: OwnerId) -> bool:
+        """Takes an idea of this node or owner off the queue; False if it does not wait. Raises
+        PermissionDenied when it is another's.
+        """
 
 
 class IdentityStore(Protocol):

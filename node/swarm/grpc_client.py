@@ -375,6 +375,8 @@ class GrpcSwarm:
         hypothesis: Hypothesis,
         source: bytes | None,
         origin: ExperimentId | None,
+        *,
+        priority: int = 0,
     ) -> None:
         call = ProposeCall(
             challenge_id=self._challenge_id,
@@ -382,6 +384,7 @@ class GrpcSwarm:
             hypothesis=hypothesis,
             source=source,
             origin=origin,
+            priority=priority,
         )
         await self._caller.call(
             IDEA_SERVICE + "Propose",

@@ -6,7 +6,15 @@ from dataclasses import replace
 from typing import Protocol
 
 import structlog
-from autoresearch.errors import Conflict, InvalidArgument, NotFound, SwarmError, Unavailable
+from autoresearch.errors import (
+    Conflict,
+    InvalidArgument,
+    NodeBanned,
+    NotFound,
+    PermissionDenied,
+    SwarmError,
+    Unavailable,
+)
 from autoresearch.model import ExperimentId, Hypothesis, HypothesisId, Idea, Intent
 
 from node.swarm.protocol import BestSource, Swarm
@@ -44,7 +52,11 @@ async def hand_over_wins(online: Online, solo: SoloSwarm, known: BestSource | No
 async def hand_over_ideas(online: Online, solo: SoloSwarm) -> None:
     """Ideas that were proposed to this machine alone join the swarm's queue."""
     for idea, source in solo.unforwarded_ideas():
-        if not await _offer(online, idea.hypothesis_id, idea.hypothesis, source, idea.origin_experiment_id):
+        origin = idea.origin_experiment_id
+        offered = await _offer(
+            online, idea.hypothesis_id, idea.hypothesis, source, origin, priority=idea.priority
+        )
+        if not offered:
             return
         solo.mark_forwarded(idea.hypothesis_id)
 
@@ -55,10 +67,20 @@ async def _offer(
     hypothesis: Hypothesis,
     source: bytes | None,
     origin: ExperimentId | None,
+    *,
+    priority: int = 0,
 ) -> bool:
-    """False where the queue takes nothing now; what it will never take counts as offered."""
+    """False where the queue takes nothing now; what it will never take counts as offered.
+
+    An idea that may not have its priority joins the queue without.
+    """
     try:
-        await online.propose(hypothesis_id, hypothesis, source, origin)
+        await online.propose(hypothesis_id, hypothesis, source, origin, priority=priority)
+    except PermissionDenied as error:
+        if priority and not isinstance(error, NodeBanned):
+            return await _offer(online, hypothesis_id, hypothesis, source, origin)
+        _log.warning("ideas wait", reason=error.message)
+        return False
     except (InvalidArgument, Conflict, NotFound) as error:
         _log.warning("idea refused", title=hypothesis.title, reason=error.message)
     except Unavailable:

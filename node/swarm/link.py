@@ -284,11 +284,13 @@ class LinkedSwarm:
         hypothesis: Hypothesis,
         source: bytes | None,
         origin: ExperimentId | None,
+        *,
+        priority: int = 0,
     ) -> None:
         """While alone, the idea joins this machine's queue and is handed over at the return."""
         await self._ask(
-            lambda: self._online.propose(hypothesis_id, hypothesis, source, origin),
-            lambda: self._solo.propose(hypothesis_id, hypothesis, source, origin),
+            lambda: self._online.propose(hypothesis_id, hypothesis, source, origin, priority=priority),
+            lambda: self._solo.propose(hypothesis_id, hypothesis, source, origin, priority=priority),
         )
 
     async def close(self) -> None:

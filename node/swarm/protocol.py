@@ -107,6 +107,8 @@ class Swarm(Protocol):
         hypothesis: Hypothesis,
         source: bytes | None,
         origin: ExperimentId | None,
+        *,
+        priority: int = 0,
     ) -> None:
         """Puts an idea into the queue; idempotent by its id."""
 

@@ -18,6 +18,7 @@ from autoresearch import codec, limits
 from autoresearch.challenge import Challenge
 from autoresearch.errors import Conflict, InvalidArgument, LeaseLost, NotFound, UnknownChallenge
 from autoresearch.model import (
+    PRIORITY_MAX,
     PROTOCOL_MAX,
     Beat,
     ChallengeText,
@@ -305,9 +306,12 @@ class SoloSwarm:
         hypothesis: Hypothesis,
         source: bytes | None,
         origin: ExperimentId | None,
+        *,
+        priority: int = 0,
     ) -> None:
         limits.check_uuid(hypothesis_id, "hypothesis_id")
         limits.check_hypothesis(hypothesis)
+        limits.check_number(priority, "priority", low=0, high=PRIORITY_MAX)
         if source is not None:
             limits.check_source(source)
         call = codec.hypothesis_to_message(hypothesis).SerializeToString(deterministic=True)
@@ -319,6 +323,8 @@ class SoloSwarm:
             proposed_at=self._facts.now(),
             origin_experiment_id=origin,
             source_hash=source_hash(source) if source else None,
+            priority=priority,
+            owner_id=self._facts.owner_id,
         )
         with self._store.transaction():
             known = self._store.connection.execute(

@@ -112,19 +112,17 @@ class SoloTasks:
     def _queued(
         self, hardware_class: HardwareClass, working: WorkingBest, *, can_code: bool
     ) -> QueuedTask | None:
-        """The oldest waiting idea; where no agent writes code, the oldest that brings its own."""
+        """Of the highest priority the oldest; where no agent writes code, of those that bring their own."""
         waiting = (
             codec.idea_from_message(ideas_pb2.Idea.FromString(row["message"]))
             for row in self._store.waiting_idea_rows(hardware_class)
         )
-        idea = next(
-            (
-                idea
-                for idea in waiting
-                if (can_code or idea.source_hash is not None) and idea.hypothesis_id not in self._passed_over
-            ),
-            None,
+        fitting = (
+            idea
+            for idea in waiting
+            if (can_code or idea.source_hash is not None) and idea.hypothesis_id not in self._passed_over
         )
+        idea = max(fitting, key=lambda one: one.priority, default=None)
         if idea is None:
             return None
         lease = self._leases.grant(

@@ -178,7 +178,7 @@ class FakeSwarm:
                 return summary
         raise NotFound(f"no experiment {experiment_id}")
 
-    async def propose(self, hypothesis_id, hypothesis, source, origin):
+    async def propose(self, hypothesis_id, hypothesis, source, origin, *, priority=0):
         self.history.append(hypothesis_id)
 
     async def close(self):

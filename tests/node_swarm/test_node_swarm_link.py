@@ -126,7 +126,7 @@ class Coordinator:
 
     tried = ()
 
-    async def propose(self, hypothesis_id, words, source, origin):
+    async def propose(self, hypothesis_id, words, source, origin, *, priority=0):
         self._answer("propose")
         self.proposed.append((hypothesis_id, words, origin))
 

@@ -559,3 +559,16 @@ async def test_one_experiment_is_told_by_its_id(worker):
     assert await worker.swarm.experiment(newest.experiment.experiment_id) == newest
     with pytest.raises(errors.NotFound):
         await worker.swarm.experiment(new_id())
+
+
+async def test_idea_with_a_higher_priority_is_handed_out_first(swarm, challenge):
+    worker = Worker(swarm, challenge, await swarm.connect(hardware()))
+    await worker.open_class()
+    usual, urgent = new_id(), new_id()
+    await swarm.propose(usual, hypothesis("set DEPTH to 3"), worker.edit(DEPTH=3), None)
+    await swarm.propose(urgent, hypothesis("set DEPTH to 4"), worker.edit(DEPTH=4), None, priority=3)
+
+    task = await worker.next_task()
+
+    assert isinstance(task, model.QueuedTask)
+    assert task.hypothesis_id == urgent

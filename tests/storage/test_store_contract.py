@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from autoresearch.errors import Conflict, NotFound, TokenRefused
+from autoresearch.errors import Conflict, NotFound, PermissionDenied, TokenRefused
 from autoresearch.model import (
     ClaimId,
     EventKind,
@@ -15,11 +15,14 @@ from autoresearch.model import (
     ExperimentState,
     HardwareClass,
     HypothesisId,
+    Idea,
     Lease,
     Level,
+    NodeId,
     OwnerId,
     Position,
     SourceHash,
+    new_id,
     utc_now,
 )
 from store_samples import (
@@ -50,6 +53,7 @@ from store_samples import (
 )
 
 from coordinator.storage.base import (
+    IDEAS_PER_TURN,
     Accepted,
     Blocks,
     ClaimGone,
@@ -1476,6 +1480,99 @@ async def test_queue_share_of_a_node_is_limited(store: Store) -> None:
 
     assert (full, other, removed, freed) == (None, True, True, True)
     assert await store.remove_idea(HypothesisId("unknown")) is False
+
+
+def ideas_of(node: NodeId, *priorities: int) -> list[Idea]:
+    return [
+        replace(make_idea(f"{node} {number}", node=node), priority=p) for number, p in enumerate(priorities)
+    ]
+
+
+async def queue(store: Store, *ideas: Idea) -> None:
+    for idea in ideas:
+        assert await store.enqueue(idea, None, max_per_node=99) is True
+
+
+async def test_higher_priority_goes_first_then_age(store: Store) -> None:
+    low, lower, high, higher = ideas_of(ANN, 3, 0, 3, 9)
+
+    await queue(store, low, lower, high, higher)
+
+    assert await store.list_ideas() == (higher, low, high, lower)
+
+
+async def test_each_owner_has_a_share_of_the_head_of_the_queue(store: Store) -> None:
+    greedy, modest = ideas_of(ANN, *[9] * (2 * IDEAS_PER_TURN + 1)), ideas_of(BOB, 0, 0)
+
+    await queue(store, *greedy, *modest)
+
+    head = greedy[:IDEAS_PER_TURN]
+    assert await store.list_ideas() == (*head, *modest, *greedy[IDEAS_PER_TURN:])
+
+
+async def test_owners_urgent_idea_passes_its_others(store: Store) -> None:
+    usual, (urgent,) = ideas_of(ANN, *[1] * (2 * IDEAS_PER_TURN)), ideas_of(ANN, 2)
+
+    await queue(store, *usual, urgent)
+
+    assert (await store.list_ideas())[0] == urgent
+
+
+async def test_nobody_who_keeps_proposing_starves_what_waits(store: Store) -> None:
+    waiting = ideas_of(ANN, *[0] * (3 * IDEAS_PER_TURN))
+    await queue(store, *waiting)
+    served: list[Idea] = []
+    newcomers = ideas_of(BOB, *[9] * 60)
+
+    for newcomer in newcomers:
+        await queue(store, newcomer)
+        served.append((await store.list_ideas(limit=1))[0])
+        assert await store.remove_idea(served[-1].hypothesis_id)
+
+    assert set(waiting) <= set(served)
+    # Each turn gives one owner no more than its share, so that the others' are never far.
+    assert served.index(waiting[0]) <= IDEAS_PER_TURN
+
+
+async def test_withdrawn_idea_is_gone_and_moves_no_turn_on(store: Store) -> None:
+    ideas = ideas_of(ANN, *[0] * (IDEAS_PER_TURN + 1))
+    await queue(store, *ideas)
+    ann = {"node_id": ANN, "owner_id": OwnerId(f"owner-{ANN}")}
+
+    first = await store.withdraw_idea(ideas[-1].hypothesis_id, **ann)
+    again = await store.withdraw_idea(ideas[-1].hypothesis_id, **ann)
+    unknown = await store.withdraw_idea(HypothesisId(new_id()), **ann)
+    (theirs,) = ideas_of(BOB, 9)
+    await queue(store, theirs)
+
+    assert (first, again, unknown) == (True, False, False)
+    assert await store.list_ideas() == (theirs, *ideas[:-1])
+
+
+async def test_only_its_node_or_owner_can_withdraw_an_idea(store: Store) -> None:
+    mine, other = ideas_of(ANN, 0, 0)
+    await queue(store, mine, other)
+
+    with pytest.raises(PermissionDenied):
+        await store.withdraw_idea(mine.hypothesis_id, node_id=BOB, owner_id=OwnerId(f"owner-{BOB}"))
+    by_owner = await store.withdraw_idea(mine.hypothesis_id, node_id=BOB, owner_id=OwnerId(f"owner-{ANN}"))
+    by_node = await store.withdraw_idea(other.hypothesis_id, node_id=ANN, owner_id=OwnerId("new"))
+
+    assert (by_owner, by_node) == (True, True)
+    assert await store.list_ideas() == ()
+
+
+async def test_idea_of_nobody_known_takes_up_its_nodes_share(store: Store) -> None:
+    ideas = [replace(idea, owner_id=None) for idea in ideas_of(ANN, *[0] * (IDEAS_PER_TURN + 1))]
+    (other,) = ideas_of(BOB, 0)
+
+    await queue(store, *ideas, other)
+
+    assert (await store.list_ideas())[-1] == ideas[-1]
+    assert await store.withdraw_idea(ideas[0].hypothesis_id, node_id=ANN, owner_id=OwnerId("o")) is True
+
+
+# Insights --------------------------------------------------------------------------------------------
 
 
 # Identity --------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from autoresearch.errors import Conflict, NotFound
+from autoresearch.errors import NotFound
 from autoresearch.model import (
     BestChange,
     ClaimId,
@@ -17,8 +17,6 @@ from autoresearch.model import (
     ExperimentId,
     ExperimentState,
     HardwareClass,
-    HypothesisId,
-    Idea,
     NodeId,
     Position,
     Result,
@@ -58,7 +56,8 @@ from coordinator.storage.base import (
     UnknownExperiment,
     stream_order,
 )
-from coordinator.storage.fingerprints import idea_fingerprint, result_fingerprint
+from coordinator.storage.fingerprints import result_fingerprint
+from coordinator.storage.memory.queue import MemoryQueue
 from coordinator.storage.memory.tables import (
     BEGINNING,
     ChallengeTables,
@@ -257,7 +256,7 @@ class MemoryPublishing:
         if claim is not None and publication.ends_claim:
             t.end_claim(claim, None)
         if publication.settles is not None:
-            t.ideas.pop(publication.settles, None)
+            t.take_off(publication.settles, is_settled=True)
         t.append(
             EventKind.PUBLISHED,
             hardware_class=hardware_class,
@@ -440,40 +439,6 @@ class MemoryEvents:
                 break
             newer.append(event)
         return tuple(islice(reversed(newer), limit))
-
-
-class MemoryQueue:
-    """Ideas that wait."""
-
-    _t: ChallengeTables
-
-    async def enqueue(self, idea: Idea, source: NewSource | None, *, max_per_node: int) -> bool | None:
-        t = self._t
-        fingerprint = idea_fingerprint(idea)
-        known = t.proposed.get(idea.hypothesis_id)
-        if known is not None:
-            if known != fingerprint:
-                raise Conflict(f"hypothesis id {idea.hypothesis_id} was used for another idea")
-            return False
-        if sum(waiting.node_id == idea.node_id for waiting in t.ideas.values()) >= max_per_node:
-            return None
-        t.keep_source(source)
-        t.ideas[idea.hypothesis_id] = idea
-        t.proposed[idea.hypothesis_id] = fingerprint
-        t.append(
-            EventKind.PROPOSED,
-            hardware_class=HardwareClass(""),
-            node_id=idea.node_id,
-            experiment_id=idea.origin_experiment_id,
-            text=idea.hypothesis.title,
-        )
-        return True
-
-    async def list_ideas(self, *, limit: int = 100) -> tuple[Idea, ...]:
-        return tuple(islice(self._t.ideas.values(), limit))
-
-    async def remove_idea(self, hypothesis_id: HypothesisId) -> bool:
-        return self._t.ideas.pop(hypothesis_id, None) is not None
 
 
 class MemoryStore(MemoryClaims, MemoryPublishing, MemoryReading, MemoryOverview, MemoryEvents, MemoryQueue):

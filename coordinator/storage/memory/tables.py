@@ -111,6 +111,24 @@ class TriedEntry:
         return self.memory_mb is None or self.memory_mb > other.memory_mb
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingIdea:
+    """An idea in its place."""
+
+    idea: Idea
+    turn: int
+
+    @property
+    def owner(self) -> str:
+        """Whose share it takes up; that of its node where nobody said."""
+        return self.idea.owner_id or self.idea.node_id
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Sorts the next first, beside its age."""
+        return self.turn, -self.idea.priority
+
+
 @dataclass(slots=True, kw_only=True)
 class ClassEntry:
     """A hardware class's state as the domain wrote it."""
@@ -148,7 +166,9 @@ class ChallengeTables:
         self.global_history: list[BestChange] = []
         self.made_best: set[ExperimentId] = set()
         self.credit: dict[NodeId, tuple[int, float, int]] = {}
-        self.ideas: dict[HypothesisId, Idea] = {}
+        self.ideas: dict[HypothesisId, WaitingIdea] = {}
+        self.turn = 0
+        self.next_slots: dict[tuple[str, int], int] = {}
         self.proposed: dict[HypothesisId, bytes] = {}
         self.vectors: dict[str, dict[ExperimentId, bytes]] = {}
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
@@ -380,6 +400,13 @@ class ChallengeTables:
     def add_credit(self, node_id: NodeId, *, results: int = 0, train_s: float = 0.0, bests: int = 0) -> None:
         had = self.credit.get(node_id, (0, 0.0, 0))
         self.credit[node_id] = (had[0] + results, had[1] + train_s, had[2] + bests)
+
+    def take_off(self, hypothesis_id: HypothesisId, *, is_settled: bool) -> bool:
+        """Removes a waiting idea; one that is settled has had its turn."""
+        waiting = self.ideas.pop(hypothesis_id, None)
+        if waiting is not None and is_settled:
+            self.turn = max(self.turn, waiting.turn)
+        return waiting is not None
 
     def block(self, hardware_class: HardwareClass, keys: Iterable[EditKey], tried: TriedEntry) -> None:
         for key in keys:

@@ -1,38 +1,23 @@
-"""A challenge at a glance, its stream of events and its queue, on Redis."""
+"""A challenge at a glance, and its stream of events, on Redis."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
-from autoresearch.errors import Conflict, Internal
 from autoresearch.model import (
     BestChange,
     Event,
     EventKind,
     ExperimentId,
     HardwareClass,
-    HypothesisId,
-    Idea,
     NodeId,
     Position,
     WorkingBest,
 )
 
-from coordinator.storage.base import Counts, EventPage, NewSource
-from coordinator.storage.fingerprints import idea_fingerprint
-from coordinator.storage.redis.keys import pack_id, unpack_id
+from coordinator.storage.base import Counts, EventPage
 from coordinator.storage.redis.link import Arg, Reply, ScriptRunner
-from coordinator.storage.redis.records import (
-    RecordCodec,
-    from_millis,
-    idea_parts,
-    read_best,
-    read_change,
-    read_idea,
-)
-from coordinator.storage.redis.sources import WRITE_ATTEMPTS, SourceShelf
+from coordinator.storage.redis.records import from_millis, read_best, read_change
 
 
 class RedisOverview:
@@ -98,58 +83,6 @@ class RedisEvents:
             )
             entries = _entries_of(reply)
         return EventPage(events=tuple(_read_event(entry, epoch) for entry in entries), is_gap=False)
-
-
-class RedisQueue:
-    """Ideas that wait."""
-
-    _runner: ScriptRunner
-    _shelf: SourceShelf
-    _codec: RecordCodec
-
-    async def enqueue(self, idea: Idea, source: NewSource | None, *, max_per_node: int) -> bool | None:
-        ask: dict[str, Any] = {
-            "node": idea.node_id,
-            "x": idea.origin_experiment_id or "",
-            "title": idea.hypothesis.title,
-            "max_per_node": max_per_node,
-            "has_source": source is not None,
-        }
-        node = idea.node_id.encode()
-        blob = bytes([len(node)]) + node + self._codec.pack(idea_parts(idea))
-        text = json.dumps(ask, separators=(",", ":"), ensure_ascii=False).encode()
-        for attempt in range(WRITE_ATTEMPTS):
-            encoded = await self._shelf.encode(source, alone=attempt > 0) if source else None
-            args: list[Arg] = [text, pack_id(idea.hypothesis_id), idea_fingerprint(idea), blob]
-            args += [encoded.packed_hash, encoded.blob, encoded.parent] if encoded else ["", "", ""]
-            match await self._runner.run("enqueue", args):
-                case b"queued":
-                    if encoded is not None:
-                        self._shelf.remember(encoded)
-                    return True
-                case b"repeat":
-                    return False
-                case b"full":
-                    return None
-                case b"taken":
-                    raise Conflict(f"hypothesis id {idea.hypothesis_id} was used for another idea")
-            self._shelf.forget()
-        raise Internal(f"the source of idea {idea.hypothesis_id} could not be stored on its own")
-
-    async def list_ideas(self, *, limit: int = 100) -> tuple[Idea, ...]:
-        named = self._runner.keys.named
-        packed = await self._runner.link.command("ZRANGE", named("queue"), 0, limit - 1)
-        if not packed:
-            return ()
-        blobs = await self._runner.link.command("HMGET", named("ideas"), *packed)
-        return tuple(
-            read_idea(unpack_id(key), self._codec.unpack(blob[1 + blob[0] :]))
-            for key, blob in zip(packed, blobs, strict=True)
-            if blob is not None
-        )
-
-    async def remove_idea(self, hypothesis_id: HypothesisId) -> bool:
-        return bool(await self._runner.run("remove_idea", [pack_id(hypothesis_id)]))
 
 
 def as_table(flat: Reply) -> dict[bytes, bytes]:

@@ -12,8 +12,9 @@ from coordinator.storage.base import Direction, StoreHealth
 from coordinator.storage.redis.claims import RedisClaims
 from coordinator.storage.redis.identity import RedisIdentity
 from coordinator.storage.redis.link import Link, Reply, ScriptRunner
-from coordinator.storage.redis.overview import RedisEvents, RedisOverview, RedisQueue
+from coordinator.storage.redis.overview import RedisEvents, RedisOverview
 from coordinator.storage.redis.publishing import RedisPublishing
+from coordinator.storage.redis.queue import RedisQueue
 from coordinator.storage.redis.reading import RedisReading
 from coordinator.storage.redis.records import RecordCodec
 from coordinator.storage.redis.sources import SourceShelf

@@ -4,7 +4,7 @@
 --
 -- USES: clock states claims classes ideas tried
 -- KEYS: meta claims expiry live held states stream ids experiments sources results evidence classes
---       confirmed history global ghistory made credit ideas queue shares tried...
+--       confirmed history global ghistory made credit ideas queue shares idea_owners tried...
 -- ARGV: 1 JSON {class, seen, claim, token, ends, needs_claim, scored, code, reason, outcome, node, x, train_s,
 --         settles (hex), has_source, has_experiment, blocks (how many), memory_mb ('' or text), update
 --         or false, known_to (stream id up to which experiments were known to who decided this, or ''), epoch
@@ -75,7 +75,7 @@ if claim and ask.ends then
   end_claim(ask.claim, claim, nil)
 end
 if ask.settles ~= '' then
-  remove_idea(unhex(ask.settles))
+  remove_idea(unhex(ask.settles), true)
 end
 emit('published', ask.class, ask.node, ask.x, ask.outcome)
 if not has_experiment then
