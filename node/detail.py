@@ -201,7 +201,11 @@ def _facts(
             "hidden gap",
             f"{mean:+.{digits}f} over {counted(runs, 'run')}; near 0 if it never looks ahead ({name})",
         )
-    yield "node", f"{node} (owner {owner}), agent {agent or '-'}"
+    if experiment.proposer_id is not None:
+        proposer = clean(names.get(experiment.proposer_id, experiment.proposer_id))
+        yield "proposed by", f"{proposer} (owner {clean(experiment.proposer_owner_id or 'unknown')})"
+    label = "node" if experiment.proposer_id is None else "run by"
+    yield label, f"{node} (owner {owner}), agent {agent or '-'}"
     if summary.usage is not None:
         yield "agent spent", usage_line(summary.usage)
     yield "class", experiment.hardware_class

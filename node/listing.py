@@ -19,13 +19,14 @@ from node.rendering import (
     bare_table,
     clean,
     clean_reason,
+    credited,
     digits_for,
     evidence_of,
     number,
 )
 
 TITLE_SHOWN_MIN_CHARS = 12
-CAPPED_CHARS = {"node": 24, "agreed by": 24}
+CAPPED_CHARS = {"node": 40, "agreed by": 24}
 COLUMN_GAP = 2
 HEADINGS = ("#", "{metric}", "+-95%", "n", "delta", "state", "agreed by", "title", "node", "id")
 LEFT_COLUMNS = frozenset({"state", "agreed by", "title", "node", "id"})
@@ -102,7 +103,7 @@ def _row(
         Text(state, style=STYLES.get(state, "")),
         Text(clean(", ".join(owners)) or "-"),
         Text(clean(experiment.hypothesis.title)),
-        Text(clean(names.get(experiment.node_id, experiment.node_id))),
+        Text(credited(experiment, names)),
         Text(experiment.experiment_id[-ID_SHOWN:]),
     )
 

@@ -15,7 +15,15 @@ from datetime import datetime
 from typing import Any
 
 from autoresearch.evidence import interval_half_width
-from autoresearch.model import ConstantChange, ExperimentSummary, Level, Result, Usage, WorkingBest
+from autoresearch.model import (
+    ConstantChange,
+    Experiment,
+    ExperimentSummary,
+    Level,
+    Result,
+    Usage,
+    WorkingBest,
+)
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -108,6 +116,14 @@ def evidence_of(summary: ExperimentSummary) -> str:
     return summary.level.value if summary.level is not None else summary.state.value
 
 
+def credited(experiment: Experiment, names: Mapping[str, str]) -> str:
+    """Who ran an experiment, and whose idea it was where that was somebody else's."""
+    node = names.get(experiment.node_id, experiment.node_id)
+    if experiment.proposer_id is None:
+        return clean(node)
+    return clean(f"{node}, idea of {names.get(experiment.proposer_id, experiment.proposer_id)}")
+
+
 def summary_fields(summary: ExperimentSummary, names: Mapping[str, str]) -> dict[str, Any]:
     """An experiment for JSON."""
     experiment = summary.experiment
@@ -133,6 +149,9 @@ def summary_fields(summary: ExperimentSummary, names: Mapping[str, str]) -> dict
         "node_id": experiment.node_id,
         "node": names.get(experiment.node_id, ""),
         "owner_id": experiment.owner_id,
+        "proposer_id": experiment.proposer_id,
+        "proposer": names.get(experiment.proposer_id or "", ""),
+        "proposer_owner_id": experiment.proposer_owner_id,
         "hardware_class": experiment.hardware_class,
         "source_hash": experiment.source_hash,
         "confirmed_by": list(summary.confirmed_by),

@@ -38,6 +38,7 @@ from coordinator.services.advice import Adviser
 from coordinator.services.answers import Answers
 from coordinator.services.comparing import Likeness, most_alike
 from coordinator.services.context import ChallengeContext
+from coordinator.services.credit import words_of_idea
 from coordinator.services.membership import check_connected
 from coordinator.services.notes import TaskNote, dump_note
 from coordinator.services.precedents import Precedents
@@ -116,7 +117,7 @@ class Claiming:
         check_uuid(claim_id, "claim_id")
         check_hypothesis(hypothesis)
         check_connected(caller)
-        note = await self._note(caller, queued_claim_id)
+        note = await self._note(caller, queued_claim_id, hypothesis)
         question = Question(
             hardware_class=caller.hardware_class,
             parent_id=parent_id,
@@ -274,13 +275,17 @@ class Claiming:
             and record.lease.expires_at > self._c.clock()
         )
 
-    async def _note(self, caller: Node, queued_claim_id: ClaimId | None) -> TaskNote:
+    async def _note(self, caller: Node, queued_claim_id: ClaimId | None, hypothesis: Hypothesis) -> TaskNote:
+        """What becomes of a queued idea's note: nobody is credited with words that were not theirs."""
         queued = await self._c.leases.find(queued_claim_id) if queued_claim_id else None
         if queued is None or queued.request.node_id != caller.node_id:
             return TaskNote()
         note = queued.note
+        is_as_proposed = note.words == words_of_idea(hypothesis)
         return TaskNote(
             idea=note.idea,
+            proposer_id=note.proposer_id if is_as_proposed else None,
+            proposer_owner_id=note.proposer_owner_id if is_as_proposed else None,
             code_hash=note.code_hash,
             parents=note.parents,
             kind=note.kind,

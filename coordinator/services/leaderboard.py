@@ -32,7 +32,7 @@ from coordinator.domain.baseline import is_reserved_id
 from coordinator.domain.class_state import ClassState, working_best
 from coordinator.services.classes import ACTIVE_WINDOW
 from coordinator.services.context import ChallengeContext
-from coordinator.storage.base import StoreHealth
+from coordinator.storage.base import Credit, StoreHealth
 
 COMPARE_MIN = 2
 KNOBS_LIMIT = 200
@@ -131,8 +131,16 @@ class Leaderboard:
         credit = await self._c.store.get_credit()
         nodes = []
         for node in await self._c.activity.nodes():
-            results, train_s, bests = credit.get(node.node_id, (0, 0.0, 0))
-            nodes.append(replace(node, results=results, train_s=train_s, bests=bests))
+            given = credit.get(node.node_id, Credit())
+            nodes.append(
+                replace(
+                    node,
+                    results=given.results,
+                    train_s=given.train_s,
+                    bests=given.bests,
+                    ideas_run=given.ideas_run,
+                )
+            )
         return tuple(sorted(nodes, key=lambda node: (-node.results, node.enrolled_at)))
 
     async def get_progress(self, hardware_class: HardwareClass | None = None) -> tuple[BestChange, ...]:

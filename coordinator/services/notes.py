@@ -13,7 +13,7 @@ import secrets
 from dataclasses import asdict, dataclass, field
 
 from autoresearch.edits.words import PackedReading
-from autoresearch.model import ExperimentId, HypothesisId, IdeaKind, SourceHash
+from autoresearch.model import ExperimentId, HypothesisId, IdeaKind, NodeId, OwnerId, SourceHash
 
 from coordinator.domain.class_state import Slot
 
@@ -26,16 +26,20 @@ class TaskNote:
     """What a lease is about. At most one of ``baseline``, ``slot`` and ``idea`` is set.
 
     ``code_hash`` is set where the code is known when the lease is made. ``kind``, ``parents`` and
-    ``material_ids`` are the idea's; what becomes of it has these parents. ``waived`` are experiments of the
-    same edit that only warned, and that the claimant has answered. ``said`` is a packed reading of what
-    is claimed in words, and ``is_whole`` that its keys say all of it: by them it is compared with others that
-    are about the same.
+    ``material_ids`` are the idea's; what becomes of it has these parents. ``proposer_id`` and
+    ``proposer_owner_id`` say whose the idea is, where it is not the claimant's own, and ``words``
+    (``words_of_idea``) what it says. ``waived`` are experiments of the same edit that only warned, and that
+    the claimant has answered. ``said`` is a packed reading of what is claimed in words, and ``is_whole`` that
+    its keys say all of it: by them it is compared with others that are about the same.
     """
 
     nonce: str = field(default_factory=lambda: secrets.token_hex(NONCE_BYTES))
     baseline: int | None = None
     slot: Slot | None = None
     idea: HypothesisId | None = None
+    proposer_id: NodeId | None = None
+    proposer_owner_id: OwnerId | None = None
+    words: str = ""
     code_hash: SourceHash | None = None
     parents: tuple[ExperimentId, ...] = ()
     kind: IdeaKind = IdeaKind.FREE

@@ -13,6 +13,7 @@ from autoresearch.model import (
     ExperimentState,
     HypothesisId,
     Node,
+    NodeId,
     Outcome,
     Position,
     Published,
@@ -102,6 +103,7 @@ class _Delivery:
     source: NewSource | None
     blocked: tuple[EditKey, ...]
     settles: HypothesisId | None
+    proposer: NodeId | None
     train_s: float
     reason: str
 
@@ -296,6 +298,7 @@ class Publishing:
             source=self._c.baseline_source() if is_baseline else solo.source if solo is not None else None,
             blocked=await self._blocked(request, experiment),
             settles=held.note.idea if held is not None else None,
+            proposer=held.note.proposer_id if held is not None else None,
             train_s=self._credited_s(result),
             reason=result.reason or self._told_of(evidence),
         )
@@ -446,6 +449,7 @@ class Publishing:
             blocks=self._blocks(delivery),
             update=self._c.class_update(decision) if decision is not None else None,
             settles=delivery.settles,
+            proposer=delivery.proposer,
             train_s=delivery.train_s,
             seen=delivery.seen,
         )

@@ -24,6 +24,7 @@ from coordinator.domain.combining import combination
 from coordinator.domain.draft import Decision
 from coordinator.services.catalog import REPLICATES, Entry
 from coordinator.services.context import ChallengeContext
+from coordinator.services.credit import proposer_of
 from coordinator.services.own_ideas import Merged, OwnIdeas, Patch, Settled, Touching
 
 RETRIES_LIMIT = 16
@@ -128,6 +129,7 @@ async def _queue_rebase(context: ChallengeContext, experiment: Experiment, node_
         parents=made.parents if code else (),
         kind=IdeaKind.REBASE,
         material_ids=(material_id,),
+        owner_id=proposer_of(experiment).owner_id,
     )
     share = context.settings.ideas_per_node
     if not await own.enqueue(idea, code.source if code else None, share=share):

@@ -93,6 +93,7 @@ class SoloReader:
             experiment,
             node_id=caller.node_id,
             owner_id=caller.owner_id,
+            # Whose idea it was is known of what the coordinator handed out alone.
             proposer_id=None,
             proposer_owner_id=None,
             source_hash=result.code_hash,

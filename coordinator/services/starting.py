@@ -177,6 +177,8 @@ class Starting:
             hardware_class=question.hardware_class,
             created_at=self._c.clock(),
             flags=_flags(asked, verdict)[:FLAGS_LIMIT],
+            proposer_id=note.proposer_id,
+            proposer_owner_id=note.proposer_owner_id,
         )
 
     def _started(self, asked: _Asked, experiment: Experiment, tried: TriedEdit, lease: Lease) -> Started:

@@ -16,6 +16,7 @@ from autoresearch.model import (
     Idea,
     IdeaKind,
     IdleTask,
+    Intent,
     Lease,
     Level,
     Node,
@@ -28,6 +29,7 @@ from autoresearch.model import (
 )
 
 from coordinator.dedup.keys import baseline_key, idea_key, verification_key
+from coordinator.domain.baseline import BASELINE_NODE
 from coordinator.domain.class_state import ClassState, Slot, Standing, working_best
 from coordinator.domain.scheduling import (
     IDLE_RETRY_S,
@@ -44,6 +46,7 @@ from coordinator.domain.scheduling import (
 )
 from coordinator.domain.verification import Worker
 from coordinator.services.context import ChallengeContext
+from coordinator.services.credit import Proposer, proposer_of, words_of_idea
 from coordinator.services.notes import TaskNote, dump_note, seeds_of
 from coordinator.storage.base import ClaimKind, ClaimRequest, EditKey, TooManyClaims
 
@@ -152,8 +155,12 @@ class Tasks:
         parent = self._parent(idea, state.working, state)
         if parent is None:
             return None
+        proposer = self._proposer(idea, caller)
         note = TaskNote(
             idea=hypothesis_id,
+            proposer_id=proposer.node_id if proposer else None,
+            proposer_owner_id=proposer.owner_id if proposer else None,
+            words=words_of_idea(idea.hypothesis) if proposer else "",
             code_hash=idea.source_hash,
             parents=idea.parents or _parents(idea, parent),
             kind=idea.kind,
@@ -171,6 +178,18 @@ class Tasks:
             kind=idea.kind,
             material_ids=idea.material_ids,
         )
+
+    def _proposer(self, idea: Idea, caller: Node) -> Proposer | None:
+        """Who gets the credit for an idea that the caller runs; None for its own and for the coordinator's.
+
+        What is tried again on another parent is the idea of whoever had it first.
+        """
+        proposer = Proposer(node_id=idea.node_id, owner_id=idea.owner_id)
+        origin = idea.origin_experiment_id
+        entry = self._c.catalog.entry(origin) if origin else None
+        if entry is not None and idea.hypothesis.intent is Intent.REBASE:
+            proposer = proposer_of(entry.experiment)
+        return None if proposer.node_id in (caller.node_id, BASELINE_NODE) else proposer
 
     async def _ideas(self, caller: Node) -> tuple[Idea, ...]:
         """What waits for the caller: nothing about another class, and nothing that it gave back just now."""

@@ -325,6 +325,7 @@ class Publication:
     ``ends_claim`` is False for the first run of a pair. ``settles`` takes an idea off the queue.
     ``needs_claim``: unless the claim lives under its token, the result is evidence alone, unscored:
     ``state``, ``blocks`` and ``update`` are left out. ``is_scored``: the run enters its experiment's score.
+    ``proposer`` had the idea that another node has run: it gets the credit for it as the claim ends.
     ``seen`` is the position up to which the experiments were known that all this was decided by: of another
     history, it is answered by IndexBehind.
     """
@@ -344,6 +345,7 @@ class Publication:
     blocks: Blocks | None = None
     update: ClassUpdate | None = None
     settles: HypothesisId | None = None
+    proposer: NodeId | None = None
     train_s: float = 0.0
     seen: Position | None = None
 
@@ -427,6 +429,16 @@ class Counts:
     queued: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """What a node has given: results, training seconds, working bests made, own ideas that others ran."""
+
+    results: int = 0
+    train_s: float = 0.0
+    bests: int = 0
+    ideas_run: int = 0
+
+
 class ReadStore(Protocol):
     """What is there. ``with_logs=False`` leaves logs and curves out.
 
@@ -462,8 +474,8 @@ class ReadStore(Protocol):
     async def get_global_history(self) -> tuple[BestChange, ...]:
         """Changes of the global best, oldest first."""
 
-    async def get_credit(self) -> Mapping[NodeId, tuple[int, float, int]]:
-        """Per node: results, training seconds, working bests made."""
+    async def get_credit(self) -> Mapping[NodeId, Credit]:
+        """What each node has given."""
 
     async def get_live_claims(self) -> tuple[ClaimRecord, ...]:
         """Claims that live now (bounded by nodes x claims per node)."""

@@ -15,8 +15,6 @@ from autoresearch.model import (
     HardwareClass,
     Intent,
     Level,
-    NodeId,
-    OwnerId,
     Purpose,
     Result,
     ResultId,
@@ -182,20 +180,6 @@ async def test_a_solo_result_brings_its_experiment_and_may_become_the_working_be
     assert summary.experiment.node_id == node.node_id
     assert summary.experiment.owner_id == node.owner_id
     assert not isinstance(await rig.claim(node, change("LR", "0.05")), Granted)
-
-
-async def test_nobody_says_whose_idea_a_solo_experiment_was(rig: Rig) -> None:
-    node = await rig.join("n")
-    await rig.open_class(node)
-    source = edited(LR="0.05")
-    experiment, result = rig.solo(source, 1.2)
-    forged = replace(experiment, proposer_id=NodeId("n_famous"), proposer_owner_id=OwnerId("famous"))
-
-    await rig.publish(node, result, experiment=forged, source=source)
-
-    summary, _ = await rig.one.leaderboard.get_experiment(experiment.experiment_id)
-    assert summary.experiment.proposer_id is None
-    assert summary.experiment.proposer_owner_id is None
 
 
 async def test_an_equal_solo_experiment_is_a_replication_and_no_new_best(rig: Rig) -> None:

@@ -614,3 +614,28 @@ async def test_best_of_several_classes_must_be_chosen(tmp_path):
 )
 def test_digits_follow_the_interval(interval, digits):
     assert rendering.digits_for(interval) == digits
+
+
+async def test_whose_idea_it_was_is_named_beside_who_ran_it(capsys):
+    mine = scored("id-00000001", "Warmer", 1.9)
+    theirs = replace(
+        mine,
+        experiment=replace(
+            mine.experiment, proposer_id=NodeId("n_bob\x1b[2J"), proposer_owner_id=OwnerId("bob")
+        ),
+    )
+    reader = FakeReader(theirs)
+
+    await reading.show(reader, "00000001", as_json=False)
+    shown = capsys.readouterr().out
+    await reading.leaderboard(reader, hardware_class="", limit=5, as_json=False)
+    listed = capsys.readouterr().out
+    await reading.show(reader, "00000001", as_json=True)
+    printed = json.loads(capsys.readouterr().out)
+
+    assert "proposed by  n_bob" in shown
+    assert "(owner bob)" in shown
+    assert "run by" in shown
+    assert "idea of n_bob" in listed
+    assert "\x1b" not in shown + listed
+    assert printed["proposer_owner_id"] == "bob"

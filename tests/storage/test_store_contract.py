@@ -60,6 +60,7 @@ from coordinator.storage.base import (
     ClaimIdTaken,
     ClaimKind,
     ClassUpdate,
+    Credit,
     ExperimentIdTaken,
     IdentityStore,
     IndexBehind,
@@ -718,7 +719,7 @@ async def test_repeated_publication_is_acknowledged_and_written_once(store: Stor
     assert again.position == first.position
     assert [result_id async for result_id in store.get_result_ids()] == [publication.result.result_id]
     assert (await store.get_class(H100)).version == 1
-    assert await store.get_credit() == {ANN: (1, 300.25, 1)}
+    assert await store.get_credit() == {ANN: Credit(results=1, train_s=300.25, bests=1)}
     assert len(await store.get_history()) == 1
 
 
@@ -1020,7 +1021,7 @@ async def test_credit_counts_results_time_and_first_times_at_the_top(store: Stor
 
     credit = await store.get_credit()
 
-    assert credit == {ANN: (1, 300.25, 1)}
+    assert credit == {ANN: Credit(results=1, train_s=300.25, bests=1)}
 
 
 async def test_publication_settles_its_idea(store: Store) -> None:
@@ -1031,6 +1032,21 @@ async def test_publication_settles_its_idea(store: Store) -> None:
 
     assert await store.list_ideas() == ()
     assert await store.enqueue(make_idea("another"), None, max_per_node=1) is True
+
+
+async def test_proposer_is_credited_once_as_the_claim_of_its_idea_ends(store: Store) -> None:
+    lease, experiment = await start_experiment(store, node=BOB)
+    publication = make_publication(experiment, result=make_result(experiment, node=BOB), lease=lease)
+    publication = replace(publication, proposer=ANN)
+
+    for _ in range(2):
+        await store.publish(publication)
+    late = replace(publication, result=make_result(experiment, node=BOB))
+    await store.publish(late)
+
+    credit = await store.get_credit()
+    assert credit[ANN] == Credit(ideas_run=1)
+    assert credit[BOB].ideas_run == 0
 
 
 # Reading ---------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from coordinator.storage.base import (
     ClaimRequest,
     ClassUpdate,
     Counts,
+    Credit,
     EditKey,
     EventPage,
     ExperimentIdTaken,
@@ -253,10 +254,7 @@ class MemoryPublishing:
         is_new = result.experiment_id not in t.experiments
         t.experiments[result.experiment_id] = experiment
         self._write_result(experiment, publication, is_late=is_late)
-        if claim is not None and publication.ends_claim:
-            t.end_claim(claim, None)
-        if publication.settles is not None:
-            t.take_off(publication.settles, is_settled=True)
+        self._end_work(publication, claim)
         t.append(
             EventKind.PUBLISHED,
             hardware_class=hardware_class,
@@ -269,6 +267,16 @@ class MemoryPublishing:
         if publication.update is not None:
             t.apply_update(hardware_class, publication.update)
         return Accepted(position=t.position(), is_repeat=False, is_late=is_late)
+
+    def _end_work(self, publication: Publication, claim: ClaimEntry | None) -> None:
+        """The claim, if it lives, and the idea that it was about."""
+        t = self._t
+        if claim is not None and publication.ends_claim:
+            t.end_claim(claim, None)
+            if publication.proposer is not None:
+                t.add_credit(publication.proposer, ideas_run=1)
+        if publication.settles is not None:
+            t.take_off(publication.settles, is_settled=True)
 
     def _known(self, publication: Publication) -> ExperimentEntry | IndexBehind | UnknownExperiment:
         """The experiment as the store has it, or else as the publication brings it."""
@@ -395,7 +403,7 @@ class MemoryOverview:
     async def get_global_history(self) -> tuple[BestChange, ...]:
         return tuple(self._t.global_history)
 
-    async def get_credit(self) -> Mapping[NodeId, tuple[int, float, int]]:
+    async def get_credit(self) -> Mapping[NodeId, Credit]:
         return self._t.credits()
 
     async def get_live_claims(self) -> tuple[ClaimRecord, ...]:

@@ -36,6 +36,7 @@ from coordinator.storage.base import (
     ClaimRecord,
     ClaimRequest,
     ClassUpdate,
+    Credit,
     Direction,
     EditKey,
     IndexBehind,
@@ -165,7 +166,7 @@ class ChallengeTables:
         self.global_best: WorkingBest | None = None
         self.global_history: list[BestChange] = []
         self.made_best: set[ExperimentId] = set()
-        self.credit: dict[NodeId, tuple[int, float, int]] = {}
+        self.credit: dict[NodeId, Credit] = {}
         self.ideas: dict[HypothesisId, WaitingIdea] = {}
         self.turn = 0
         self.next_slots: dict[tuple[str, int], int] = {}
@@ -397,9 +398,22 @@ class ChallengeTables:
             )
         )
 
-    def add_credit(self, node_id: NodeId, *, results: int = 0, train_s: float = 0.0, bests: int = 0) -> None:
-        had = self.credit.get(node_id, (0, 0.0, 0))
-        self.credit[node_id] = (had[0] + results, had[1] + train_s, had[2] + bests)
+    def add_credit(
+        self,
+        node_id: NodeId,
+        *,
+        results: int = 0,
+        train_s: float = 0.0,
+        bests: int = 0,
+        ideas_run: int = 0,
+    ) -> None:
+        had = self.credit.get(node_id, Credit())
+        self.credit[node_id] = Credit(
+            results=had.results + results,
+            train_s=had.train_s + train_s,
+            bests=had.bests + bests,
+            ideas_run=had.ideas_run + ideas_run,
+        )
 
     def take_off(self, hypothesis_id: HypothesisId, *, is_settled: bool) -> bool:
         """Removes a waiting idea; one that is settled has had its turn."""
@@ -413,5 +427,5 @@ class ChallengeTables:
             if tried.outranks(self.tried.get((hardware_class, key))):
                 self.tried[hardware_class, key] = tried
 
-    def credits(self) -> Mapping[NodeId, tuple[int, float, int]]:
+    def credits(self) -> Mapping[NodeId, Credit]:
         return dict(self.credit)

@@ -15,7 +15,7 @@ from autoresearch.model import (
     WorkingBest,
 )
 
-from coordinator.storage.base import Counts, EventPage
+from coordinator.storage.base import Counts, Credit, EventPage
 from coordinator.storage.redis.link import Arg, Reply, ScriptRunner
 from coordinator.storage.redis.records import from_millis, read_best, read_change
 
@@ -40,15 +40,16 @@ class RedisOverview:
         lines = await self._runner.link.command("LRANGE", self._runner.keys.named(name), 0, -1)
         return tuple(read_change(line) for line in lines)
 
-    async def get_credit(self) -> Mapping[NodeId, tuple[int, float, int]]:
+    async def get_credit(self) -> Mapping[NodeId, Credit]:
         flat = await self._runner.link.command("HGETALL", self._runner.keys.named("credit"))
         table = as_table(flat)
         nodes = sorted({field[1:] for field in table})
         return {
-            NodeId(node.decode()): (
-                int(table.get(b"r" + node, 0)),
-                float(table.get(b"t" + node, 0.0)),
-                int(table.get(b"b" + node, 0)),
+            NodeId(node.decode()): Credit(
+                results=int(table.get(b"r" + node, 0)),
+                train_s=float(table.get(b"t" + node, 0.0)),
+                bests=int(table.get(b"b" + node, 0)),
+                ideas_run=int(table.get(b"i" + node, 0)),
             )
             for node in nodes
         }

@@ -93,6 +93,7 @@ class RedisPublishing:
             "x": result.experiment_id,
             "train_s": repr(float(publication.train_s)),
             "settles": pack_id(settles).hex() if settles else "",
+            "proposer": publication.proposer or "",
             "has_source": publication.source is not None,
             "has_experiment": publication.experiment is not None,
             "blocks": len(blocks.keys) if blocks else 0,

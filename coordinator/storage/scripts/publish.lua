@@ -6,7 +6,7 @@
 -- KEYS: meta claims expiry live held states stream ids experiments sources results evidence classes
 --       confirmed history global ghistory made credit ideas queue shares idea_owners tried...
 -- ARGV: 1 JSON {class, seen, claim, token, ends, needs_claim, scored, code, reason, outcome, node, x, train_s,
---         settles (hex), has_source, has_experiment, blocks (how many), memory_mb ('' or text), update
+--         settles (hex), proposer, has_source, has_experiment, blocks (how many), memory_mb ('' or text), update
 --         or false, known_to (stream id up to which experiments were known to who decided this, or ''), epoch
 --         (of that)}
 --       2 packed result id  3 fingerprint  4 result  5 evidence or ''  6 packed experiment id
@@ -73,6 +73,9 @@ redis.call('HINCRBY', K.credit, 'r' .. ask.node, 1)
 redis.call('HINCRBYFLOAT', K.credit, 't' .. ask.node, ask.train_s)
 if claim and ask.ends then
   end_claim(ask.claim, claim, nil)
+  if ask.proposer ~= '' then
+    redis.call('HINCRBY', K.credit, 'i' .. ask.proposer, 1)
+  end
 end
 if ask.settles ~= '' then
   remove_idea(unhex(ask.settles), true)
