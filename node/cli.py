@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from node.config import HELP, SETTINGS, ConfigError, Loaded, load_config
+from node.config import HELP, SETTINGS, Config, ConfigError, Loaded, load_config
 from node.exit_codes import ExitCode, exit_code_of
 
 DEFAULT_HOST = "localhost"
@@ -39,6 +39,10 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Show the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
+ideas_app = typer.Typer(
+    help="The queue of ideas: what waits, and your own.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(ideas_app, name="ideas")
 
 T = TypeVar("T")
 
@@ -440,6 +444,78 @@ def search(
         )
 
 
+@ideas_app.command("list")
+def ideas_list(
+    host: Host = DEFAULT_HOST,
+    *,
+    as_json: Json = False,
+    challenge: Challenge = None,
+    insecure: Insecure = False,
+    ca: Ca = None,
+) -> None:
+    """What waits for a node, next first."""
+    with _one_sentence():
+        from node import ideas, reading  # noqa: PLC0415 - see leaderboard
+
+        place = _place(host, challenge, ca, insecure=insecure)
+        _run(reading.reading(place, lambda reader: ideas.list_ideas(reader, as_json=as_json)))
+
+
+@ideas_app.command("propose")
+def ideas_propose(
+    host: Host = DEFAULT_HOST,
+    *,
+    title: Annotated[str, typer.Option("--title", help="The idea in one line.")],
+    rationale: Annotated[str, typer.Option("--rationale", help="Why it should help.")] = "",
+    change: Annotated[
+        list[str] | None, typer.Option("--change", metavar="NAME=VALUE", help="A constant of train.py.")
+    ] = None,
+    source: Annotated[Path | None, typer.Option("--source", help="A train.py that carries it out.")] = None,
+    priority: Annotated[
+        int, typer.Option("--priority", min=0, max=9, help="The higher the sooner; above 4 with a token.")
+    ] = 0,
+    as_json: Json = False,
+    name: Name = None,
+    challenge: Challenge = None,
+    token_file: TokenFile = None,
+    state_dir: StateDir = None,
+    yes: Yes = False,
+    insecure: Insecure = False,
+    ca: Ca = None,
+) -> None:
+    """Put an idea of your own into the queue: any node may run it, and you get the credit for it."""
+    with _one_sentence():
+        from node import ideas  # noqa: PLC0415 - see leaderboard
+
+        new = ideas.NewIdea(
+            title=title, rationale=rationale, changes=change or (), source_file=source, priority=priority
+        )
+        config = _signing(name, challenge, token_file, state_dir, ca, yes=yes, insecure=insecure)
+        ideas.propose(config, host, new, as_json=as_json)
+
+
+@ideas_app.command("withdraw")
+def ideas_withdraw(
+    idea: Annotated[str, typer.Argument(help="The id that `ideas list` shows.")],
+    host: Host = DEFAULT_HOST,
+    *,
+    as_json: Json = False,
+    name: Name = None,
+    challenge: Challenge = None,
+    token_file: TokenFile = None,
+    state_dir: StateDir = None,
+    yes: Yes = False,
+    insecure: Insecure = False,
+    ca: Ca = None,
+) -> None:
+    """Take an idea of your own back, as long as it waits."""
+    with _one_sentence():
+        from node import ideas  # noqa: PLC0415 - see leaderboard
+
+        config = _signing(name, challenge, token_file, state_dir, ca, yes=yes, insecure=insecure)
+        ideas.withdraw(config, host, idea, as_json=as_json)
+
+
 @config_app.command("show")
 def config_show(*, as_json: Json = False) -> None:
     """Every setting with its value, where it comes from, and how to set it."""
@@ -503,6 +579,28 @@ def _place(host: str, challenge: str | None, ca: Path | None, *, insecure: bool)
 
     config = _load(challenge=challenge, ca_file=ca, insecure=insecure or None).config
     return Place(host=host, challenge=config.challenge, ca_file=config.ca_file, insecure=config.insecure)
+
+
+def _signing(
+    name: str | None,
+    challenge: str | None,
+    token_file: Path | None,
+    state_dir: Path | None,
+    ca: Path | None,
+    *,
+    yes: bool,
+    insecure: bool,
+) -> Config:
+    """The settings for a command that calls with the key of the node of this state dir."""
+    return _load(
+        name=name,
+        challenge=challenge,
+        token_file=token_file,
+        state_dir=state_dir,
+        ca_file=ca,
+        yes=yes or None,
+        insecure=insecure or None,
+    ).config
 
 
 def _set_up_logging(loaded: Loaded, *, level: str | None = None) -> None:

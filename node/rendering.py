@@ -16,6 +16,7 @@ from typing import Any
 
 from autoresearch.evidence import interval_half_width
 from autoresearch.model import (
+    Change,
     ConstantChange,
     Experiment,
     ExperimentSummary,
@@ -138,12 +139,7 @@ def summary_fields(summary: ExperimentSummary, names: Mapping[str, str]) -> dict
         "sealed_runs": summary.sealed_runs,
         "delta": summary.delta,
         "parents": list(experiment.parents),
-        "changes": [
-            {"name": change.name, "old": change.old, "new": change.new}
-            if isinstance(change, ConstantChange)
-            else {"op": change.op.value, "what": change.what, "where": change.where}
-            for change in experiment.hypothesis.changes
-        ],
+        "changes": change_fields(experiment.hypothesis.changes),
         "rationale": experiment.hypothesis.rationale,
         "agent": experiment.hypothesis.agent,
         "node_id": experiment.node_id,
@@ -181,6 +177,16 @@ def usage_line(usage: Usage) -> str:
     if usage.seconds:
         parts.append(f"{usage.seconds:.0f} s")
     return ", ".join(parts) or "nothing"
+
+
+def change_fields(changes: Sequence[Change]) -> list[dict[str, str]]:
+    """What an idea changes, for JSON."""
+    return [
+        {"name": change.name, "old": change.old, "new": change.new}
+        if isinstance(change, ConstantChange)
+        else {"op": change.op.value, "what": change.what, "where": change.where}
+        for change in changes
+    ]
 
 
 def result_fields(result: Result) -> dict[str, Any]:

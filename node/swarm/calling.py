@@ -50,6 +50,7 @@ RPCS: Mapping[str, Rpc] = {
     SWARM_SERVICE + "GetBest": Rpc(deadline_s=10),
     IDEA_SERVICE + "Propose": Rpc(deadline_s=10),
     IDEA_SERVICE + "ListIdeas": Rpc(deadline_s=10, is_signed=False),
+    IDEA_SERVICE + "Withdraw": Rpc(deadline_s=10),
     **{
         LEADERBOARD_SERVICE + name: Rpc(deadline_s=10, is_signed=False)
         for name in (

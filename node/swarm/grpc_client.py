@@ -11,7 +11,6 @@ import grpc.aio
 import structlog
 from autoresearch import codec
 from autoresearch.calls import (
-    IDEA_SERVICE,
     LEADERBOARD_SERVICE,
     SWARM_SERVICE,
     ClaimCall,
@@ -31,14 +30,7 @@ from autoresearch.calls import (
     SearchCall,
     StartCall,
 )
-from autoresearch.errors import (
-    ClockSkew,
-    Internal,
-    InvalidArgument,
-    NotFound,
-    ProtocolMismatch,
-    Unauthenticated,
-)
+from autoresearch.errors import Internal, InvalidArgument, NotFound, ProtocolMismatch
 from autoresearch.model import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
@@ -73,8 +65,9 @@ from autoresearch.model import (
     Task,
 )
 from autoresearch.signing import SigningKey
-from autoresearch.v1 import ideas_pb2, leaderboard_pb2, swarm_pb2
+from autoresearch.v1 import leaderboard_pb2, swarm_pb2
 
+from node.swarm import contributions
 from node.swarm.calling import Caller
 from node.swarm.protocol import BestSource, Publication
 
@@ -169,8 +162,8 @@ class GrpcReader:
         )
 
     async def ideas(self) -> tuple[Idea, ...]:
-        """The waiting hypotheses."""
-        return await _ideas(self._caller, self._challenge)
+        """The waiting hypotheses, next first."""
+        return await contributions.ideas(self._caller, self._challenge)
 
     async def close(self) -> None:
         """Ends the channel."""
@@ -238,13 +231,7 @@ class GrpcSwarm:
         )
         if self._terms.token and not self._has_shown_token:
             await self.enrol()
-        try:
-            session = await self._connect(call)
-        except ClockSkew:
-            raise
-        except Unauthenticated:
-            await self.enrol()
-            session = await self._connect(call)
+        session = await contributions.enrolled(lambda: self._connect(call), self.enrol)
         if not PROTOCOL_MIN <= session.protocol <= PROTOCOL_MAX:
             raise ProtocolMismatch(
                 f"the coordinator chose protocol {session.protocol}, "
@@ -386,16 +373,11 @@ class GrpcSwarm:
             origin=origin,
             priority=priority,
         )
-        await self._caller.call(
-            IDEA_SERVICE + "Propose",
-            codec.propose_call_to_message(call),
-            ideas_pb2.ProposeReply,
-            codec.propose_reply_from_message,
-        )
+        await contributions.propose(self._caller, call)
 
     async def ideas(self) -> tuple[Idea, ...]:
         """The waiting hypotheses."""
-        return await _ideas(self._caller, self._challenge_id)
+        return await contributions.ideas(self._caller, self._challenge_id)
 
     async def close(self) -> None:
         await self._caller.close()
@@ -461,13 +443,6 @@ async def _experiment(
         codec.get_experiment_call_to_message(call),
         leaderboard_pb2.GetExperimentReply,
         codec.experiment_detail_from_message,
-    )
-
-
-async def _ideas(caller: Caller, challenge: str) -> tuple[Idea, ...]:
-    request = ideas_pb2.ListIdeasRequest(challenge=challenge)
-    return await caller.call(
-        IDEA_SERVICE + "ListIdeas", request, ideas_pb2.ListIdeasReply, codec.ideas_from_message
     )
 
 
