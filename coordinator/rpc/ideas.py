@@ -1,4 +1,4 @@
-"""IdeaService: the queue of hypotheses."""
+"""IdeaService: the queue of hypotheses, and what was learned from those that were run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class IdeaServicer(ideas_pb2_grpc.IdeaServiceServicer):
-    """Propose and list."""
+    """Ideas and insights."""
 
     def __init__(self, services: SwarmServices) -> None:
         self._services = services
@@ -44,3 +44,16 @@ class IdeaServicer(ideas_pb2_grpc.IdeaServiceServicer):
         call = codec.withdraw_call_from_message(request)
         ideas = self._services.challenge(call.challenge_id).ideas
         return codec.withdraw_reply_to_message(await ideas.withdraw(calling_node(), call.hypothesis_id))
+
+    async def ShareInsight(self, request: pb.ShareInsightRequest, context: Context) -> pb.ShareInsightReply:  # noqa: N802
+        del context
+        call = codec.share_insight_call_from_message(request)
+        insights = self._services.challenge(call.challenge_id).insights
+        is_repeat = await insights.share(calling_node(), call.insight)
+        return codec.share_reply_to_message(call.insight.insight_id, is_repeat=is_repeat)
+
+    async def ListInsights(self, request: pb.ListInsightsRequest, context: Context) -> pb.ListInsightsReply:  # noqa: N802
+        del context
+        call = codec.list_insights_call_from_message(request)
+        insights = self._services.challenge(call.challenge).insights
+        return codec.insights_to_message(await insights.list_insights(call.query))

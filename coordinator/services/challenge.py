@@ -9,6 +9,7 @@ from coordinator.services.claiming import Claiming
 from coordinator.services.context import ChallengeContext
 from coordinator.services.following import Caretaker, Follower
 from coordinator.services.ideas import Ideas
+from coordinator.services.insights import Insights
 from coordinator.services.leaderboard import Leaderboard
 from coordinator.services.publishing import Publishing
 from coordinator.services.searching import Search
@@ -29,6 +30,7 @@ class ChallengeServices:
         self.starting = Starting(context)
         self.publishing = Publishing(context)
         self.ideas = Ideas(context)
+        self.insights = Insights(context)
         self.leaderboard = Leaderboard(context, health)
         self.search = Search(context)
         self.follower = Follower(context)
@@ -39,11 +41,13 @@ class ChallengeServices:
         """Rebuilds the indexes from the store and starts what keeps them current."""
         await self.store.put_source(self.context.baseline_source())
         await self.follower.rebuild()
+        await self.insights.catch_up()
         self._tasks = [
             asyncio.create_task(self.follower.follow(), name="follower"),
             asyncio.create_task(self.follower.read_on(), name="reading"),
             asyncio.create_task(self.caretaker.run(), name="caretaker"),
             asyncio.create_task(self.context.embeddings.run(), name="embeddings"),
+            asyncio.create_task(self.context.insight_embeddings.run(), name="embeddings of insights"),
         ]
 
     async def close(self) -> None:

@@ -22,13 +22,14 @@ from autoresearch.model import (
 from coordinator.dedup.code import CodeReader, SourceText
 from coordinator.dedup.embedding_queue import EmbeddingQueue
 from coordinator.dedup.index import EditIndex, TriedEdit
+from coordinator.dedup.insights import InsightIndex
 from coordinator.dedup.judge import Judge
 from coordinator.domain.baseline import baseline_experiment, is_baseline_of, is_reserved_id
 from coordinator.domain.class_state import ClassState, Rules, dump_state, working_best
 from coordinator.domain.draft import Context, Decision
 from coordinator.services.catalog import Catalog
 from coordinator.services.classes import Activity, Classes
-from coordinator.services.embedding import experiment_embeddings
+from coordinator.services.embedding import experiment_embeddings, insight_embeddings
 from coordinator.services.handed_back import HandedBack
 from coordinator.services.leases import Leases
 from coordinator.services.progress import Progress
@@ -120,6 +121,8 @@ class ChallengeContext:
             source_hash=SourceHash(challenge.baseline_hash), text=challenge.baseline_source
         )
         self.embeddings = experiment_embeddings(embedding_queue, lambda: self.index, store)
+        self.insights = InsightIndex()
+        self.insight_embeddings = insight_embeddings(embedding_queue, self.insights, store)
         self.sources = Sources(store, self.baseline)
         self.classes = Classes(store, self._see_class)
         self.progress = Progress()
@@ -146,6 +149,8 @@ class ChallengeContext:
         """Drops what is read from the store whenever it is asked for: it may be of another history."""
         self.classes.forget()
         self.leases.forget_all()
+        self.insights.clear()
+        self.insight_embeddings.forget()
 
     async def forget_lease(self, claim_id: ClaimId) -> None:
         """Takes note that a lease is over, and of what became of its experiment."""

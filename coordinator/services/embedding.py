@@ -1,8 +1,8 @@
-"""Finds the tried experiments whose titles are near a text in meaning, where there is a model for it.
+"""Finds the tried experiments and the insights that are near a text in meaning, where there is a model.
 
 What has no vector yet is embedded in the background, and its vector goes to the store with the id of the
-model, for other replicas and for the next start. Rationales are not embedded: they are not compared, and a
-text of their length costs the model many times what a title does.
+model, for other replicas and for the next start. Of experiments the title is embedded alone:
+rationales are not compared, and a text of their length costs the model many times what a title does.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import structlog
 from autoresearch.errors import LimitExceeded, SwarmError, Unavailable
-from autoresearch.model import ExperimentId, HardwareClass
+from autoresearch.model import ExperimentId, HardwareClass, InsightId
 
 from coordinator.dedup.embedder import EmbeddingModel, Near
 from coordinator.dedup.embedding_queue import EmbeddingQueue, Lane
 from coordinator.dedup.index import EditIndex
-from coordinator.storage.base import ReadStore
+from coordinator.dedup.insights import InsightIndex
+from coordinator.storage.base import InsightStore, ReadStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,6 +159,19 @@ def experiment_embeddings(
     def open_book(model: EmbeddingModel, queue: EmbeddingQueue) -> Book[ExperimentId, Near]:
         module = importlib.import_module("coordinator.services.vector_book")  # imports numpy
         book: Book[ExperimentId, Near] = module.VectorBook(model, queue, index(), store)
+        return book
+
+    return Embeddings(queue, open_book)
+
+
+def insight_embeddings(
+    queue: EmbeddingQueue | None, index: InsightIndex, store: InsightStore
+) -> Embeddings[InsightId, InsightId]:
+    """Those of insights, which experiments are never compared with."""
+
+    def open_book(model: EmbeddingModel, queue: EmbeddingQueue) -> Book[InsightId, InsightId]:
+        module = importlib.import_module("coordinator.services.insight_book")  # imports numpy
+        book: Book[InsightId, InsightId] = module.InsightBook(model, queue, index, store)
         return book
 
     return Embeddings(queue, open_book)

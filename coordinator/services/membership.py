@@ -53,9 +53,9 @@ CLASSES_WINDOW = timedelta(hours=24)
 CLASSES_RETRY_S = 3600.0
 OPEN_OWNER_CHARS = 12
 TERMS = (
-    "Contributions (hypotheses, code, results) are published under: {}. Sent are: the node's public key "
-    "and name, what it runs on, its ideas, code, scores and the ends of its logs, scrubbed of paths, host "
-    "and user names."
+    "Contributions (hypotheses, insights, code, results) are published under: {}. Sent are: the node's "
+    "public key and name, what it runs on, its ideas, insights, code, scores and the ends of its logs, "
+    "scrubbed of paths, host and user names."
 )
 
 

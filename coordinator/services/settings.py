@@ -12,6 +12,7 @@ class ServiceSettings:
     ``view_refresh_s`` is how old this process's picture of active nodes and live leases may be.
     ``index_wait_s`` is how long a call waits for indexes that are behind the store: by an experiment that
     began meanwhile, which mostly takes milliseconds, or because the store was restarted and is read anew.
+    ``insights_per_node`` is per day: one for each run of five minutes.
     """
 
     version: str
@@ -20,6 +21,7 @@ class ServiceSettings:
     heartbeat_interval_s: float = 30.0
     claims_per_node: int = 8
     ideas_per_node: int = 16
+    insights_per_node: int = 288
     judge_workers: int = 1
     judge_limit_s: float = 5.0
     view_refresh_s: float = 1.0

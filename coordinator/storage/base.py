@@ -7,7 +7,7 @@ Guarantees that every implementation gives, and one contract suite checks:
 - **Fencing tokens** are unique and grow with every grant; the store's epoch is in their high bits
   (``token >> 32``). A new epoch starts when the store cannot promise that nothing was lost.
 - **What is acknowledged is durable** to the degree of the store's fsync policy (embedded: every write).
-- **Repeats are harmless:** claim by claim id, publish by result id, enrol by key, enqueue by id.
+- **Repeats are harmless:** claim by claim id, publish by result id, enrol by key, ideas and insights by id.
 - **Each change appends its event in the same transition**, so an event is never seen before its effect
   nor lost after it.
 - An unreachable store raises ``Unavailable``; a full disk raises ``ReadOnly``; nothing was decided.
@@ -32,6 +32,8 @@ from autoresearch.model import (
     Hypothesis,
     HypothesisId,
     Idea,
+    Insight,
+    InsightId,
     Lease,
     Node,
     NodeId,
@@ -560,6 +562,41 @@ class QueueStore(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberedInsight:
+    """An insight with its place in the order of arrival."""
+
+    number: int
+    insight: Insight
+
+
+class InsightStore(Protocol):
+    """Lessons, the newest of them: each one over a named number lets go of the oldest.
+
+    An insight that made room is forgotten whole: should it come again, it is a new one.
+    """
+
+    async def put_insight(self, insight: Insight, *, max_per_day: int, kept: int) -> bool | None:
+        """True: kept. False: a repeat. None: its node has shared ``max_per_day`` since midnight (UTC).
+        Afterwards no more than ``kept`` are there. Judged in this order: the id, the evidence, the share.
+        Raises Conflict when the id was used for another insight, NotFound when an experiment that it names
+        is not in the store.
+        """
+
+    def get_insights(self, *, after: int = 0) -> AsyncIterator[NumberedInsight]:
+        """Those that came after a number, in the order in which they came."""
+
+    async def put_insight_vector(self, insight_id: InsightId, model: str, vector: bytes) -> None:
+        """Keeps an insight's embedding with the id of the model that made it, the last one alone; nothing
+        for an insight that is not kept.
+        """
+
+    async def get_insight_vectors(
+        self, insight_ids: Sequence[InsightId], model: str
+    ) -> Mapping[InsightId, bytes]:
+        """The vectors by this model, as far as there are any."""
+
+
 class IdentityStore(Protocol):
     """Nodes, owners and tokens; shared by all challenges of a coordinator, under a hash tag of its own."""
 
@@ -592,7 +629,7 @@ class IdentityStore(Protocol):
         """Every node."""
 
 
-class Store(ClaimStore, PublishStore, ReadStore, EventStore, QueueStore, Protocol):
+class Store(ClaimStore, PublishStore, ReadStore, EventStore, QueueStore, InsightStore, Protocol):
     """All of one challenge's state."""
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from autoresearch.model import Idea, Result
+from autoresearch.model import Idea, Insight, Result
 
 FINGERPRINT_BYTES = 8
 """Enough to tell an honest mistake: an id is chosen by the node that repeats it."""
@@ -34,6 +34,11 @@ def idea_fingerprint(idea: Idea) -> bytes:
     return _digest(
         [hypothesis.title, hypothesis.rationale, repr(hypothesis.changes), idea.node_id, idea.source_hash]
     )
+
+
+def insight_fingerprint(insight: Insight) -> bytes:
+    """What makes an insight the same one: its words, its evidence and who shares it."""
+    return _digest([insight.text, list(insight.experiment_ids), insight.node_id, insight.agent])
 
 
 def _digest(parts: list[object]) -> bytes:

@@ -21,6 +21,8 @@ from autoresearch.model import (
     HypothesisId,
     Idea,
     IdeaKind,
+    Insight,
+    InsightId,
     Lease,
     Level,
     MechanismChange,
@@ -288,6 +290,22 @@ def make_idea(title: str = "Try SwiGLU", *, node: NodeId = ANN, source: NewSourc
         priority=3,
         material_ids=(ExperimentId(new_id()),),
         owner_id=OwnerId(f"owner-{node}"),
+    )
+
+
+def make_insight(
+    *experiments: Experiment, text: str = 'Higher "LR" helps \u00e9\n', node: NodeId = ANN
+) -> Insight:
+    return Insight(
+        insight_id=InsightId(new_id()),
+        challenge_id=CHALLENGE,
+        text=text,
+        experiment_ids=tuple(one.experiment_id for one in experiments),
+        node_id=node,
+        owner_id=OwnerId(f"owner-{node}"),
+        hardware_class=H100,
+        agent="command",
+        created_at=START,
     )
 
 

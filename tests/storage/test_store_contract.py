@@ -11,11 +11,14 @@ from autoresearch.errors import Conflict, NotFound, PermissionDenied, TokenRefus
 from autoresearch.model import (
     ClaimId,
     EventKind,
+    Experiment,
     ExperimentId,
     ExperimentState,
     HardwareClass,
     HypothesisId,
     Idea,
+    Insight,
+    InsightId,
     Lease,
     Level,
     NodeId,
@@ -39,6 +42,7 @@ from store_samples import (
     make_change,
     make_experiment,
     make_idea,
+    make_insight,
     make_key,
     make_node,
     make_publication,
@@ -1590,6 +1594,120 @@ async def test_idea_of_nobody_known_takes_up_its_nodes_share(store: Store) -> No
 
 # Insights --------------------------------------------------------------------------------------------
 
+
+async def known_experiment(store: Store) -> Experiment:
+    _, experiment = await start_experiment(store)
+    return experiment
+
+
+async def share(store: Store, insight: Insight, *, max_per_day: int = 9, kept: int = 9) -> bool | None:
+    return await store.put_insight(insight, max_per_day=max_per_day, kept=kept)
+
+
+async def insights_of(store: Store, *, after: int = 0) -> list[Insight]:
+    return [one.insight async for one in store.get_insights(after=after)]
+
+
+async def test_insights_read_back_whole_in_order_of_arrival(store: Store) -> None:
+    one, other = await known_experiment(store), await known_experiment(store)
+    insights = [make_insight(one), make_insight(one, other, text="second"), make_insight(other, node=BOB)]
+
+    kept = [await share(store, insight) for insight in insights]
+
+    assert kept == [True, True, True]
+    assert await insights_of(store) == insights
+    numbers = [found.number async for found in store.get_insights()]
+    assert await insights_of(store, after=numbers[0]) == insights[1:]
+    assert await insights_of(store, after=numbers[-1]) == []
+
+
+async def test_repeated_insight_is_kept_once_and_uses_up_no_share(store: Store) -> None:
+    experiment = await known_experiment(store)
+    insight = make_insight(experiment)
+
+    answers = [await share(store, insight, max_per_day=1) for _ in range(3)]
+
+    assert answers == [True, False, False]
+    assert await insights_of(store) == [insight]
+
+
+async def test_insight_id_of_another_insight_is_a_conflict(store: Store) -> None:
+    experiment = await known_experiment(store)
+    insight = make_insight(experiment)
+    await share(store, insight)
+
+    for other in (
+        replace(insight, text="the opposite"),
+        replace(insight, node_id=BOB),
+        replace(insight, experiment_ids=(experiment.experiment_id, ExperimentId(new_id()))),
+    ):
+        with pytest.raises(Conflict):
+            await share(store, other)
+
+    assert await insights_of(store) == [insight]
+
+
+async def test_insight_from_an_unknown_experiment_is_refused(store: Store) -> None:
+    experiment = await known_experiment(store)
+    unknown = make_experiment()
+
+    with pytest.raises(NotFound, match=unknown.experiment_id):
+        await share(store, make_insight(experiment, unknown))
+
+    assert await insights_of(store) == []
+
+
+async def test_node_shares_so_many_insights_in_a_day(store: Store) -> None:
+    experiment = await known_experiment(store)
+
+    answers = [await share(store, make_insight(experiment), max_per_day=2) for _ in range(3)]
+    other = await share(store, make_insight(experiment, node=BOB), max_per_day=2)
+
+    assert answers == [True, True, None]
+    assert other is True
+
+
+async def test_simultaneous_insights_of_one_node_do_not_exceed_its_share(store: Store) -> None:
+    experiment = await known_experiment(store)
+
+    answers = await asyncio.gather(
+        *(share(store, make_insight(experiment), max_per_day=3) for _ in range(10))
+    )
+
+    assert sorted(answers, key=str) == [None] * 7 + [True] * 3
+    assert len(await insights_of(store)) == 3
+
+
+async def test_oldest_insights_make_room_with_their_vectors(store: Store) -> None:
+    experiment = await known_experiment(store)
+    insights = [make_insight(experiment, text=str(number)) for number in range(5)]
+    for insight in insights:
+        await share(store, insight, kept=3)
+        await store.put_insight_vector(insight.insight_id, "mini", insight.text.encode())
+
+    ids = [insight.insight_id for insight in insights]
+    assert await insights_of(store) == insights[2:]
+    assert await store.get_insight_vectors(ids, "mini") == {
+        insight.insight_id: insight.text.encode() for insight in insights[2:]
+    }
+
+
+async def test_insight_has_the_vector_of_the_last_model_alone(store: Store) -> None:
+    insight = make_insight(await known_experiment(store))
+    await share(store, insight)
+
+    await store.put_insight_vector(insight.insight_id, "mini", b"\0small")
+    await store.put_insight_vector(insight.insight_id, "mini-two", b"large\xff")
+    await store.put_insight_vector(InsightId(new_id()), "mini", b"of nothing")
+
+    assert await store.get_insight_vectors([insight.insight_id], "mini") == {}
+    assert await store.get_insight_vectors([insight.insight_id, InsightId(new_id())], "mini-two") == {
+        insight.insight_id: b"large\xff"
+    }
+    assert await store.get_insight_vectors([], "mini-two") == {}
+
+
+# Programs --------------------------------------------------------------------------------------------
 
 # Identity --------------------------------------------------------------------------------------------
 

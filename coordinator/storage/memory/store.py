@@ -58,6 +58,7 @@ from coordinator.storage.base import (
     stream_order,
 )
 from coordinator.storage.fingerprints import result_fingerprint
+from coordinator.storage.memory.insights import MemoryInsights
 from coordinator.storage.memory.queue import MemoryQueue
 from coordinator.storage.memory.tables import (
     BEGINNING,
@@ -449,7 +450,15 @@ class MemoryEvents:
         return tuple(islice(reversed(newer), limit))
 
 
-class MemoryStore(MemoryClaims, MemoryPublishing, MemoryReading, MemoryOverview, MemoryEvents, MemoryQueue):
+class MemoryStore(
+    MemoryClaims,
+    MemoryPublishing,
+    MemoryReading,
+    MemoryOverview,
+    MemoryEvents,
+    MemoryQueue,
+    MemoryInsights,
+):
     """All of one challenge's state, in the process's memory."""
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from autoresearch.model import (
     BestChange,
@@ -22,6 +22,7 @@ from autoresearch.model import (
     HardwareClass,
     HypothesisId,
     Idea,
+    InsightId,
     Lease,
     Level,
     NodeId,
@@ -43,6 +44,7 @@ from coordinator.storage.base import (
     KeyHeld,
     KeyTried,
     NewSource,
+    NumberedInsight,
     StoredClass,
     StoredReading,
     stream_order,
@@ -171,6 +173,9 @@ class ChallengeTables:
         self.turn = 0
         self.next_slots: dict[tuple[str, int], int] = {}
         self.proposed: dict[HypothesisId, bytes] = {}
+        self.insights: dict[InsightId, NumberedInsight] = {}
+        self.insights_shared: dict[NodeId, tuple[date, int]] = {}
+        self.insight_vectors: dict[InsightId, tuple[str, bytes]] = {}
         self.vectors: dict[str, dict[ExperimentId, bytes]] = {}
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.dropped_events = 0
@@ -180,6 +185,7 @@ class ChallengeTables:
         self._clock = clock
         self._last_now: datetime | None = None
         self._counter = 0
+        self._insight_number = 0
 
     def now(self) -> datetime:
         """The clock in whole milliseconds, never earlier than before."""
@@ -193,6 +199,10 @@ class ChallengeTables:
     def next_token(self) -> int:
         self._counter += 1
         return self.epoch << COUNTER_BITS | self._counter
+
+    def next_insight_number(self) -> int:
+        self._insight_number += 1
+        return self._insight_number
 
     def position(self) -> Position:
         millis, sequence = self.last_stream_id

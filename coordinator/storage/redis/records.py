@@ -32,6 +32,8 @@ from autoresearch.model import (
     HypothesisId,
     Idea,
     IdeaKind,
+    Insight,
+    InsightId,
     Intent,
     Level,
     MechanismChange,
@@ -438,6 +440,36 @@ def read_idea(hypothesis_id: str, parts: list[Any]) -> Idea:
         priority=priority,
         material_ids=tuple(ExperimentId(one) for one in materials),
         owner_id=OwnerId(owner) if owner else None,
+    )
+
+
+def insight_parts(insight: Insight) -> list[Any]:
+    """An insight as JSON, without its id."""
+    return [
+        insight.challenge_id,
+        insight.text,
+        list(insight.experiment_ids),
+        insight.node_id,
+        insight.owner_id,
+        insight.hardware_class,
+        insight.agent,
+        micros(insight.created_at),
+    ]
+
+
+def read_insight(insight_id: str, parts: list[Any]) -> Insight:
+    """The insight of ``insight_parts``."""
+    challenge, text, experiments, node, owner, hardware_class, agent, created = parts
+    return Insight(
+        insight_id=InsightId(insight_id),
+        challenge_id=ChallengeId(challenge),
+        text=text,
+        experiment_ids=tuple(ExperimentId(one) for one in experiments),
+        node_id=NodeId(node),
+        owner_id=OwnerId(owner),
+        hardware_class=HardwareClass(hardware_class),
+        agent=agent,
+        created_at=from_micros(created),
     )
 
 

@@ -11,6 +11,7 @@ from autoresearch.model import utc_now
 from coordinator.storage.base import Direction, StoreHealth
 from coordinator.storage.redis.claims import RedisClaims
 from coordinator.storage.redis.identity import RedisIdentity
+from coordinator.storage.redis.insights import RedisInsights
 from coordinator.storage.redis.link import Link, Reply, ScriptRunner
 from coordinator.storage.redis.overview import RedisEvents, RedisOverview
 from coordinator.storage.redis.publishing import RedisPublishing
@@ -29,7 +30,15 @@ SAFE_POLICY = "noeviction"
 SAFE_FSYNC = "always"
 
 
-class RedisStore(RedisClaims, RedisPublishing, RedisReading, RedisOverview, RedisEvents, RedisQueue):
+class RedisStore(
+    RedisClaims,
+    RedisPublishing,
+    RedisReading,
+    RedisOverview,
+    RedisEvents,
+    RedisQueue,
+    RedisInsights,
+):
     """All of one challenge's state, on a server."""
 
     def __init__(self, runner: ScriptRunner, *, direction: Direction) -> None:
