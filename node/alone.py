@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from autoresearch.challenge import Challenge
-from autoresearch.model import NodeId, Published
+from autoresearch.model import Insight, NodeId, Published
 
 from node.swarm.outbox import Outbox
 from node.swarm.protocol import Publication
@@ -34,6 +34,11 @@ class AloneSwarm(SoloSwarm):
         """In the outbox first; the lease is this machine's own and means nothing elsewhere."""
         self._outbox.put(replace(publication, lease=None))
         return await super().publish(publication)
+
+    async def share(self, insight: Insight) -> None:
+        """Kept for the swarm too, once it is known to be one that a swarm takes."""
+        await super().share(insight)
+        self._outbox.insights.put(insight)
 
     async def close(self) -> None:
         await super().close()

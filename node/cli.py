@@ -444,6 +444,34 @@ def search(
         )
 
 
+@app.command()
+def insights(
+    text: Annotated[str, typer.Argument(help='What to look for, in your own words; "" for the newest.')] = "",
+    host: Host = DEFAULT_HOST,
+    *,
+    hardware_class: HardwareClassOption = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=SEARCH_MAX, help="Insights shown.")] = 20,
+    as_json: Json = False,
+    challenge: Challenge = None,
+    insecure: Insecure = False,
+    ca: Ca = None,
+) -> None:
+    """What agents have learned from what was run, newest or nearest first."""
+    with _one_sentence():
+        from node import insights as learned  # noqa: PLC0415 - see leaderboard
+        from node import reading  # noqa: PLC0415
+
+        place = _place(host, challenge, ca, insecure=insecure)
+        _run(
+            reading.reading(
+                place,
+                lambda reader: learned.insights(
+                    reader, text, hardware_class=hardware_class, limit=limit, as_json=as_json
+                ),
+            )
+        )
+
+
 @ideas_app.command("list")
 def ideas_list(
     host: Host = DEFAULT_HOST,

@@ -263,7 +263,12 @@ async def _work(
         preparer=preparer,
         trainer=_trainer(crew, challenge_dir),
         recorder=Recorder(
-            swarm=swarm, notebook=_notebook(crew), board=crew.board, facts=facts, stop=crew.stop
+            swarm=swarm,
+            notebook=_notebook(crew),
+            board=crew.board,
+            facts=facts,
+            stop=crew.stop,
+            scrub=scrubber(Identity.detect(config.node_dir, challenge_dir)),
         ),
         agent=crew.agent,
         leases=heartbeat,

@@ -1,4 +1,4 @@
-"""What a node reads of its swarm: sources by experiment, checked and remembered, and the class's history."""
+"""What a node reads of its swarm: sources by experiment, checked and remembered, history and insights."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from autoresearch.errors import NotFound
+import structlog
+from autoresearch.errors import NotFound, SwarmError
 from autoresearch.model import (
     ExperimentId,
     ExperimentOrder,
     ExperimentQuery,
     ExperimentSummary,
     HardwareClass,
+    Insight,
+    InsightQuery,
     Level,
     SourceHash,
     WorkingBest,
@@ -30,6 +33,9 @@ SOURCES_CACHED = 16
 FOREBEARS_LIMIT = 12
 MATERIALS_LIMIT = 8
 """Experiments that one idea is about; a coordinator names fewer."""
+INSIGHTS_LIMIT = 20
+
+_log = structlog.get_logger(__name__)
 
 
 class Library:
@@ -101,6 +107,15 @@ class Library:
             before, after = await self.source(parent_id), await self.source(experiment_id)
             found.append(Material(summary=summary, diff=await asyncio.to_thread(_diff, before, after)))
         return tuple(found)
+
+    async def insights(self) -> tuple[Insight, ...]:
+        """The newest lessons of this class, newest first; none where the swarm cannot tell them."""
+        query = InsightQuery(hardware_class=self._hardware_class, limit=INSIGHTS_LIMIT)
+        try:
+            return await self._swarm.insights(query)
+        except SwarmError as error:
+            _log.info("no insights", reason=error.message)
+            return ()
 
     def forebears(self, parent: WorkingBest, history: Sequence[ExperimentSummary]) -> tuple[WorkingBest, ...]:
         """What the parent came from and, last, baselines: the newest first, and only what was scored."""

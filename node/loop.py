@@ -268,6 +268,7 @@ class NodeLoop:
         else:
             if lesson:
                 _log.info("lesson", title=assignment.title, lesson=lesson)
+                await self._recorder.share(result, lesson, agent=self._agent.name)
 
     async def _make_room(self, *, told_full: bool = False) -> None:
         """Waits while the disk is too full to train on; says so once."""

@@ -299,6 +299,8 @@ class Preparer:
             parent_source=text,
             history=await self._library.history(self._history_limit),
             account=account,
+            # An agent that is to know nothing of what others tried learns nothing from them either.
+            insights=await self._library.insights() if self._history_limit else (),
         )
 
     async def _pause(self, pause_s: float) -> None:

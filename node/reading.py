@@ -20,6 +20,7 @@ from autoresearch.model import (
     ExperimentState,
     ExperimentSummary,
     HardwareClass,
+    InsightQuery,
     SwarmStatus,
     WorkingBest,
 )
@@ -36,6 +37,7 @@ from node.detail import (
     runs_table,
     sandbox_lines,
 )
+from node.insights import BESIDE_LIMIT, beside, insight_fields, insight_lines
 from node.listing import fallen_table, leaderboard_table
 from node.swarm.address import open_channel, parse_address
 from node.swarm.grpc_client import GrpcReader
@@ -128,12 +130,14 @@ async def show(reader: GrpcReader, experiment: str, *, as_json: bool) -> None:
     names, status = await _names(reader), await reader.status()
     history = await _history(reader, summary.experiment.hardware_class)
     own_id = summary.experiment.experiment_id
+    learned = await beside(reader, InsightQuery(experiment_id=own_id, limit=BESIDE_LIMIT))
     if as_json:
         fields = rendering.summary_fields(summary, names)
         fields["confirmed_by"] = fields["confirmed_by"] or list(confirmers(history).get(own_id, ()))
         fields["holdout"] = holdout_fields(results, status.metric_name)
         fields["hidden_gap"] = hidden_gap_fields(results)
         fields["history"] = history_fields(history, own_id)
+        fields["insights"] = [insight_fields(insight) for insight in learned]
         _print_json({**fields, "results": [rendering.result_fields(result) for result in results]})
         return
     terminal = rendering.console()
@@ -147,6 +151,10 @@ async def show(reader: GrpcReader, experiment: str, *, as_json: bool) -> None:
         terminal.print(attested)
     for line in sandbox_lines(results):
         terminal.print(Text(line))
+    if learned:
+        terminal.print(Text("\nlearned from it"))
+        for line in insight_lines(learned, names):
+            terminal.print(Text(line))
     failed = next((result for result in reversed(results) if result.reason and result.log_tail), None)
     if failed is not None:
         terminal.print(Text("\nend of the log:"))

@@ -13,7 +13,11 @@ from typing import Protocol
 
 import structlog
 from autoresearch.errors import LimitExceeded, ReadOnly, SwarmError, Unavailable
+from autoresearch.limits import clip_text
 from autoresearch.model import (
+    INSIGHT_LIMIT_CHARS,
+    Insight,
+    InsightId,
     Lease,
     Published,
     Result,
@@ -29,6 +33,7 @@ from node.stopping import Stop
 from node.swarm.database import StateFileDamaged, StateFileError
 from node.swarm.protocol import Publication, Swarm
 from node.training.report import TrainingReport
+from node.training.scrub import Scrub
 
 RETRY_S = 10.0
 FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -69,13 +74,16 @@ class Recorder:
         board: Board,
         facts: NodeFacts,
         stop: Stop,
+        scrub: Scrub,
         retry_s: float = RETRY_S,
     ) -> None:
+        """``scrub`` takes what says who and where a volunteer is out of an agent's prose."""
         self._swarm = swarm
         self._notebook = notebook
         self._board = board
         self._facts = facts
         self._stop = stop
+        self._scrub = scrub
         self._retry_s = retry_s
 
     async def record(self, assignment: Assignment, run: Run, report: TrainingReport) -> Result:
@@ -115,6 +123,27 @@ class Recorder:
         )
         await self._note(page)
         return result
+
+    async def share(self, result: Result, lesson: str, *, agent: str) -> None:
+        """Shares what an agent learned from a run. A lesson that cannot be kept is told, and is no more."""
+        text = clip_text(self._scrub(lesson), INSIGHT_LIMIT_CHARS).strip()
+        if not text:
+            return
+        insight = Insight(
+            insight_id=InsightId(new_id()),
+            challenge_id=self._facts.challenge.challenge_id,
+            text=text,
+            experiment_ids=(result.experiment_id,),
+            node_id=self._facts.node_id,
+            owner_id=self._facts.owner_id,
+            hardware_class=self._facts.hardware.hardware_class,
+            agent=agent,
+            created_at=result.finished_at,
+        )
+        try:
+            await self._swarm.share(insight)
+        except (SwarmError, OSError) as error:
+            _log.warning("lesson not shared", reason=str(error))
 
     async def _note(self, page: Page) -> None:
         try:

@@ -68,6 +68,12 @@ def clean_lines(text: str) -> str:
     )
 
 
+def quoted_lines(text: str, limit_chars: int) -> list[str]:
+    """Prose of others as quotation lines, cut to a length."""
+    cut = text[:limit_chars] + (" [cut]" if len(text) > limit_chars else "")
+    return [f"> {line}" for line in clean_lines(cut.strip()).split("\n")]
+
+
 def digits_for(interval: float | None) -> int:
     """As many decimals as the interval makes meaningful: two of its own digits."""
     if interval is None or not interval > 0:

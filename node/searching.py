@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from autoresearch.model import ExperimentState, HardwareClass, SearchBasis, SearchQuery
+from autoresearch.model import ExperimentState, HardwareClass, InsightQuery, SearchBasis, SearchQuery
 from rich.text import Text
 
 from node import rendering
+from node.insights import BESIDE_LIMIT, beside, insight_fields, insight_lines
 from node.swarm.grpc_client import GrpcReader
 
 BY_WORDS = "Compared by words in common: this coordinator has no model at hand that compares meanings."
@@ -32,7 +33,7 @@ async def search(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Prints the experiments whose titles are nearest to a text, and by what they were compared."""
+    """Prints the experiments whose titles are nearest to a text, by what they were compared, and insights."""
     query = SearchQuery(
         text=text,
         hardware_class=HardwareClass(hardware_class) if hardware_class else None,
@@ -40,12 +41,20 @@ async def search(
         limit=limit,
     )
     found = await reader.search(query)
+    learned = await beside(
+        reader, InsightQuery(text=text, hardware_class=query.hardware_class, limit=BESIDE_LIMIT)
+    )
     if as_json:
         matches = [
             {"similarity": match.similarity, **rendering.summary_fields(match.summary, {})}
             for match in found.matches
         ]
-        sys.stdout.write(rendering.to_json({"basis": found.basis.value, "matches": matches}) + "\n")
+        fields = {
+            "basis": found.basis.value,
+            "matches": matches,
+            "insights": [insight_fields(insight) for insight in learned],
+        }
+        sys.stdout.write(rendering.to_json(fields) + "\n")
         return
     terminal = rendering.console()
     rows = []
@@ -69,3 +78,7 @@ async def search(
         terminal.print(Text("Nothing like it has been tried."))
     if found.basis is SearchBasis.WORDS:
         terminal.print(Text(BY_WORDS))
+    if learned:
+        terminal.print(Text("\nlearned by others"))
+        for line in insight_lines(learned, {}):
+            terminal.print(Text(line))

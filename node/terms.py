@@ -17,7 +17,7 @@ TERMS_LIMIT_CHARS = 8_000
 
 SENT = """\
 What leaves this machine, and becomes public:
-  - the code (train.py) of your experiments, with titles, reasons and changes;
+  - the code (train.py) of your experiments, with titles, reasons and changes, and what was learned;
   - their results: scores, timings, loss curves, seeds, and the end of the training's log;
   - what your agent spent on them: the model's name, tokens, dollars and time;
   - the hardware class (model of the accelerator or CPU, memory, torch version);

@@ -13,7 +13,7 @@ from typing import Any
 from autoresearch.model import SOURCE_LIMIT_BYTES
 
 from node.agent.base import AgentContext, EditRefused
-from node.agent.quoting import history_table, inline
+from node.agent.quoting import history_table, inline, insights_text
 
 TRAIN = "train.py"
 PROGRAM = "program.md"
@@ -40,7 +40,7 @@ def lay_out(workdir: Path, context: AgentContext, source: str, prompt: str) -> d
     texts = {
         TRAIN: source,
         PROGRAM: context.challenge.program_md,
-        HISTORY: history_table(context.history),
+        HISTORY: history_table(context.history) + insights_text(context.insights),
         PROMPT: prompt,
     }
     for name, text in texts.items():

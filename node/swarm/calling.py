@@ -51,6 +51,8 @@ RPCS: Mapping[str, Rpc] = {
     IDEA_SERVICE + "Propose": Rpc(deadline_s=10),
     IDEA_SERVICE + "ListIdeas": Rpc(deadline_s=10, is_signed=False),
     IDEA_SERVICE + "Withdraw": Rpc(deadline_s=10),
+    IDEA_SERVICE + "ShareInsight": Rpc(deadline_s=10),
+    IDEA_SERVICE + "ListInsights": Rpc(deadline_s=10, is_signed=False),
     **{
         LEADERBOARD_SERVICE + name: Rpc(deadline_s=10, is_signed=False)
         for name in (

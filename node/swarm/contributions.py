@@ -1,4 +1,4 @@
-"""What nodes give and get beside results, over the wire: ideas."""
+"""What nodes give and get beside results, over the wire: ideas, insights."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from typing import TypeVar
 from autoresearch import codec
 from autoresearch.calls import (
     IDEA_SERVICE,
+    ListInsightsCall,
     ProposeCall,
+    ShareInsightCall,
     WithdrawCall,
 )
 from autoresearch.errors import ClockSkew, Unauthenticated
-from autoresearch.model import ChallengeId, HypothesisId, Idea
+from autoresearch.model import (
+    ChallengeId,
+    HypothesisId,
+    Idea,
+    Insight,
+    InsightQuery,
+)
 from autoresearch.v1 import ideas_pb2
 
 from node.swarm.calling import Caller
@@ -47,6 +55,29 @@ async def ideas(caller: Caller, challenge: str) -> tuple[Idea, ...]:
     request = ideas_pb2.ListIdeasRequest(challenge=challenge)
     return await caller.call(
         IDEA_SERVICE + "ListIdeas", request, ideas_pb2.ListIdeasReply, codec.ideas_from_message
+    )
+
+
+async def share(caller: Caller, insight: Insight) -> bool:
+    """True where the coordinator knew it already."""
+    call = ShareInsightCall(challenge_id=insight.challenge_id, insight=insight)
+    _, is_repeat = await caller.call(
+        IDEA_SERVICE + "ShareInsight",
+        codec.share_insight_call_to_message(call),
+        ideas_pb2.ShareInsightReply,
+        codec.share_reply_from_message,
+    )
+    return is_repeat
+
+
+async def insights(caller: Caller, challenge: str, query: InsightQuery) -> tuple[Insight, ...]:
+    """The newest first or, with a text, the nearest."""
+    call = ListInsightsCall(challenge=challenge, query=query)
+    return await caller.call(
+        IDEA_SERVICE + "ListInsights",
+        codec.list_insights_call_to_message(call),
+        ideas_pb2.ListInsightsReply,
+        codec.insights_from_message,
     )
 
 

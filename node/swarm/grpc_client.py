@@ -50,6 +50,8 @@ from autoresearch.model import (
     Hypothesis,
     HypothesisId,
     Idea,
+    Insight,
+    InsightQuery,
     Lease,
     Node,
     Published,
@@ -164,6 +166,10 @@ class GrpcReader:
     async def ideas(self) -> tuple[Idea, ...]:
         """The waiting hypotheses, next first."""
         return await contributions.ideas(self._caller, self._challenge)
+
+    async def insights(self, query: InsightQuery) -> tuple[Insight, ...]:
+        """What was learned: the newest first or, with a text, the nearest."""
+        return await contributions.insights(self._caller, self._challenge, query)
 
     async def close(self) -> None:
         """Ends the channel."""
@@ -374,6 +380,12 @@ class GrpcSwarm:
             priority=priority,
         )
         await contributions.propose(self._caller, call)
+
+    async def share(self, insight: Insight) -> None:
+        await contributions.share(self._caller, insight)
+
+    async def insights(self, query: InsightQuery) -> tuple[Insight, ...]:
+        return await contributions.insights(self._caller, self._challenge_id, query)
 
     async def ideas(self) -> tuple[Idea, ...]:
         """The waiting hypotheses."""

@@ -26,7 +26,7 @@ from autoresearch.errors import (
     SwarmError,
     Unavailable,
 )
-from autoresearch.limits import clip_log_tail, clip_text
+from autoresearch.limits import check_insight, clip_log_tail, clip_text
 from autoresearch.model import (
     BaselineTask,
     Beat,
@@ -42,6 +42,9 @@ from autoresearch.model import (
     Hardware,
     Hypothesis,
     HypothesisId,
+    Insight,
+    InsightId,
+    InsightQuery,
     Lease,
     Position,
     Published,
@@ -123,6 +126,7 @@ class LinkedSwarm:
         self._position = Position(epoch=0, stream_id="")
         self._grants: OrderedDict[ClaimId, _Grant] = OrderedDict()
         self._known: OrderedDict[ExperimentId, tuple[ExperimentState, int]] = OrderedDict()
+        self._known_insights: OrderedDict[InsightId, None] = OrderedDict()
         self._adopted: BestSource | None = None
         self._returning: asyncio.Task[None] | None = None
 
@@ -293,6 +297,28 @@ class LinkedSwarm:
             lambda: self._solo.propose(hypothesis_id, hypothesis, source, origin, priority=priority),
         )
 
+    async def share(self, insight: Insight) -> None:
+        """On this machine's disk first; raises only for an insight that breaks a limit of the contract."""
+        check_insight(insight)
+        self._outbox.insights.put(insight)
+        await self._solo.learn_insights((insight,))
+        if self._is_online:
+            try:
+                await self._replay_insights()
+            except Unavailable as error:
+                self._go_solo(error)
+
+    async def insights(self, query: InsightQuery) -> tuple[Insight, ...]:
+        if self._is_online:
+            try:
+                found = await self._online.insights(query)
+            except Unavailable as error:
+                self._go_solo(error)
+            else:
+                await self._learn_insights(found)
+                return found
+        return await self._solo.insights(query)
+
     async def close(self) -> None:
         if self._returning is not None:
             self._returning.cancel()
@@ -351,6 +377,7 @@ class LinkedSwarm:
         await hand_over_ideas(self._online, self._solo)
         await self._adopt(known)
         await self._replay()
+        await self._replay_insights()
 
     async def _replay(self) -> None:
         """Raises Unavailable; whatever else stops it is logged and tried at a later heartbeat."""
@@ -363,11 +390,20 @@ class LinkedSwarm:
             raise replay.error
         _log.warning("results wait", waiting=self._outbox.waiting_count(), reason=replay.error.message)
 
+    async def _replay_insights(self) -> None:
+        """Raises Unavailable; whatever else stops it is logged and tried at a later heartbeat."""
+        error = await self._outbox.replay_insights(self._online.share)
+        if isinstance(error, Unavailable):
+            raise error
+        if error is not None:
+            _log.warning("insights wait", waiting=self._outbox.insights.waiting_count(), reason=error.message)
+
     async def _catch_up(self, position: Position) -> None:
         self._position = position
         self._outbox.notice(position)
         if self._outbox.waiting_count():
             await self._replay()
+        await self._replay_insights()
 
     async def _deliver(self, publication: Publication) -> Published | None:
         """The acknowledgement, None while the coordinator cannot take it; raises for a refusal for good."""
@@ -407,6 +443,15 @@ class LinkedSwarm:
             self._known.move_to_end(summary.experiment.experiment_id)
         while len(self._known) > KNOWN_LIMIT:
             self._known.popitem(last=False)
+
+    async def _learn_insights(self, found: Sequence[Insight]) -> None:
+        news = [insight for insight in found if insight.insight_id not in self._known_insights]
+        if news:
+            await self._solo.learn_insights(tuple(reversed(news)))  # the newest last, as they came
+        for insight in news:
+            self._known_insights[insight.insight_id] = None
+        while len(self._known_insights) > KNOWN_LIMIT:
+            self._known_insights.popitem(last=False)
 
     async def _start_alone(self, lease: Lease, experiment_id: ExperimentId, source: bytes) -> StartVerdict:
         """The coordinator granted the words and is gone: this machine judges them again, then the code."""

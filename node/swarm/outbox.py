@@ -24,10 +24,12 @@ import structlog
 from autoresearch import codec
 from autoresearch.calls import PublishCall
 from autoresearch.errors import Conflict, Internal, InvalidArgument, NotFound, SwarmError, UnknownChallenge
-from autoresearch.model import ChallengeId, Lease, Position, Published, ResultId
+from autoresearch.model import ChallengeId, ExperimentId, Lease, Position, Published, ResultId
 from autoresearch.v1 import swarm_pb2, types_pb2
 
 from node.swarm.database import open_database, transaction
+from node.swarm.insight_outbox import SCHEMA as INSIGHTS_SCHEMA
+from node.swarm.insight_outbox import InsightOutbox, Share
 from node.swarm.protocol import Publication
 
 KEPT_FOR = timedelta(days=7)
@@ -55,7 +57,7 @@ CREATE TABLE IF NOT EXISTS seen (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     epoch INTEGER NOT NULL,
     stream_id TEXT NOT NULL
-) STRICT
+) STRICT;
 """
 _log = structlog.get_logger(__name__)
 
@@ -95,7 +97,8 @@ class Outbox:
 
     def __init__(self, path: Path, *, now: Callable[[], datetime]) -> None:
         """Opens or makes the queue at ``path``; ``now`` is the wall clock."""
-        self._connection = open_database(path, _SCHEMA)
+        self._connection = open_database(path, _SCHEMA + INSIGHTS_SCHEMA)
+        self.insights = InsightOutbox(self._connection, now=now, kept_for=KEPT_FOR)
         self._lock_path = path.with_name(path.name + ".replay")
         self._replaying = asyncio.Lock()
         self._unhosted: frozenset[ChallengeId] = frozenset()
@@ -164,6 +167,7 @@ class Outbox:
                 again = self._offer_again(lambda _, stream_id: _stream_key(stream_id) > now_at)
             else:
                 return 0
+            self.insights.offer_again()
         if again:
             _log.warning("the coordinator may have forgotten results; offering them again", results=again)
         return again
@@ -202,6 +206,19 @@ class Outbox:
                     return None
                 return await self._replay(publish)
 
+    async def replay_insights(self, share: Share) -> SwarmError | None:
+        """Shares the insights that wait, but for those whose experiments wait themselves.
+
+        Returns why it stopped early, None otherwise or where another worker is at it.
+        """
+        if not self.insights.waiting_count():
+            return None
+        async with self._replaying:
+            with _held_file(self._lock_path) as is_ours:
+                if not is_ours:
+                    return None
+                return await self.insights.replay(share, held_back=self._experiments_waiting())
+
     def close(self) -> None:
         """Ends the connection."""
         self._connection.close()
@@ -231,6 +248,11 @@ class Outbox:
         self._tell_unhosted(unhosted)
         self.prune()
         return Replay(published=tuple(done), refused=refused)
+
+    def _experiments_waiting(self) -> frozenset[ExperimentId]:
+        rows = self._connection.execute("SELECT publication FROM entries WHERE state = 'waiting'")
+        messages = (swarm_pb2.PublishRequest.FromString(row["publication"]) for row in rows)
+        return frozenset(ExperimentId(message.result.experiment_id) for message in messages)
 
     def _tell_unhosted(self, unhosted: Mapping[ChallengeId, int]) -> None:
         """Said once, until the coordinator takes results of the challenge."""

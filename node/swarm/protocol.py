@@ -23,6 +23,8 @@ from autoresearch.model import (
     Hardware,
     Hypothesis,
     HypothesisId,
+    Insight,
+    InsightQuery,
     Lease,
     Published,
     Result,
@@ -111,6 +113,12 @@ class Swarm(Protocol):
         priority: int = 0,
     ) -> None:
         """Puts an idea into the queue; idempotent by its id."""
+
+    async def share(self, insight: Insight) -> None:
+        """Brings a lesson with its evidence; idempotent by its id. When this returns, it is on disk."""
+
+    async def insights(self, query: InsightQuery) -> tuple[Insight, ...]:
+        """What was learned: the newest first or, with a text, the nearest. Written by strangers."""
 
     async def close(self) -> None:
         """Ends connections."""

@@ -37,6 +37,8 @@ from autoresearch.model import (
     Hypothesis,
     HypothesisId,
     Idea,
+    Insight,
+    InsightQuery,
     Lease,
     NodeId,
     OwnerId,
@@ -56,6 +58,7 @@ from node.library import source_hash
 from node.swarm.protocol import BestSource, Publication
 from node.swarm.solo_best import SoloBest, SoloRules
 from node.swarm.solo_facts import SoloFacts
+from node.swarm.solo_insights import SoloInsights
 from node.swarm.solo_keys import EditKeys, keys_of_code, keys_of_words, level_of
 from node.swarm.solo_leases import LEASE_TTL_S, SoloLeases, lease_of
 from node.swarm.solo_listing import SoloListing
@@ -105,6 +108,7 @@ class SoloSwarm:
         self._leases = SoloLeases(self._store, now=now)
         self._tasks = SoloTasks(self._store, self._best, self._leases, self._facts)
         self._results = SoloResults(self._store, self._best, self._listing, challenge)
+        self._insights = SoloInsights(self._store)
         self._hardware: Hardware | None = None
 
     # The Protocol
@@ -346,6 +350,20 @@ class SoloSwarm:
                 ),
             )
 
+    async def share(self, insight: Insight) -> None:
+        own = replace(
+            insight,
+            node_id=self._facts.node_id,
+            owner_id=self._facts.owner_id,
+            hardware_class=self._class,
+            created_at=self._facts.now(),
+        )
+        with self._store.transaction():
+            self._insights.share(own)
+
+    async def insights(self, query: InsightQuery) -> tuple[Insight, ...]:
+        return self._insights.find(query)
+
     async def close(self) -> None:
         self._store.close()
 
@@ -384,6 +402,11 @@ class SoloSwarm:
             self._results.keep_experiment(publication, done)
             if blocks(publication.result):
                 self._store.put_tried(experiment.hardware_class, done.keys, experiment.experiment_id)
+
+    async def learn_insights(self, insights: Sequence[Insight]) -> None:
+        """What the swarm has learned, and this node with it, counts here too."""
+        with self._store.transaction():
+            self._insights.learn(insights)
 
     def unforwarded_ideas(self) -> tuple[tuple[Idea, bytes | None], ...]:
         """Ideas proposed here that no coordinator has heard, with their code."""

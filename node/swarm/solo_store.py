@@ -21,6 +21,7 @@ from autoresearch.model import (
     ExperimentState,
     ExperimentSummary,
     HardwareClass,
+    InsightId,
     Outcome,
     Purpose,
     Result,
@@ -83,6 +84,9 @@ CREATE TABLE IF NOT EXISTS wins (
 CREATE TABLE IF NOT EXISTS ideas (
     hypothesis_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, message BLOB NOT NULL, fingerprint TEXT NOT NULL,
     is_done INTEGER NOT NULL DEFAULT 0, is_forwarded INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE IF NOT EXISTS insights (
+    insight_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, message BLOB NOT NULL
 ) STRICT
 """
 
@@ -247,6 +251,30 @@ class SoloStore:
             )
             for row in rows
         ]
+
+    def put_insight(self, insight_id: InsightId, message: bytes) -> None:
+        """Keeps it if it is new."""
+        self.connection.execute(
+            "INSERT OR IGNORE INTO insights VALUES (?, ?, ?)", (insight_id, self.next_number(), message)
+        )
+
+    def keep_insights(self, count: int) -> None:
+        """Forgets all but the newest."""
+        self.connection.execute(
+            "DELETE FROM insights WHERE seq NOT IN (SELECT seq FROM insights ORDER BY seq DESC LIMIT ?)",
+            (count,),
+        )
+
+    def insight_bytes(self, insight_id: InsightId) -> bytes | None:
+        row = self.connection.execute(
+            "SELECT message FROM insights WHERE insight_id = ?", (insight_id,)
+        ).fetchone()
+        return None if row is None else bytes(row["message"])
+
+    def insight_messages(self) -> list[bytes]:
+        """All of them, newest first."""
+        rows = self.connection.execute("SELECT message FROM insights ORDER BY seq DESC")
+        return [bytes(row["message"]) for row in rows]
 
     # Claims and keys
 

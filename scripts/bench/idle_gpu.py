@@ -131,7 +131,9 @@ async def measure(
     loop = NodeLoop(
         preparer=preparer,
         trainer=trainer,
-        recorder=Recorder(swarm=swarm, notebook=notebook, board=board, facts=facts, stop=stop),
+        recorder=Recorder(
+            swarm=swarm, notebook=notebook, board=board, facts=facts, stop=stop, scrub=lambda text: text
+        ),
         agent=agent,
         leases=leases,
         board=board,

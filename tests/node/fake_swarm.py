@@ -62,6 +62,7 @@ class FakeSwarm:
         self.claims, self.started, self.released, self.published = [], [], [], []
         self.queued_claims = []
         self.history = []
+        self.shared, self.insight_queries, self.share_errors = [], [], deque()
         self.has_published = asyncio.Event()
 
     async def next_task(self, *, can_propose, can_train):
@@ -180,6 +181,15 @@ class FakeSwarm:
 
     async def propose(self, hypothesis_id, hypothesis, source, origin, *, priority=0):
         self.history.append(hypothesis_id)
+
+    async def share(self, insight):
+        self.shared.append(insight)
+        if self.share_errors:
+            raise self.share_errors.popleft()
+
+    async def insights(self, query):
+        self.insight_queries.append(query)
+        return tuple(reversed(self.shared))[: query.limit]
 
     async def close(self):
         pass

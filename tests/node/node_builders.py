@@ -16,6 +16,8 @@ from autoresearch.model import (
     Hardware,
     HardwareClass,
     Hypothesis,
+    Insight,
+    InsightId,
     Level,
     NodeId,
     OwnerId,
@@ -147,6 +149,20 @@ def make_summary(
     )
     return ExperimentSummary(
         experiment=experiment, state=state, score=score, interval=None, runs=1, delta=delta, level=None
+    )
+
+
+def make_insight(*evidence: str, text: str = "deeper is slower") -> Insight:
+    return Insight(
+        insight_id=InsightId(new_id()),
+        challenge_id=ChallengeId("ch_toy"),
+        text=text,
+        experiment_ids=tuple(map(ExperimentId, evidence)) or (ExperimentId(new_id()),),
+        node_id=NodeId("n"),
+        owner_id=OwnerId("o"),
+        hardware_class=HardwareClass("cpu-toy/torch-2.13"),
+        agent="command",
+        created_at=NOW,
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from autoresearch.challenge import write_challenge
-from autoresearch.errors import LeaseLost, NodeBanned, Unavailable
+from autoresearch.errors import LeaseLost, LimitExceeded, NodeBanned, Unavailable
 from autoresearch.model import (
+    INSIGHT_LIMIT_CHARS,
     BaselineTask,
     ClaimId,
     ConstantChange,
@@ -59,6 +60,7 @@ class ScriptedAgent:
         self.repairs = list(repairs)
         self.contexts = []
         self.reflected = []
+        self.lesson = "a lesson"
         self.failures = []
 
     async def propose(self, context):
@@ -79,7 +81,7 @@ class ScriptedAgent:
 
     async def reflect(self, context, hypothesis, result):
         self.reflected.append(result)
-        return "a lesson"
+        return self.lesson
 
 
 class Node:
@@ -137,6 +139,7 @@ class Node:
                 board=self.board,
                 facts=facts,
                 stop=self.stop,
+                scrub=lambda text: text.replace(str(tmp_path), "~"),
                 retry_s=0.01,
             ),
             agent=agent,
@@ -902,3 +905,32 @@ async def test_no_run_folder_is_left_behind(tmp_path):
     await node.run()
 
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+async def test_what_the_agent_learned_is_shared_with_the_experiment_as_evidence(tmp_path):
+    swarm = FakeSwarm()
+    agent = ScriptedAgent(scored(1.5), scored(1.4))
+    agent.lesson = f"deeper is slower\x1b[2J, see {tmp_path}/notes" + " very" * 400
+    node = Node(tmp_path, swarm, agent, max_experiments=2)
+
+    await node.run()
+
+    assert swarm.shared
+    shared = swarm.shared[0]
+    assert shared.experiment_ids == (swarm.published[0].experiment.experiment_id,)
+    assert shared.text.startswith("deeper is slower, see ~/notes")
+    assert INSIGHT_LIMIT_CHARS - 5 < len(shared.text) <= INSIGHT_LIMIT_CHARS
+    assert (shared.agent, shared.node_id) == (agent.name, "n")
+    assert swarm.insight_queries[0].hardware_class == make_hardware().hardware_class
+    assert agent.contexts[-1].insights in ((), (shared,))
+
+
+async def test_lesson_that_cannot_be_shared_costs_nothing_else(tmp_path):
+    swarm = FakeSwarm()
+    swarm.share_errors.append(LimitExceeded("enough for today"))
+    node = Node(tmp_path, swarm, ScriptedAgent(scored(1.5), scored(1.4)), max_experiments=2)
+
+    ending = await node.run()
+
+    assert ending is Ending.DONE
+    assert len(swarm.published) == 2

@@ -79,6 +79,21 @@ def result(of, *, score=1.5, **parts):
     return model.Result(**{**defaults, **parts})
 
 
+def insight(*evidence, **parts):
+    defaults = {
+        "insight_id": model.InsightId(new_id()),
+        "challenge_id": "ch_1",
+        "text": "deeper is slower",
+        "experiment_ids": evidence,
+        "node_id": "n_1",
+        "owner_id": "o_1",
+        "hardware_class": CLASS,
+        "agent": "command",
+        "created_at": START,
+    }
+    return model.Insight(**{**defaults, **parts})
+
+
 def best(source=None, **parts):
     source = source or BASELINE.encode()
     defaults = {

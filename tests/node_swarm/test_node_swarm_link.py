@@ -5,7 +5,7 @@ import pytest
 from autoresearch import errors, model
 from autoresearch.model import new_id, utc_now
 from structlog.testing import capture_logs
-from swarm_samples import START, constant, experiment, hardware, hash_of, hypothesis, lease, result
+from swarm_samples import START, constant, experiment, hardware, hash_of, hypothesis, insight, lease, result
 
 from node.swarm.heartbeat import Heartbeat
 from node.swarm.link import LinkedSwarm
@@ -23,6 +23,8 @@ class Coordinator:
         self.heartbeat_interval_s = 30.0
         self.epoch = 1
         self.results = {}
+        self.shared = {}
+        self.refuses_insights = None
         self.proposed = []
         self.asked = []
         self.ideas_waiting = ()
@@ -125,6 +127,21 @@ class Coordinator:
         return model.ExperimentPage(experiments=self.tried, next_cursor="", total=len(self.tried))
 
     tried = ()
+
+    async def share(self, insight):
+        self._answer("share")
+        if self.refuses_insights is not None:
+            raise self.refuses_insights
+        if any(one not in self.known_experiments() for one in insight.experiment_ids):
+            raise errors.NotFound("no such experiment")
+        self.shared[insight.insight_id] = insight
+
+    async def insights(self, query):
+        self._answer("insights")
+        return tuple(reversed(self.shared.values()))
+
+    def known_experiments(self):
+        return {publication.experiment.experiment_id for publication in self.results.values()}
 
     async def propose(self, hypothesis_id, words, source, origin, *, priority=0):
         self._answer("propose")
@@ -586,3 +603,110 @@ async def test_refusal_at_connect_is_not_a_reason_to_go_alone(link, coordinator)
 
     with pytest.raises(errors.NodeBanned):
         await link.connect(hardware())
+
+
+def lesson(challenge, publication, **parts):
+    evidence = publication.experiment.experiment_id
+    return insight(evidence, challenge_id=challenge.challenge_id, **parts)
+
+
+async def test_insight_reaches_the_coordinator_while_it_answers(link, challenge, coordinator):
+    await link.connect(hardware())
+    publication, _ = await explore(link, challenge, score=1.6, DEPTH=3)
+    learned = lesson(challenge, publication)
+
+    await link.share(learned)
+    await link.share(learned)
+
+    assert coordinator.shared == {learned.insight_id: learned}
+    assert await link.insights(model.InsightQuery()) == (learned,)
+
+
+async def test_insight_from_lonely_times_follows_its_result(link, challenge, coordinator, come_back):
+    await link.connect(hardware())
+    coordinator.is_up = False
+    publication, _ = await explore(link, challenge, score=1.6, DEPTH=3)
+    learned = lesson(challenge, publication)
+    await link.share(learned)
+    alone = await link.insights(model.InsightQuery())
+
+    coordinator.is_up = True
+    await come_back()
+
+    assert [one.text for one in alone] == [learned.text]
+    assert set(coordinator.shared) == {learned.insight_id}
+    assert link.is_online
+
+
+async def test_insight_waits_as_long_as_its_result_does(link, challenge, coordinator):
+    await link.connect(hardware())
+    publication, _ = await explore(link, challenge, score=1.6, DEPTH=3)
+    coordinator.refusal = errors.ReadOnly("the disk is full")
+    later, _ = await explore_known(link, challenge, publication)
+    await link.share(lesson(challenge, later))
+
+    waiting = list(coordinator.shared)
+    coordinator.refusal = None
+    await link.heartbeat((), "")
+
+    assert waiting == []
+    assert len(coordinator.shared) == 1
+
+
+async def test_coordinator_that_takes_no_more_insights_today_is_not_asked_at_every_heartbeat(
+    link, challenge, coordinator
+):
+    await link.connect(hardware())
+    publication, _ = await explore(link, challenge, score=1.6, DEPTH=3)
+    coordinator.refuses_insights = errors.LimitExceeded("enough for today", retry_after_s=3600.0)
+    await link.share(lesson(challenge, publication))
+
+    for _ in range(3):
+        await link.heartbeat((), "")
+
+    assert coordinator.asked.count("share") == 1
+    assert link.is_online
+
+
+async def test_new_epoch_is_told_the_insights_again(link, challenge, coordinator):
+    await link.connect(hardware())
+    publication, _ = await explore(link, challenge, score=1.6, DEPTH=3)
+    learned = lesson(challenge, publication)
+    await link.share(learned)
+
+    coordinator.epoch, coordinator.shared = 2, {}
+    await link.heartbeat((), "")
+
+    assert set(coordinator.shared) == {learned.insight_id}
+
+
+async def test_insight_that_breaks_a_limit_is_refused_at_once(link, challenge, coordinator):
+    await link.connect(hardware())
+    publication, _ = await explore(link, challenge, score=1.6, DEPTH=3)
+
+    with pytest.raises(errors.InvalidArgument):
+        await link.share(lesson(challenge, publication, text="x" * 1001))
+
+    assert "share" not in coordinator.asked
+
+
+async def test_insights_of_the_swarm_are_known_in_lonely_times(link, challenge, coordinator):
+    await link.connect(hardware())
+    publication, _ = await explore(link, challenge, score=1.6, DEPTH=3)
+    theirs = lesson(challenge, publication, node_id="n_other", text="heads of 64 are enough")
+    coordinator.shared[theirs.insight_id] = theirs
+    await link.insights(model.InsightQuery())
+
+    coordinator.is_up = False
+    found = await link.insights(model.InsightQuery(text="how many heads"))
+
+    assert found == (theirs,)
+    assert not link.is_online
+
+
+async def explore_known(link, challenge, publication):
+    """Another run of what was started before, whose result cannot be delivered now."""
+    again = dataclasses.replace(
+        publication, result=dataclasses.replace(publication.result, result_id=new_id()), lease=None
+    )
+    return again, await link.publish(again)

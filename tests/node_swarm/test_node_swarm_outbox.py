@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from autoresearch import errors, model
 from structlog.testing import capture_logs
-from swarm_samples import START, experiment, lease, result
+from swarm_samples import START, experiment, insight, lease, result
 
+from node.swarm.insight_outbox import WAITING_LIMIT
 from node.swarm.outbox import INTERNAL_ATTEMPTS, Outbox
 from node.swarm.protocol import Publication
 
@@ -349,3 +350,94 @@ async def test_lock_of_a_dead_worker_does_not_stay(path, outbox):
 def test_every_commit_waits_for_the_disk(path, outbox):
     assert outbox._connection.execute("PRAGMA synchronous").fetchone()[0] == 2
     assert sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+class Sharer:
+    def __init__(self):
+        self.taken, self.refusal = [], None
+
+    async def __call__(self, insight):
+        if self.refusal is not None:
+            raise self.refusal
+        self.taken.append(insight)
+
+
+async def test_insights_come_out_whole_in_order_once(outbox):
+    sharer = Sharer()
+    learned = [insight(experiment(b"x = 1\n").experiment_id, text=str(number)) for number in range(3)]
+    for one in (*learned, learned[0]):
+        outbox.insights.put(one)
+
+    for _ in range(2):
+        assert await outbox.replay_insights(sharer) is None
+
+    assert sharer.taken == learned
+    assert outbox.insights.waiting_count() == 0
+
+
+async def test_insight_is_held_back_while_its_result_waits(outbox):
+    sharer, held = Sharer(), publication()
+    outbox.put(held)
+    outbox.insights.put(insight(held.experiment.experiment_id))
+    free = insight(experiment(b"x = 1\n").experiment_id)
+    outbox.insights.put(free)
+
+    await outbox.replay_insights(sharer)
+    before = list(sharer.taken)
+    await outbox.replay(Taker())
+    await outbox.replay_insights(sharer)
+
+    assert before == [free]
+    assert len(sharer.taken) == 2
+
+
+async def test_insight_that_will_never_be_taken_holds_up_no_other(outbox):
+    sharer = Sharer()
+    refused = insight(experiment(b"x = 1\n").experiment_id)
+    outbox.insights.put(refused)
+    sharer.refusal = errors.NotFound("no such experiment")
+    with capture_logs() as logs:
+        await outbox.replay_insights(sharer)
+
+    sharer.refusal = None
+    outbox.insights.put(insight(experiment(b"x = 1\n").experiment_id))
+    await outbox.replay_insights(sharer)
+
+    assert [one["event"] for one in logs] == ["insight set aside"]
+    assert refused not in sharer.taken
+    assert len(sharer.taken) == 1
+
+
+async def test_unreachable_coordinator_is_told_and_insights_stay(outbox):
+    sharer = Sharer()
+    sharer.refusal = errors.Unavailable("nobody answers")
+    outbox.insights.put(insight(experiment(b"x = 1\n").experiment_id))
+
+    error = await outbox.replay_insights(sharer)
+
+    assert error is sharer.refusal
+    assert outbox.insights.waiting_count() == 1
+
+
+async def test_insights_that_wait_have_a_limit_and_the_oldest_make_room(outbox):
+    evidence = experiment(b"x = 1\n").experiment_id
+    for number in range(WAITING_LIMIT + 2):
+        outbox.insights.put(insight(evidence, text=str(number)))
+    sharer = Sharer()
+
+    await outbox.replay_insights(sharer)
+
+    assert [one.text for one in sharer.taken][:2] == ["2", "3"]
+    assert len(sharer.taken) == WAITING_LIMIT
+
+
+async def test_acknowledged_insights_are_forgotten_after_a_while(outbox, clock, path):
+    outbox.insights.put(insight(experiment(b"x = 1\n").experiment_id))
+    await outbox.replay_insights(Sharer())
+
+    clock.at += timedelta(days=8)
+    outbox.insights.put(insight(experiment(b"x = 1\n").experiment_id))
+    await outbox.replay_insights(Sharer())
+
+    rows = sqlite3.connect(path).execute("SELECT count(*) FROM insights").fetchone()
+    assert rows == (1,)

@@ -6,7 +6,7 @@ import pytest
 from autoresearch import errors, model
 from autoresearch.model import new_id
 from autoresearch.signing import SigningKey
-from swarm_samples import START, constant, hardware, hash_of, hypothesis, result
+from swarm_samples import START, constant, hardware, hash_of, hypothesis, insight, result
 
 from coordinator.config import Config
 from coordinator.server import running_coordinator
@@ -60,6 +60,9 @@ class Worker:
         )
         run = result(made, score=score, **harness, **parts)
         return Publication(result=run, experiment=made, source=source, lease=lease)
+
+    def lesson(self, *evidence, **parts):
+        return insight(*evidence, challenge_id=self.challenge.challenge_id, **parts)
 
     async def next_task(self):
         return await self.swarm.next_task(can_propose=True, can_train=True)
@@ -559,6 +562,41 @@ async def test_one_experiment_is_told_by_its_id(worker):
     assert await worker.swarm.experiment(newest.experiment.experiment_id) == newest
     with pytest.raises(errors.NotFound):
         await worker.swarm.experiment(new_id())
+
+
+async def test_shared_insight_is_listed_newest_first_by_class_and_experiment(swarm, challenge):
+    worker = Worker(swarm, challenge, await swarm.connect(hardware()))
+    parent = await worker.open_class()
+    started, made, source = await worker.start(parent, DEPTH=3)
+    await swarm.publish(worker.publication(made, source, lease=started.lease, seed=started.seed))
+    first = worker.lesson(made.experiment_id, text="deeper is slower")
+    second = worker.lesson(made.experiment_id, parent.experiment_id, text="wider heads help")
+
+    for one in (first, second, first):
+        await swarm.share(one)
+
+    async def texts(**filters):
+        return [found.text for found in await swarm.insights(model.InsightQuery(**filters))]
+
+    assert await texts() == ["wider heads help", "deeper is slower"]
+    assert await texts(limit=1) == ["wider heads help"]
+    assert await texts(experiment_id=parent.experiment_id) == ["wider heads help"]
+    assert await texts(hardware_class="cpu-other/torch-2.13") == []
+    assert await texts(text="is it slower?") == ["deeper is slower"]
+
+
+async def test_insight_without_known_evidence_or_with_a_used_id_is_refused(swarm, challenge):
+    worker = Worker(swarm, challenge, await swarm.connect(hardware()))
+    parent = await worker.open_class()
+    first = worker.lesson(parent.experiment_id)
+    await swarm.share(first)
+
+    with pytest.raises(errors.NotFound):
+        await swarm.share(worker.lesson(new_id()))
+    with pytest.raises(errors.InvalidArgument):
+        await swarm.share(worker.lesson())
+    with pytest.raises(errors.Conflict):
+        await swarm.share(dataclasses.replace(first, text="something else"))
 
 
 async def test_idea_with_a_higher_priority_is_handed_out_first(swarm, challenge):
