@@ -33,6 +33,10 @@ app = typer.Typer(
 )
 token_app = typer.Typer(help="Make, list and revoke enrolment tokens.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
+program_app = typer.Typer(
+    help="Show and set the program.md that the swarm's agents go by.", no_args_is_help=True
+)
+app.add_typer(program_app, name="program")
 dedup_app = typer.Typer(help="Tell repeated edits from new ones.", no_args_is_help=True)
 app.add_typer(dedup_app, name="dedup")
 
@@ -48,6 +52,7 @@ def _option(setting: str, *names: str) -> Any:
 
 
 Address = Annotated[str, typer.Option("--address", help="host:port of the coordinator.")]
+Challenge = Annotated[str, typer.Argument(help="Name or id; the coordinator's first if left out.")]
 Ca = Annotated[Path | None, typer.Option("--ca", help="PEM file of the authority behind the server's TLS.")]
 Plain = Annotated[bool, typer.Option("--insecure", help="Call an address of others without TLS.")]
 DataDir = Annotated[Path | None, _option("data_dir", "--data-dir")]
@@ -120,7 +125,7 @@ def serve(
 
 @app.command()
 def status(
-    challenge: Annotated[str, typer.Argument(help="Name or id; the coordinator's first if left out.")] = "",
+    challenge: Challenge = "",
     *,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
@@ -204,6 +209,73 @@ def revoke_token(
         operator_data_dir=(data_dir,),
     )
     _say(f"token {token_id} is revoked")
+
+
+@program_app.command("show")
+def show_program(
+    challenge: Challenge = "",
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+    ca: Ca = None,
+    insecure: Plain = False,
+) -> None:
+    """Print the text that is in force."""
+    rows = _ask(address, lambda remote: remote.list_programs(challenge), ca=ca, insecure=insecure)
+    program = next(row.program for row in rows if row.is_current)
+    if as_json:
+        from coordinator import rendering  # noqa: PLC0415
+
+        typer.echo(rendering.to_json(program))
+    else:
+        typer.echo(program.text, nl=not program.text.endswith("\n"))
+        _say(f"version {program.version}, {program.program_hash}")
+
+
+@program_app.command("set")
+def set_program(
+    file: Annotated[typer.FileText, typer.Argument(help="The new program.md; - for stdin.")],
+    challenge: Challenge = "",
+    *,
+    note: Annotated[str, typer.Option("--note", help="Why, in one line.")] = "",
+    address: Address = DEFAULT_ADDRESS,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+    ca: Ca = None,
+    insecure: Plain = False,
+) -> None:
+    """Set what agents are told from now on; nodes hear of it with their next heartbeat."""
+    text = file.read()
+    program, is_repeat = _ask(
+        address,
+        lambda remote: remote.set_program(text, note=note, challenge=challenge),
+        ca=ca,
+        insecure=insecure,
+        operator_data_dir=(data_dir,),
+    )
+    if as_json:
+        from coordinator import rendering  # noqa: PLC0415
+
+        typer.echo(rendering.to_json({"program": program, "is_repeat": is_repeat}))
+    else:
+        told = "is in force already" if is_repeat else "is in force now"
+        _tell(f"version {program.version} ({program.program_hash}) {told}")
+
+
+@program_app.command("history")
+def list_programs(
+    challenge: Challenge = "",
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+    ca: Ca = None,
+    insecure: Plain = False,
+) -> None:
+    """List every program that experiments went by, with what came of them."""
+    rows = _ask(address, lambda remote: remote.list_programs(challenge), ca=ca, insecure=insecure)
+    from coordinator import rendering  # noqa: PLC0415
+
+    typer.echo(rendering.to_json(rows) if as_json else rendering.show_programs(rows))
 
 
 @dedup_app.command("judge")

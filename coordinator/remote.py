@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
-from autoresearch.codec import readings
+from autoresearch.codec import contributions, readings
 from autoresearch.errors import ClockSkew, InvalidArgument
 from autoresearch.limits import REPLY_LIMIT_BYTES
-from autoresearch.model import OwnerId, SwarmStatus, Token
+from autoresearch.model import OwnerId, Program, ProgramRow, SwarmStatus, Token
 from autoresearch.signing import SigningKey, new_nonce, sign_call
 from autoresearch.status import SERVER_TIME_KEY, error_of
 from autoresearch.v1 import admin_pb2, leaderboard_pb2
@@ -57,6 +57,18 @@ class RemoteCoordinator:
         """Nobody can enrol with it from now on. Raises NotFound."""
         request = admin_pb2.RevokeTokenRequest(token_id=token_id)
         self._call(_ADMIN + "RevokeToken", request, admin_pb2.RevokeTokenReply, signed=True)
+
+    def list_programs(self, challenge: str = "") -> tuple[ProgramRow, ...]:
+        """Every program.md with what came of it; the swarm's own first, newest first."""
+        request = leaderboard_pb2.ListProgramsRequest(challenge=challenge)
+        reply = self._call(_BOARD + "ListPrograms", request, leaderboard_pb2.ListProgramsReply)
+        return contributions.program_rows_from_message(reply)
+
+    def set_program(self, text: str, *, note: str = "", challenge: str = "") -> tuple[Program, bool]:
+        """What is in force afterwards, and whether it was before."""
+        request = admin_pb2.SetProgramRequest(challenge=challenge, text=text, note=note)
+        reply = self._call(_ADMIN + "SetProgram", request, admin_pb2.SetProgramReply, signed=True)
+        return contributions.set_program_reply_from_message(reply)
 
     def _call(self, method: str, request: Message, reply: type[R], *, signed: bool = False) -> R:
         try:

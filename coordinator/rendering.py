@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from autoresearch.model import ClassStatus, SwarmStatus, Token, WorkingBest
+from autoresearch.model import ClassStatus, ProgramRow, SwarmStatus, Token, WorkingBest
 
 
 def to_json(value: Any) -> str:
@@ -45,6 +45,31 @@ def show_tokens(tokens: Sequence[Token]) -> str:
         rows.append(
             (token.token_id, token.owner_id, uses, expires, "revoked" if token.is_revoked else "valid")
         )
+    return _columns(rows)
+
+
+def show_programs(rows: Sequence[ProgramRow]) -> str:
+    """A table of the swarm's own programs, newest first, and of those that volunteers have instead."""
+    table = [("VERSION", "PROGRAM", "EXPERIMENTS", "BESTS", "BEST DELTA", "COST", "SET", "NOTE")]
+    for row in rows:
+        program = row.program
+        version = str(program.version) if program.text else "-"
+        table.append(
+            (
+                version + (" in force" if row.is_current else ""),
+                program.program_hash,
+                str(row.experiments),
+                str(row.bests),
+                "-" if row.best_delta is None else f"{row.best_delta:+.4f}",
+                f"${row.cost_usd:.2f}",
+                _time(program.set_at) if program.set_at else "-",
+                program.note or ("the challenge's own" if program.text and not program.version else ""),
+            )
+        )
+    return _columns(table)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -15,9 +15,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
-    """Enrolment tokens."""
+    """Enrolment tokens, and the swarm's program.md."""
 
     def __init__(self, services: SwarmServices) -> None:
+        self._services = services
         self._admin = services.admin
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenReply:  # noqa: N802
@@ -36,3 +37,10 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         del context
         await self._admin.revoke_token(codec.revoked_token_of(request))
         return pb.RevokeTokenReply()
+
+    async def SetProgram(self, request: pb.SetProgramRequest, context: Context) -> pb.SetProgramReply:  # noqa: N802
+        del context
+        call = codec.set_program_call_from_message(request)
+        programs = self._services.challenge(call.challenge).programs
+        program, is_repeat = await programs.put(call.text, call.note)
+        return codec.set_program_reply_to_message(program, is_repeat=is_repeat)

@@ -68,5 +68,11 @@ class LeaderboardServicer(leaderboard_pb2_grpc.LeaderboardServiceServicer):
         found = await self._services.challenge(call.challenge).search.search(call.query)
         return codec.search_findings_to_message(found)
 
+    async def ListPrograms(self, request: pb.ListProgramsRequest, context: Context) -> pb.ListProgramsReply:  # noqa: N802
+        del context
+        call = codec.list_programs_call_from_message(request)
+        programs = self._services.challenge(call.challenge).programs
+        return codec.program_rows_to_message(await programs.rows(call.hardware_class))
+
     def _of(self, challenge: str) -> Leaderboard:
         return self._services.challenge(challenge).leaderboard

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from autoresearch.errors import InvalidArgument, NotFound
@@ -24,6 +24,7 @@ from autoresearch.model import (
     HardwareClass,
     Idea,
     Position,
+    ProgramHash,
     Purpose,
     Result,
     ResultId,
@@ -85,6 +86,7 @@ class Catalog:
         self._sealed: dict[HardwareClass, SealedClass] = {}
         self._deltas: dict[ExperimentId, float | None] = {}
         self._children: defaultdict[ExperimentId, list[ExperimentId]] = defaultdict(list)
+        self._by_program: defaultdict[ProgramHash, list[ExperimentId]] = defaultdict(list)
         self._own_writes: OrderedDict[Position, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -304,6 +306,10 @@ class Catalog:
             entry is not None and entry.experiment.hardware_class == hardware_class for entry in entries
         )
 
+    def by_program(self) -> Mapping[ProgramHash, Sequence[ExperimentId]]:
+        """The experiments that went by each program."""
+        return self._by_program
+
     def _ordered(self, order: ExperimentOrder) -> Iterator[ExperimentId]:
         if order is ExperimentOrder.NEWEST:
             yield from reversed(self._oldest.all())
@@ -319,6 +325,8 @@ class Catalog:
             self._per_class[experiment.hardware_class] += 1
             if experiment.parent is not None:
                 self._children[experiment.parent].append(key)
+            if experiment.hypothesis.program_hash is not None:
+                self._by_program[experiment.hypothesis.program_hash].append(key)
         self._entries[key] = entry
         self._rank(key)
         for changed in (key, *self._children.get(key, ())):

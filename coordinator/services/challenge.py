@@ -31,6 +31,7 @@ class ChallengeServices:
         self.publishing = Publishing(context)
         self.ideas = Ideas(context)
         self.insights = Insights(context)
+        self.programs = context.programs
         self.leaderboard = Leaderboard(context, health)
         self.search = Search(context)
         self.follower = Follower(context)

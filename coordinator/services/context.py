@@ -32,6 +32,7 @@ from coordinator.services.classes import Activity, Classes
 from coordinator.services.embedding import experiment_embeddings, insight_embeddings
 from coordinator.services.handed_back import HandedBack
 from coordinator.services.leases import Leases
+from coordinator.services.programs import Programs
 from coordinator.services.progress import Progress
 from coordinator.services.reading import StatedChanges, tried_edit
 from coordinator.services.settings import ServiceSettings
@@ -121,6 +122,9 @@ class ChallengeContext:
             source_hash=SourceHash(challenge.baseline_hash), text=challenge.baseline_source
         )
         self.embeddings = experiment_embeddings(embedding_queue, lambda: self.index, store)
+        self.programs = Programs(
+            store, lambda: self.catalog, challenge, self.rules, refresh_s=settings.view_refresh_s
+        )
         self.insights = InsightIndex()
         self.insight_embeddings = insight_embeddings(embedding_queue, self.insights, store)
         self.sources = Sources(store, self.baseline)

@@ -183,6 +183,7 @@ class Membership:
             heartbeat_interval_s=self._settings.heartbeat_interval_s,
             owner_id=caller.owner_id,
             best=working_best(working, view.state, context.rules) if working else None,
+            program=await context.programs.current(),
         )
 
     async def heartbeat(
@@ -207,6 +208,7 @@ class Membership:
             renewed=renewal.renewed,
             lost=renewal.lost,
             best_experiment_id=best_id,
+            program_hash=(await context.programs.current()).program_hash,
         )
 
     def _count_class(self, node_id: NodeId, hardware_class: HardwareClass) -> None:

@@ -39,6 +39,8 @@ from autoresearch.model import (
     NodeId,
     OwnerId,
     Position,
+    Program,
+    ProgramHash,
     Result,
     ResultId,
     SourceHash,
@@ -597,6 +599,23 @@ class InsightStore(Protocol):
         """The vectors by this model, as far as there are any."""
 
 
+class ProgramStore(Protocol):
+    """The program.md of the swarm, version by version; the challenge's own is version 0 and not kept here."""
+
+    async def set_program(
+        self, program_hash: ProgramHash, text: str, note: str, *, own: ProgramHash, kept: int
+    ) -> Program | None:
+        """The next version, in force from now on; None where this text is in force already. ``own`` is the
+        challenge's, which is in force before the first. Of the versions no more than ``kept`` stay.
+        """
+
+    async def get_program(self) -> Program | None:
+        """The version in force; None before the first."""
+
+    async def get_programs(self) -> tuple[Program, ...]:
+        """The versions that are kept, oldest first."""
+
+
 class IdentityStore(Protocol):
     """Nodes, owners and tokens; shared by all challenges of a coordinator, under a hash tag of its own."""
 
@@ -629,7 +648,9 @@ class IdentityStore(Protocol):
         """Every node."""
 
 
-class Store(ClaimStore, PublishStore, ReadStore, EventStore, QueueStore, InsightStore, Protocol):
+class Store(
+    ClaimStore, PublishStore, ReadStore, EventStore, QueueStore, InsightStore, ProgramStore, Protocol
+):
     """All of one challenge's state."""
 
     async def close(self) -> None:

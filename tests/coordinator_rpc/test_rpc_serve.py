@@ -282,6 +282,34 @@ async def test_the_operator_asks_for_status_and_handles_tokens(tmp_path: Path, s
     assert "revoked" in after.out
 
 
+async def test_the_operator_shows_and_sets_the_program(tmp_path: Path, served_address: str) -> None:
+    where = ("--address", served_address)
+    signed = (*where, "--data-dir", str(tmp_path / "data"))
+    new = tmp_path / "program.md"
+    new.write_text("# Be bold\n\u00e9\n", encoding="utf-8")
+
+    before = await run("program", "show", *where)
+    made = await run("program", "set", str(new), "--note", "for a change", *signed)
+    again = await run("program", "set", str(new), "--json", *signed)
+    after = await run("program", "show", *where)
+    history = await run("program", "history", *where)
+    rows = await run("program", "history", "--json", *where)
+    new.write_text("")
+    empty = await run("program", "set", str(new), *signed)
+
+    assert "version 0" in before.err
+    assert (made.code, "version 1" in made.out) == (0, True)
+    assert json.loads(again.out)["is_repeat"] is True
+    assert after.out == "# Be bold\n\u00e9\n"
+    assert "for a change" in history.out
+    assert "1 in force" in history.out
+    assert [(one["program"]["version"], one["is_current"]) for one in json.loads(rows.out)] == [
+        (1, True),
+        (0, False),
+    ]
+    assert (empty.code, empty.out) == (2, "")
+
+
 async def test_a_strangers_key_may_not_handle_tokens(tmp_path: Path, served_address: str) -> None:
     save_key(SigningKey.generate(), tmp_path / "other" / "operator.key")
 

@@ -24,10 +24,12 @@ from autoresearch.model import (
     NodeId,
     OwnerId,
     Position,
+    Program,
     SourceHash,
     new_id,
     utc_now,
 )
+from autoresearch.program import program_hash
 from store_samples import (
     A100,
     ANN,
@@ -1708,6 +1710,56 @@ async def test_insight_has_the_vector_of_the_last_model_alone(store: Store) -> N
 
 
 # Programs --------------------------------------------------------------------------------------------
+
+OWN = program_hash("Make it better.")
+
+
+async def set_program(store: Store, text: str, *, note: str = "", kept: int = 9) -> Program | None:
+    return await store.set_program(program_hash(text), text, note, own=OWN, kept=kept)
+
+
+async def test_programs_are_numbered_and_the_last_is_in_force(store: Store) -> None:
+    before = await store.get_program()
+
+    first = await set_program(store, 'Be "bold"\n\u00e9 \\', note="why not")
+    second = await set_program(store, "Be careful.")
+
+    assert before is None
+    assert first is not None
+    assert second is not None
+    assert (first.version, first.text, first.note) == (1, 'Be "bold"\n\u00e9 \\', "why not")
+    assert first.set_at is not None
+    assert abs(first.set_at - utc_now()) < timedelta(minutes=1)
+    assert second.version == 2
+    assert await store.get_program() == second
+    assert await store.get_programs() == (first, second)
+
+
+async def test_program_in_force_is_not_set_again(store: Store) -> None:
+    own = await set_program(store, "Make it better.")
+    first = await set_program(store, "Be bold.")
+    again = await set_program(store, "Be bold.")
+    back = await set_program(store, "Make it better.")
+
+    assert (own, again) == (None, None)
+    assert first is not None
+    assert back is not None
+    assert [one.version for one in await store.get_programs()] == [1, 2]
+    assert back.program_hash == OWN
+
+
+async def test_oldest_programs_make_room_and_numbers_go_on(store: Store) -> None:
+    for number in range(4):
+        await set_program(store, f"number {number}", kept=2)
+
+    assert [one.version for one in await store.get_programs()] == [3, 4]
+
+
+async def test_simultaneous_programs_get_numbers_of_their_own(store: Store) -> None:
+    made = await asyncio.gather(*(set_program(store, f"number {number}") for number in range(5)))
+
+    assert sorted(one.version for one in made if one is not None) == [1, 2, 3, 4, 5]
+
 
 # Identity --------------------------------------------------------------------------------------------
 

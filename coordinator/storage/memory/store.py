@@ -59,6 +59,7 @@ from coordinator.storage.base import (
 )
 from coordinator.storage.fingerprints import result_fingerprint
 from coordinator.storage.memory.insights import MemoryInsights
+from coordinator.storage.memory.programs import MemoryPrograms
 from coordinator.storage.memory.queue import MemoryQueue
 from coordinator.storage.memory.tables import (
     BEGINNING,
@@ -458,6 +459,7 @@ class MemoryStore(
     MemoryEvents,
     MemoryQueue,
     MemoryInsights,
+    MemoryPrograms,
 ):
     """All of one challenge's state, in the process's memory."""
 

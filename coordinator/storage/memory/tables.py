@@ -27,6 +27,7 @@ from autoresearch.model import (
     Level,
     NodeId,
     Position,
+    Program,
     Result,
     ResultId,
     SourceHash,
@@ -173,6 +174,7 @@ class ChallengeTables:
         self.turn = 0
         self.next_slots: dict[tuple[str, int], int] = {}
         self.proposed: dict[HypothesisId, bytes] = {}
+        self.programs: list[Program] = []
         self.insights: dict[InsightId, NumberedInsight] = {}
         self.insights_shared: dict[NodeId, tuple[date, int]] = {}
         self.insight_vectors: dict[InsightId, tuple[str, bytes]] = {}

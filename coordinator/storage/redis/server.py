@@ -14,6 +14,7 @@ from coordinator.storage.redis.identity import RedisIdentity
 from coordinator.storage.redis.insights import RedisInsights
 from coordinator.storage.redis.link import Link, Reply, ScriptRunner
 from coordinator.storage.redis.overview import RedisEvents, RedisOverview
+from coordinator.storage.redis.programs import RedisPrograms
 from coordinator.storage.redis.publishing import RedisPublishing
 from coordinator.storage.redis.queue import RedisQueue
 from coordinator.storage.redis.reading import RedisReading
@@ -38,6 +39,7 @@ class RedisStore(
     RedisEvents,
     RedisQueue,
     RedisInsights,
+    RedisPrograms,
 ):
     """All of one challenge's state, on a server."""
 
