@@ -31,6 +31,7 @@ from autoresearch.model import (
     Usage,
     new_id,
 )
+from autoresearch.program import program_hash
 
 from node.agent.account import Account
 from node.agent.base import Agent, AgentContext, AgentError, Failure, Proposal, Refusal
@@ -81,11 +82,16 @@ class Claimer:
             )
 
     async def idea(self, context: AgentContext) -> Proposal:
-        """The agent's next idea: first of all a repair of its last crash, if it makes one."""
+        """The agent's next idea: first of all a repair of its last crash, if it makes one.
+
+        The node, never the agent, says which program.md it went by.
+        """
         mended = await self._mended(context.account)
         if mended is not None:
             return mended
-        return await self.ask(self._agent.propose(context), context.account)
+        proposal = await self.ask(self._agent.propose(context), context.account)
+        went_by = program_hash(context.program) if self._agent.reads_program else None
+        return replace(proposal, hypothesis=replace(proposal.hypothesis, program_hash=went_by))
 
     async def code_for(self, context: AgentContext, hypothesis: Hypothesis) -> Proposal:
         """Somebody else's idea with the agent's code for it."""

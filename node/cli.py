@@ -81,6 +81,7 @@ TokensExperiment = Annotated[
 ]
 TokensDay = Annotated[int | None, _option("budget_tokens_day", "--budget-tokens-day", metavar="N")]
 TokensTotal = Annotated[int | None, _option("budget_tokens_total", "--budget-tokens-total", metavar="N")]
+Program = Annotated[Path | None, _option("program", "--program", metavar="FILE")]
 Name = Annotated[str | None, _option("name", "--name")]
 Challenge = Annotated[str | None, _option("challenge", "--challenge")]
 TokenFile = Annotated[Path | None, _option("token_file", "--token-file")]
@@ -142,6 +143,7 @@ def join(
     budget_tokens_experiment: TokensExperiment = None,
     budget_tokens_day: TokensDay = None,
     budget_tokens_total: TokensTotal = None,
+    program: Program = None,
     token_file: TokenFile = None,
     name: Name = None,
     challenge: Challenge = None,
@@ -178,6 +180,7 @@ def join(
             budget_tokens_experiment=budget_tokens_experiment,
             budget_tokens_day=budget_tokens_day,
             budget_tokens_total=budget_tokens_total,
+            program=program,
             token_file=token_file,
             name=name,
             challenge=challenge,
@@ -220,6 +223,7 @@ def solo(
     budget_tokens_experiment: TokensExperiment = None,
     budget_tokens_day: TokensDay = None,
     budget_tokens_total: TokensTotal = None,
+    program: Program = None,
     name: Name = None,
     challenge: Challenge = None,
     state_dir: StateDir = None,
@@ -252,6 +256,7 @@ def solo(
             budget_tokens_experiment=budget_tokens_experiment,
             budget_tokens_day=budget_tokens_day,
             budget_tokens_total=budget_tokens_total,
+            program=program,
             name=name,
             challenge=challenge,
             state_dir=state_dir,
@@ -468,6 +473,29 @@ def insights(
                 lambda reader: learned.insights(
                     reader, text, hardware_class=hardware_class, limit=limit, as_json=as_json
                 ),
+            )
+        )
+
+
+@app.command()
+def programs(
+    host: Host = DEFAULT_HOST,
+    *,
+    hardware_class: HardwareClassOption = "",
+    as_json: Json = False,
+    challenge: Challenge = None,
+    insecure: Insecure = False,
+    ca: Ca = None,
+) -> None:
+    """What came of each program.md that agents went by: the swarm's, version by version, and volunteers'."""
+    with _one_sentence():
+        from node import programs as tried  # noqa: PLC0415 - see leaderboard
+        from node import reading  # noqa: PLC0415
+
+        place = _place(host, challenge, ca, insecure=insecure)
+        _run(
+            reading.reading(
+                place, lambda reader: tried.programs(reader, hardware_class=hardware_class, as_json=as_json)
             )
         )
 

@@ -105,6 +105,9 @@ class Config:
     budget_tokens_experiment: int | None = _setting(None, "Tokens that agents may take for one experiment.")
     budget_tokens_day: int | None = _setting(None, "Tokens that agents may take on a day (UTC).")
     budget_tokens_total: int | None = _setting(None, "Tokens that agents of this node may ever take.")
+    program: Path | None = _setting(  # noqa: RUF009
+        None, "A program.md of your own that this node's agents go by, in place of the swarm's."
+    )
     name: str = _setting("", "Public name of this node; several nodes on one machine need one each.")
     challenge: str = _setting("", "Challenge by name or id; unset takes the coordinator's first.")
     token_file: Path | None = _setting(None, "File with an enrolment token from the operator.")  # noqa: RUF009

@@ -51,6 +51,7 @@ from node.loop import Ending, Limits, NodeLoop
 from node.materialise import TRAINER_ARGV, PrepareError, find_hosted, materialise, prepare
 from node.memory import recall_challenge, remember_challenge
 from node.prepare import Preparer
+from node.program import ProgramInForce, program_of_challenge, read_program
 from node.purse import Budget, Purse
 from node.reading import Place, reading
 from node.record import NotebookError, Recorder
@@ -90,6 +91,7 @@ class Crew:
     agent: Agent
     purse: Purse
     token: str = field(default="", repr=False)
+    program: str | None = None
 
 
 def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) -> ExitCode:
@@ -98,12 +100,12 @@ def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRA
     with _plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
         agent, token = _agent(config, key), read_token(config.token_file)
-        purse = _purse(config, agent)
+        purse, program = _purse(config, agent), read_program(config.program)
         challenge = asyncio.run(_choose_challenge(config, host, address))
         crew = _crew(
             config, key, challenge, trainer_argv, agent=agent, purse=purse, coordinator=address.target
         )
-        crew = replace(crew, token=token)
+        crew = replace(crew, token=token, program=program)
         with _last_word(crew.board):
             asyncio.run(_check_in(crew, address))
             _check_isolation(config, trainer_argv)
@@ -115,12 +117,13 @@ def run_solo(config: Config, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) ->
     with _plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
         agent = _agent(config, key)
-        purse = _purse(config, agent)
+        purse, program = _purse(config, agent), read_program(config.program)
         try:
             challenge = load_challenge(find_challenge(config.challenge or "pocket"))
         except ChallengeError as error:
             raise Failed(str(error), ExitCode.USAGE) from error
         crew = _crew(config, key, challenge, trainer_argv, agent=agent, purse=purse, link=Link.SOLO)
+        crew = replace(crew, program=program)
         with _last_word(crew.board):
             _check_isolation(config, trainer_argv)
             return asyncio.run(_live_alone(crew))
@@ -249,11 +252,14 @@ async def _work(
         hardware=crew.hardware,
         challenge=crew.challenge,
     )
+    first = session.program or program_of_challenge(crew.challenge.program_md)
+    program = ProgramInForce(swarm.program, first, own=crew.program)
     preparer = Preparer(
         swarm=swarm,
         agent=crew.agent,
         leases=heartbeat,
         facts=facts,
+        program=program,
         now=utc_now,
         on_note=lambda note: crew.board.learn(note=note),
         history_limit=config.agent_history,
@@ -280,7 +286,7 @@ async def _work(
     )
     crew.board.learn(owner_id=session.owner_id)
     crew.board.step(WorkEvent.SESSION_OPENED)
-    beating = asyncio.create_task(heartbeat.run(loop.hear_of_best), name="heartbeat")
+    beating = asyncio.create_task(heartbeat.run(loop.hear_of_best, program.hear), name="heartbeat")
     try:
         ending = await loop.run()
     finally:

@@ -53,6 +53,7 @@ from node.agent.base import (
 from node.assignment import Assignment, Leases, NodeFacts, Run, experiment_of
 from node.claiming import Claimer
 from node.library import HISTORY_LIMIT, Library
+from node.program import ProgramInForce
 from node.swarm.database import StateFileDamaged, StateFileError
 from node.swarm.protocol import Swarm
 
@@ -91,6 +92,7 @@ class Preparer:
         agent: Agent,
         leases: Leases,
         facts: NodeFacts,
+        program: ProgramInForce,
         now: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: random.Random | None = None,
@@ -102,6 +104,7 @@ class Preparer:
         self._swarm = swarm
         self._agent = agent
         self._facts = facts
+        self._program = program
         self._now = now
         self._sleep = sleep
         self._jitter = jitter or random.Random()
@@ -295,6 +298,7 @@ class Preparer:
         text = _text(await self._library.best_source(parent), parent.experiment_id)
         return AgentContext(
             challenge=self._facts.challenge,
+            program=await self._program.text(),
             parent=parent,
             parent_source=text,
             history=await self._library.history(self._history_limit),

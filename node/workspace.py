@@ -92,7 +92,7 @@ class Workspace:
         assert page.context is not None, "the caller asked for an own experiment"  # noqa: S101
         experiment = page.run.experiment
         parent = self._parent_commit(page)
-        files = {TRAIN_NAME: page.run.source.decode(), PROGRAM_NAME: page.context.challenge.program_md}
+        files = {TRAIN_NAME: page.run.source.decode(), PROGRAM_NAME: page.context.program}
         commit = self._commit(
             files, parents=(parent,), message=_message(page, _score(page.result, self._metric))
         )
@@ -113,7 +113,7 @@ class Workspace:
         if self._git("show", f"{head}:{TRAIN_NAME}") == page.context.parent_source.strip():
             self._git("update-ref", _ref(parent.experiment_id), head)
             return head
-        files = {TRAIN_NAME: page.context.parent_source, PROGRAM_NAME: page.context.challenge.program_md}
+        files = {TRAIN_NAME: page.context.parent_source, PROGRAM_NAME: page.context.program}
         title = _line(parent.title) or parent.experiment_id
         message = f"adopt {title}\n\nExperiment: {parent.experiment_id}\nLevel: {parent.level.value}\n"
         commit = self._commit(files, parents=(head,), message=message)

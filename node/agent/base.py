@@ -77,12 +77,14 @@ class Material:
 class AgentContext:
     """What an agent may know: the contest, the code to start from, and what the class has tried and learned.
 
-    ``account`` is where it asks before it spends, and says what it has spent. ``kind``
-    says what an idea of somebody else asks of ``edit``: to carry out its words or, with the edits of
-    ``materials``, to put them into the parent, to take them out, or to move them onto it.
+    ``program`` is the text of the program.md that it is to go by. ``account`` is where it asks before it
+    spends, and says what it has spent. ``kind`` says what an idea of somebody else asks of ``edit``: to carry
+    out its words or, with the edits of ``materials``, to put them into the parent, to take them out, or to
+    move them onto it.
     """
 
     challenge: Challenge
+    program: str
     parent: WorkingBest
     parent_source: str
     history: tuple[ExperimentSummary, ...] = ()
@@ -130,6 +132,10 @@ class Agent(Protocol):
     def thinks_for_free(self) -> bool:
         """True where an idea costs neither money nor time: one that waits is dropped for a new best."""
 
+    @property
+    def reads_program(self) -> bool:
+        """True for an agent that goes by the program.md; its proposals say which one that was."""
+
     async def propose(self, context: AgentContext) -> Proposal:
         """A new idea that nothing in the context rules out. Raises AgentError."""
 
@@ -151,6 +157,7 @@ class NoAgent:
     name = "none"
     can_propose = False
     thinks_for_free = True
+    reads_program = False
 
     async def propose(self, context: AgentContext) -> Proposal:
         raise AgentError(f"agent 'none' proposes nothing for {context.challenge.name}; use --agent search")

@@ -70,6 +70,7 @@ class CommandAgent:
     name = "command"
     can_propose = True
     thinks_for_free = False
+    reads_program = True
 
     def __init__(self, *, command: AgentCommand, environ: Mapping[str, str]) -> None:
         self._command = command

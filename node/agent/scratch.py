@@ -39,7 +39,7 @@ def lay_out(workdir: Path, context: AgentContext, source: str, prompt: str) -> d
     """Fills the folder; returns what every file is, for ``read_back`` to compare with."""
     texts = {
         TRAIN: source,
-        PROGRAM: context.challenge.program_md,
+        PROGRAM: context.program,
         HISTORY: history_table(context.history) + insights_text(context.insights),
         PROMPT: prompt,
     }

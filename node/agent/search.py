@@ -64,6 +64,7 @@ class SearchAgent:
     name = "search"
     can_propose = True
     thinks_for_free = True
+    reads_program = False
 
     def __init__(self, *, node_id: str, seed: int | None = None) -> None:
         """Draws by the node's id, or by ``seed``: two with the same one draw alike in the same context."""

@@ -64,6 +64,7 @@ RPCS: Mapping[str, Rpc] = {
             "GetProgress",
             "Compare",
             "Search",
+            "ListPrograms",
         )
     },
 }

@@ -1,4 +1,4 @@
-"""What nodes give and get beside results, over the wire: ideas, insights."""
+"""What nodes give and get beside results, over the wire: ideas, insights, programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TypeVar
 from autoresearch import codec
 from autoresearch.calls import (
     IDEA_SERVICE,
+    LEADERBOARD_SERVICE,
     ListInsightsCall,
+    ListProgramsCall,
     ProposeCall,
     ShareInsightCall,
     WithdrawCall,
@@ -16,12 +18,14 @@ from autoresearch.calls import (
 from autoresearch.errors import ClockSkew, Unauthenticated
 from autoresearch.model import (
     ChallengeId,
+    HardwareClass,
     HypothesisId,
     Idea,
     Insight,
     InsightQuery,
+    ProgramRow,
 )
-from autoresearch.v1 import ideas_pb2
+from autoresearch.v1 import ideas_pb2, leaderboard_pb2
 
 from node.swarm.calling import Caller
 
@@ -78,6 +82,19 @@ async def insights(caller: Caller, challenge: str, query: InsightQuery) -> tuple
         codec.list_insights_call_to_message(call),
         ideas_pb2.ListInsightsReply,
         codec.insights_from_message,
+    )
+
+
+async def programs(
+    caller: Caller, challenge: str, hardware_class: HardwareClass | None = None
+) -> tuple[ProgramRow, ...]:
+    """Every program.md with what came of it."""
+    call = ListProgramsCall(challenge=challenge, hardware_class=hardware_class)
+    return await caller.call(
+        LEADERBOARD_SERVICE + "ListPrograms",
+        codec.list_programs_call_to_message(call),
+        leaderboard_pb2.ListProgramsReply,
+        codec.program_rows_from_message,
     )
 
 

@@ -54,6 +54,8 @@ from autoresearch.model import (
     InsightQuery,
     Lease,
     Node,
+    Program,
+    ProgramRow,
     Published,
     Purpose,
     Result,
@@ -170,6 +172,10 @@ class GrpcReader:
     async def insights(self, query: InsightQuery) -> tuple[Insight, ...]:
         """What was learned: the newest first or, with a text, the nearest."""
         return await contributions.insights(self._caller, self._challenge, query)
+
+    async def programs(self, hardware_class: HardwareClass | None = None) -> tuple[ProgramRow, ...]:
+        """Every program.md that experiments went by, with what came of them."""
+        return await contributions.programs(self._caller, self._challenge, hardware_class)
 
     async def close(self) -> None:
         """Ends the channel."""
@@ -386,6 +392,13 @@ class GrpcSwarm:
 
     async def insights(self, query: InsightQuery) -> tuple[Insight, ...]:
         return await contributions.insights(self._caller, self._challenge_id, query)
+
+    async def program(self) -> Program:
+        rows = await contributions.programs(self._caller, self._challenge_id)
+        for row in rows:
+            if row.is_current:
+                return row.program
+        raise NotFound("the coordinator says of no program.md that it is in force")
 
     async def ideas(self) -> tuple[Idea, ...]:
         """The waiting hypotheses."""

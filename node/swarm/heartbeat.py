@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from autoresearch.errors import SwarmError
 from autoresearch.limits import CLAIMS_PER_CALL_LIMIT
-from autoresearch.model import Beat, ClaimId, ExperimentId, Lease
+from autoresearch.model import Beat, ClaimId, ExperimentId, Lease, ProgramHash
 
 JITTER = 0.2
 """Nodes that started together do not stay together: each wait is up to this share longer or shorter."""
@@ -52,6 +52,7 @@ class Heartbeat:
         self._held: OrderedDict[ClaimId, Lease] = OrderedDict()
         self._lost: OrderedDict[ClaimId, None] = OrderedDict()
         self._best: ExperimentId | None = None
+        self._program: ProgramHash | None = None
 
     def hold(self, lease: Lease) -> None:
         """Renew this one from now on."""
@@ -72,11 +73,16 @@ class Heartbeat:
             self._interval_s = interval_s
             self._has_new_interval.set()
 
-    async def run(self, on_best: Callable[[ExperimentId], None] = lambda _: None) -> None:
+    async def run(
+        self,
+        on_best: Callable[[ExperimentId], None] = lambda _: None,
+        on_program: Callable[[ProgramHash], None] = lambda _: None,
+    ) -> None:
         """Beats until cancelled; a beat that fails is told once, and the next one is due as ever.
 
         Args:
             on_best: Told the class's working best when it is another than at the last beat.
+            on_program: Told the program.md that is in force, likewise.
         """
         told = ""
         while True:
@@ -96,6 +102,9 @@ class Heartbeat:
                 if beat.best_experiment_id not in (None, self._best):
                     self._best = beat.best_experiment_id
                     on_best(beat.best_experiment_id)
+                if beat.program_hash not in (None, self._program):
+                    self._program = beat.program_hash
+                    on_program(beat.program_hash)
 
     async def beat_once(self) -> Beat:
         """One beat now. Raises SwarmError."""

@@ -47,6 +47,7 @@ from autoresearch.model import (
     InsightQuery,
     Lease,
     Position,
+    Program,
     Published,
     QueuedTask,
     ReplicateTask,
@@ -319,6 +320,17 @@ class LinkedSwarm:
                 return found
         return await self._solo.insights(query)
 
+    async def program(self) -> Program:
+        if self._is_online:
+            try:
+                program = await self._online.program()
+            except Unavailable as error:
+                self._go_solo(error)
+            else:
+                await self._solo.learn_program(program)
+                return program
+        return await self._solo.program()
+
     async def close(self) -> None:
         if self._returning is not None:
             self._returning.cancel()
@@ -370,6 +382,8 @@ class LinkedSwarm:
     async def _take_up(self, session: Session) -> None:
         """Everything that a coordinator must know and must tell before work goes on with it."""
         self._position = session.position
+        if session.program is not None:
+            await self._solo.learn_program(session.program)
         self._outbox.notice(session.position)
         await self._replay()
         known = await self._online.best()

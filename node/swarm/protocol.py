@@ -26,6 +26,7 @@ from autoresearch.model import (
     Insight,
     InsightQuery,
     Lease,
+    Program,
     Published,
     Result,
     Session,
@@ -119,6 +120,9 @@ class Swarm(Protocol):
 
     async def insights(self, query: InsightQuery) -> tuple[Insight, ...]:
         """What was learned: the newest first or, with a text, the nearest. Written by strangers."""
+
+    async def program(self) -> Program:
+        """What the swarm's agents are told to look for at present."""
 
     async def close(self) -> None:
         """Ends connections."""

@@ -43,6 +43,7 @@ from autoresearch.model import (
     NodeId,
     OwnerId,
     Position,
+    Program,
     Published,
     Session,
     SourceHash,
@@ -55,6 +56,7 @@ from autoresearch.model import (
 from autoresearch.v1 import ideas_pb2, types_pb2
 
 from node.library import source_hash
+from node.program import program_of_challenge
 from node.swarm.protocol import BestSource, Publication
 from node.swarm.solo_best import SoloBest, SoloRules
 from node.swarm.solo_facts import SoloFacts
@@ -134,6 +136,7 @@ class SoloSwarm:
             heartbeat_interval_s=HEARTBEAT_S,
             owner_id=self._facts.owner_id,
             best=self._store.working(self._class),
+            program=await self.program(),
         )
 
     async def next_task(self, *, can_propose: bool, can_train: bool) -> Task:
@@ -275,6 +278,7 @@ class SoloSwarm:
             renewed=renewed,
             lost=tuple(claim_id for claim_id in claim_ids if claim_id not in live),
             best_experiment_id=working.experiment_id if working else None,
+            program_hash=(await self.program()).program_hash,
         )
 
     async def best(self) -> BestSource | None:
@@ -364,6 +368,10 @@ class SoloSwarm:
     async def insights(self, query: InsightQuery) -> tuple[Insight, ...]:
         return self._insights.find(query)
 
+    async def program(self) -> Program:
+        """The last that a swarm told of, or else the challenge's own."""
+        return self._store.program() or program_of_challenge(self._facts.challenge.program_md)
+
     async def close(self) -> None:
         self._store.close()
 
@@ -402,6 +410,12 @@ class SoloSwarm:
             self._results.keep_experiment(publication, done)
             if blocks(publication.result):
                 self._store.put_tried(experiment.hardware_class, done.keys, experiment.experiment_id)
+
+    async def learn_program(self, program: Program) -> None:
+        """What the swarm's agents are told counts here too, and when this node is alone."""
+        with self._store.transaction():
+            if self._store.program() != program:
+                self._store.set_program(program)
 
     async def learn_insights(self, insights: Sequence[Insight]) -> None:
         """What the swarm has learned, and this node with it, counts here too."""

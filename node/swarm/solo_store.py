@@ -23,6 +23,7 @@ from autoresearch.model import (
     HardwareClass,
     InsightId,
     Outcome,
+    Program,
     Purpose,
     Result,
     SourceHash,
@@ -84,6 +85,9 @@ CREATE TABLE IF NOT EXISTS wins (
 CREATE TABLE IF NOT EXISTS ideas (
     hypothesis_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, message BLOB NOT NULL, fingerprint TEXT NOT NULL,
     is_done INTEGER NOT NULL DEFAULT 0, is_forwarded INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE IF NOT EXISTS program (
+    one INTEGER PRIMARY KEY CHECK (one = 1), message BLOB NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS insights (
     insight_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, message BLOB NOT NULL
@@ -251,6 +255,17 @@ class SoloStore:
             )
             for row in rows
         ]
+
+    # What agents are told, and what they learned
+
+    def program(self) -> Program | None:
+        """The last that a swarm had in force."""
+        row = self.connection.execute("SELECT message FROM program").fetchone()
+        return None if row is None else codec.program_from_message(types_pb2.Program.FromString(row[0]))
+
+    def set_program(self, program: Program) -> None:
+        message = codec.program_to_message(program).SerializeToString()
+        self.connection.execute("INSERT OR REPLACE INTO program VALUES (1, ?)", (message,))
 
     def put_insight(self, insight_id: InsightId, message: bytes) -> None:
         """Keeps it if it is new."""

@@ -31,6 +31,7 @@ from node.assignment import Assignment, NodeFacts
 from node.board import Board
 from node.loop import Limits, NodeLoop
 from node.prepare import Preparer
+from node.program import ProgramInForce
 from node.record import Page, Recorder
 from node.state import WorkEvent
 from node.stopping import Stop
@@ -121,7 +122,15 @@ async def measure(
     trainer = SleepingTrainer(train_s)
     agent = SlowAgent(node_id=node_id, think_s=agent_s)
     leases = Heartbeat(swarm.heartbeat, interval_s=session.heartbeat_interval_s)
-    parts = {"swarm": swarm, "agent": agent, "leases": leases, "facts": facts, "now": utc_now}
+    program = ProgramInForce(swarm.program, await swarm.program(), own=None)
+    parts = {
+        "swarm": swarm,
+        "agent": agent,
+        "leases": leases,
+        "facts": facts,
+        "program": program,
+        "now": utc_now,
+    }
     preparer = Preparer(**parts) if ahead else InTurn(trainer, **parts)  # type: ignore[arg-type]
     board = Board(path=folder / "status.json", now=utc_now, facts={})
     board.step(WorkEvent.SESSION_OPENED)

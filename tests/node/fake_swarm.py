@@ -62,6 +62,7 @@ class FakeSwarm:
         self.claims, self.started, self.released, self.published = [], [], [], []
         self.queued_claims = []
         self.history = []
+        self.swarm_program, self.programs_fetched = None, 0
         self.shared, self.insight_queries, self.share_errors = [], [], deque()
         self.has_published = asyncio.Event()
 
@@ -181,6 +182,10 @@ class FakeSwarm:
 
     async def propose(self, hypothesis_id, hypothesis, source, origin, *, priority=0):
         self.history.append(hypothesis_id)
+
+    async def program(self):
+        self.programs_fetched += 1
+        return self.swarm_program
 
     async def share(self, insight):
         self.shared.append(insight)

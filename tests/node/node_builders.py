@@ -167,7 +167,14 @@ def make_insight(*evidence: str, text: str = "deeper is slower") -> Insight:
 
 
 def make_context(source: str = BASELINE, **changes) -> AgentContext:
-    fields = {"challenge": make_challenge(), "parent": make_best(), "parent_source": source, **changes}
+    challenge = make_challenge()
+    fields = {
+        "challenge": challenge,
+        "program": challenge.program_md,
+        "parent": make_best(),
+        "parent_source": source,
+        **changes,
+    }
     return AgentContext(**fields)
 
 

@@ -22,12 +22,14 @@ from autoresearch.model import (
     NodeId,
     Outcome,
     OwnerId,
+    Program,
     Purpose,
     QueuedTask,
     ReplicateTask,
     StartRefused,
     utc_now,
 )
+from autoresearch.program import program_hash
 from fake_swarm import FakeLeases, FakeNotebook, FakeSwarm, duplicate, make_lease, near_match
 from node_builders import BASELINE, MANIFEST, is_alive, make_best, make_challenge, make_hardware, make_summary
 from structlog.testing import capture_logs
@@ -39,6 +41,7 @@ from node.board import Board, read_status
 from node.library import source_hash
 from node.loop import Ending, Limits, NodeLoop
 from node.prepare import Preparer
+from node.program import ProgramInForce, program_of_challenge
 from node.record import NotebookError, Recorder
 from node.state import Work, WorkEvent
 from node.stopping import Stop
@@ -54,6 +57,7 @@ class ScriptedAgent:
     name = "scripted"
     can_propose = True
     thinks_for_free = False
+    reads_program = True
 
     def __init__(self, *sources, repairs=()):
         self.sources = list(sources)
@@ -97,6 +101,7 @@ class Node:
         free=lambda: 1 << 40,
         challenge=None,
         history_limit=None,
+        own_program=None,
     ):
         self.swarm, self.agent = swarm, agent
         self.stop, self.leases, self.notebook = Stop(), FakeLeases(), FakeNotebook()
@@ -110,11 +115,14 @@ class Node:
         self.board = Board(path=tmp_path / "status.json", now=utc_now, facts={"name": "toy"})
         self.board.step(WorkEvent.SESSION_OPENED)
         self.sleeps = []
+        first = program_of_challenge(challenge.program_md)
+        self.program = ProgramInForce(swarm.program, first, own=own_program)
         self.preparer = Preparer(
             swarm=swarm,
             agent=agent,
             leases=self.leases,
             facts=facts,
+            program=self.program,
             now=utc_now,
             sleep=self._sleep,
             jitter=random.Random(1),
@@ -934,3 +942,40 @@ async def test_lesson_that_cannot_be_shared_costs_nothing_else(tmp_path):
 
     assert ending is Ending.DONE
     assert len(swarm.published) == 2
+
+
+async def test_proposals_say_which_program_they_went_by(tmp_path):
+    swarm = FakeSwarm()
+    swarm.swarm_program = Program(program_hash=program_hash("Be bold."), text="Be bold.", version=1)
+    node = Node(tmp_path, swarm, ScriptedAgent(scored(1.5), scored(1.4)), max_experiments=2)
+    node.program.hear(swarm.swarm_program.program_hash)
+
+    await node.run()
+
+    assert [one.experiment.hypothesis.program_hash for one in swarm.published] == 2 * [
+        program_hash("Be bold.")
+    ]
+    assert [context.program for context in node.agent.contexts] == 2 * ["Be bold."]
+    assert swarm.programs_fetched == 1
+
+
+async def test_own_program_of_a_volunteer_is_told_and_named_instead(tmp_path):
+    swarm = FakeSwarm()
+    agent = ScriptedAgent(scored(1.5))
+    node = Node(tmp_path, swarm, agent, max_experiments=1, own_program="My own way.")
+
+    await node.run()
+
+    assert agent.contexts[0].program == "My own way."
+    assert swarm.published[0].experiment.hypothesis.program_hash == program_hash("My own way.")
+
+
+async def test_agent_that_reads_no_program_names_none(tmp_path):
+    swarm = FakeSwarm()
+    agent = ScriptedAgent(scored(1.5))
+    agent.reads_program = False
+    node = Node(tmp_path, swarm, agent, max_experiments=1)
+
+    await node.run()
+
+    assert swarm.published[0].experiment.hypothesis.program_hash is None

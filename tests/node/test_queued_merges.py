@@ -29,6 +29,7 @@ from node.agent.search import SearchAgent
 from node.assignment import NodeFacts
 from node.library import source_hash
 from node.prepare import HAND_BACKS_LIMIT, Preparer
+from node.program import ProgramInForce, program_of_challenge
 
 OLD = BASELINE.replace("MATRIX_LR = 0.04 ", "MATRIX_LR = 0.06 ")
 MERGING_AGENT = """
@@ -66,6 +67,9 @@ class Rig:
             agent=agent,
             leases=self.leases,
             facts=facts,
+            program=ProgramInForce(
+                self.swarm.program, program_of_challenge(facts.challenge.program_md), own=None
+            ),
             now=utc_now,
             sleep=self._sleep,
             jitter=random.Random(1),

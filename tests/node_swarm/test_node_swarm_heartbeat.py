@@ -15,6 +15,7 @@ class Coordinator:
         self.asked = []
         self.lost = set()
         self.best = None
+        self.program = None
         self.failures = []
 
     async def __call__(self, claim_ids, activity):
@@ -30,6 +31,7 @@ class Coordinator:
             ),
             lost=tuple(claim_id for claim_id in claim_ids if claim_id in self.lost),
             best_experiment_id=self.best,
+            program_hash=self.program,
         )
 
 
@@ -117,6 +119,23 @@ async def test_new_best_is_told_when_it_changes():
         await heartbeat.run(told.append)
 
     assert told == [first, second]
+
+
+async def test_new_program_is_told_when_it_changes():
+    coordinator, bests, programs = Coordinator(), [], []
+    hashes = iter([None, "p_1", "p_1", "p_2"])
+
+    async def sleep(wait_s):
+        coordinator.program = next(hashes, "over")
+        if coordinator.program == "over":
+            raise asyncio.CancelledError
+
+    heartbeat = Heartbeat(coordinator, interval_s=30, sleep=sleep)
+
+    with pytest.raises(asyncio.CancelledError):
+        await heartbeat.run(bests.append, programs.append)
+
+    assert (bests, programs) == ([], ["p_1", "p_2"])
 
 
 async def test_failing_beat_does_not_end_the_heartbeat():

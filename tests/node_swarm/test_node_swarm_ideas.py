@@ -114,3 +114,13 @@ async def test_withdrawing_what_never_waited_is_told(node):
     assert "does not wait" in done.stdout
 
 
+async def test_insights_and_programs_are_read_without_a_key(node, challenge):
+    insights = await node("insights", "", signed=False)
+    as_json = await node("insights", "anything", "--json", signed=False)
+    programs = await node("programs", "--json", signed=False)
+
+    assert "Nothing has been learned yet." in insights.stdout
+    assert json.loads(as_json.stdout) == []
+    (own,) = json.loads(programs.stdout)
+    assert (own["version"], own["set_by"], own["is_current"]) == (0, "the challenge", True)
+    assert own["text"] == challenge.program_md

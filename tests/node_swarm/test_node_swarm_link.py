@@ -4,6 +4,7 @@ import dataclasses
 import pytest
 from autoresearch import errors, model
 from autoresearch.model import new_id, utc_now
+from autoresearch.program import program_hash
 from structlog.testing import capture_logs
 from swarm_samples import START, constant, experiment, hardware, hash_of, hypothesis, insight, lease, result
 
@@ -24,6 +25,7 @@ class Coordinator:
         self.epoch = 1
         self.results = {}
         self.shared = {}
+        self.program_in_force = None
         self.refuses_insights = None
         self.proposed = []
         self.asked = []
@@ -127,6 +129,10 @@ class Coordinator:
         return model.ExperimentPage(experiments=self.tried, next_cursor="", total=len(self.tried))
 
     tried = ()
+
+    async def program(self):
+        self._answer("program")
+        return self.program_in_force
 
     async def share(self, insight):
         self._answer("share")
@@ -710,3 +716,26 @@ async def explore_known(link, challenge, publication):
         publication, result=dataclasses.replace(publication.result, result_id=new_id()), lease=None
     )
     return again, await link.publish(again)
+
+
+async def test_program_of_the_swarm_is_known_in_lonely_times(link, challenge, coordinator):
+    await link.connect(hardware())
+    coordinator.program_in_force = model.Program(
+        program_hash=program_hash("Be bold."), text="Be bold.", version=3, note="why"
+    )
+    online = await link.program()
+
+    coordinator.is_up = False
+    alone = await link.program()
+
+    assert online == alone == coordinator.program_in_force
+    assert not link.is_online
+    assert (await link.heartbeat((), "")).program_hash == program_hash("Be bold.")
+
+
+async def test_without_a_swarm_the_challenges_own_program_is_in_force(link, challenge, coordinator):
+    coordinator.is_up = False
+
+    session = await link.connect(hardware())
+
+    assert session.program.text == challenge.program_md

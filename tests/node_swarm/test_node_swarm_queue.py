@@ -14,6 +14,7 @@ from coordinator.storage.memory.server import MemoryStoreServer
 from node.agent.base import NoAgent
 from node.assignment import NodeFacts
 from node.prepare import Preparer
+from node.program import ProgramInForce
 from node.swarm.address import open_channel, parse_address
 from node.swarm.grpc_client import GrpcSwarm, JoinTerms
 from node.swarm.heartbeat import Heartbeat
@@ -51,7 +52,8 @@ def agentless(swarm, key, session, challenge):
         node_id=key.node_id, owner_id=session.owner_id, hardware=hardware(), challenge=challenge
     )
     leases = Heartbeat(swarm.heartbeat, interval_s=session.heartbeat_interval_s)
-    return Preparer(swarm=swarm, agent=NoAgent(), leases=leases, facts=facts, now=utc_now)
+    program = ProgramInForce(swarm.program, session.program, own=None)
+    return Preparer(swarm=swarm, agent=NoAgent(), leases=leases, facts=facts, program=program, now=utc_now)
 
 
 async def test_idea_with_code_is_run_by_a_node_that_has_no_agent(address, challenge):

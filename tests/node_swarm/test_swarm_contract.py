@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from autoresearch import errors, model
 from autoresearch.model import new_id
+from autoresearch.program import program_hash
 from autoresearch.signing import SigningKey
 from swarm_samples import START, constant, hardware, hash_of, hypothesis, insight, result
 
@@ -597,6 +598,17 @@ async def test_insight_without_known_evidence_or_with_a_used_id_is_refused(swarm
         await swarm.share(worker.lesson())
     with pytest.raises(errors.Conflict):
         await swarm.share(dataclasses.replace(first, text="something else"))
+
+
+async def test_program_in_force_is_told_in_the_session_by_heartbeat_and_on_asking(swarm, challenge):
+    session = await swarm.connect(hardware())
+
+    beat = await swarm.heartbeat((), "")
+    program = await swarm.program()
+
+    assert session.program == program
+    assert beat.program_hash == program.program_hash == program_hash(challenge.program_md)
+    assert (program.text, program.version) == (challenge.program_md, 0)
 
 
 async def test_idea_with_a_higher_priority_is_handed_out_first(swarm, challenge):

@@ -40,6 +40,7 @@ class AnthropicAgent:
     name = "anthropic"
     can_propose = True
     thinks_for_free = False
+    reads_program = True
 
     def __init__(
         self, *, caller: Caller, briefing: Briefing, counter: TokenCounter, time_limit_s: float

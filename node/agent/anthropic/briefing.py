@@ -104,7 +104,7 @@ class Briefing:
     def _opening(self, context: AgentContext, source: str, tasks: Sequence[str], share: float) -> Opening:
         stable = (
             f"The contest:\n{_contest(context.challenge)}\n\n"
-            f"Its program.md:\n\n{quoted(context.challenge.program_md, PROGRAM_LIMIT_BYTES)}\n\n"
+            f"Its program.md:\n\n{quoted(context.program, PROGRAM_LIMIT_BYTES)}\n\n"
             f"train.py:\n\n{numbered(source)}"
         )
         needed = [task for task in tasks if task]
