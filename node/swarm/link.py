@@ -143,9 +143,10 @@ class LinkedSwarm:
         self._hardware, self._challenge = hardware, challenge
         alone = await self._solo.connect(hardware, challenge)
         self._challenge = alone.challenge.challenge_id
+        asked_at = self._outbox.seen()
         try:
             session = await self._online.connect(hardware, self._challenge)
-            await self._take_up(session)
+            await self._take_up(session, asked_at)
         except Unavailable as error:
             self._go_solo(error)
             return alone
@@ -231,9 +232,10 @@ class LinkedSwarm:
         own = [claim_id for claim_id in claim_ids if self._is_solo_claim(claim_id)]
         if self._is_online:
             others = [claim_id for claim_id in claim_ids if claim_id not in own]
+            asked_at = self._outbox.seen()
             try:
                 beat = await self._online.heartbeat(others, activity)
-                await self._catch_up(beat.position)
+                await self._catch_up(beat.position, asked_at)
             except Unavailable as error:
                 self._go_solo(error)
             else:
@@ -346,9 +348,10 @@ class LinkedSwarm:
         """One attempt to go online: connect, hand over what was done alone, continue. False if it failed."""
         if self._hardware is None:
             raise InvalidArgument("no session is open; connect first")
+        asked_at = self._outbox.seen()
         try:
             session = await self._online.connect(self._hardware, self._challenge)
-            await self._take_up(session)
+            await self._take_up(session, asked_at)
         except SwarmError as error:
             _log.info("still alone", code=error.code, reason=error.message)
             return False
@@ -379,12 +382,12 @@ class LinkedSwarm:
                 _log.exception("returning failed")
             attempt += 1
 
-    async def _take_up(self, session: Session) -> None:
+    async def _take_up(self, session: Session, asked_at: Position | None) -> None:
         """Everything that a coordinator must know and must tell before work goes on with it."""
         self._position = session.position
         if session.program is not None:
             await self._solo.learn_program(session.program)
-        self._outbox.notice(session.position)
+        self._outbox.notice(session.position, asked_at=asked_at)
         await self._replay()
         known = await self._online.best()
         await hand_over_wins(self._online, self._solo, known)
@@ -412,9 +415,9 @@ class LinkedSwarm:
         if error is not None:
             _log.warning("insights wait", waiting=self._outbox.insights.waiting_count(), reason=error.message)
 
-    async def _catch_up(self, position: Position) -> None:
+    async def _catch_up(self, position: Position, asked_at: Position | None) -> None:
         self._position = position
-        self._outbox.notice(position)
+        self._outbox.notice(position, asked_at=asked_at)
         if self._outbox.waiting_count():
             await self._replay()
         await self._replay_insights()

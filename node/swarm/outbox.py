@@ -149,20 +149,33 @@ class Outbox:
         )
         _log.error("result set aside", result_id=result_id, reason=reason)
 
-    def notice(self, position: Position) -> int:
-        """Compares where the coordinator stands with where it stood; returns how many are offered again."""
+    def seen(self) -> Position | None:
+        """Where the coordinator stood when any worker heard of it last; None if none ever has."""
+        row = self._connection.execute("SELECT epoch, stream_id FROM seen").fetchone()
+        return None if row is None else Position(epoch=row["epoch"], stream_id=row["stream_id"])
+
+    def notice(self, position: Position, *, asked_at: Position | None) -> int:
+        """Compares where the coordinator stands with where it stood; returns how many are offered again.
+
+        ``asked_at`` is what was seen when the answer that brings ``position`` was asked for: answers to
+        several workers overtake each other, and only what goes back behind its own question is forgetful.
+
+            worker 1 asks at 7           worker 2 asks at 7, hears 9: seen is 9
+            worker 1 hears 8: behind 9, but not behind 7: nothing is forgotten
+        """
         with transaction(self._connection):
-            seen = self._connection.execute("SELECT epoch, stream_id FROM seen").fetchone()
-            self._connection.execute(
-                "INSERT INTO seen (one, epoch, stream_id) VALUES (1, ?, ?)"
-                " ON CONFLICT (one) DO UPDATE SET epoch = excluded.epoch, stream_id = excluded.stream_id",
-                (position.epoch, position.stream_id),
-            )
-            if seen is None:
-                return 0
-            if seen["epoch"] != position.epoch:
+            latest = self.seen()
+            has_gone_back = asked_at is not None and _key(position) < _key(asked_at)
+            is_another_epoch = asked_at is not None and position.epoch != asked_at.epoch
+            if latest is None or has_gone_back or _key(position) > _key(latest):
+                self._connection.execute(
+                    "INSERT INTO seen (one, epoch, stream_id) VALUES (1, ?, ?)"
+                    " ON CONFLICT (one) DO UPDATE SET epoch = excluded.epoch, stream_id = excluded.stream_id",
+                    (position.epoch, position.stream_id),
+                )
+            if is_another_epoch:
                 again = self._offer_again(lambda epoch, _: epoch != position.epoch)
-            elif _stream_key(position.stream_id) < _stream_key(seen["stream_id"]):
+            elif has_gone_back:
                 now_at = _stream_key(position.stream_id)
                 again = self._offer_again(lambda _, stream_id: _stream_key(stream_id) > now_at)
             else:
@@ -321,6 +334,11 @@ def _stream_key(stream_id: str) -> tuple[int, int]:
     if first.isascii() and first.isdigit() and (not second or (second.isascii() and second.isdigit())):
         return int(first), int(second or 0)
     return -1, 0
+
+
+def _key(position: Position) -> tuple[int, int, int]:
+    """Positions in order: epochs only grow, and so does the stream within one."""
+    return (position.epoch, *_stream_key(position.stream_id))
 
 
 @contextmanager

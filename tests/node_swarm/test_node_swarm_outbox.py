@@ -241,31 +241,36 @@ async def test_putting_twice_publishes_once(outbox):
     assert taker.taken == [entry]
 
 
+def hear(outbox, position):
+    """One worker asks, and hears this."""
+    return outbox.notice(position, asked_at=outbox.seen())
+
+
 async def test_new_epoch_offers_everything_of_the_old_one_again(outbox):
     entries = [publication() for _ in range(3)]
-    outbox.notice(model.Position(epoch=1, stream_id="1-0"))
+    hear(outbox, model.Position(epoch=1, stream_id="1-0"))
     for entry in entries:
         outbox.put(entry)
     await outbox.replay(Taker(epoch=1))
 
-    again = outbox.notice(model.Position(epoch=2, stream_id="1-0"))
+    again = hear(outbox, model.Position(epoch=2, stream_id="1-0"))
     restored = Taker(epoch=2)
     await outbox.replay(restored)
 
     assert again == 3
     assert restored.taken == entries
-    assert outbox.notice(model.Position(epoch=2, stream_id="9-0")) == 0
+    assert hear(outbox, model.Position(epoch=2, stream_id="9-0")) == 0
 
 
 async def test_position_that_goes_back_offers_what_came_after_it(outbox):
     entries = [publication() for _ in range(3)]
-    outbox.notice(model.Position(epoch=1, stream_id="1-0"))
+    hear(outbox, model.Position(epoch=1, stream_id="1-0"))
     for entry in entries:
         outbox.put(entry)
     await outbox.replay(Taker(first=9))  # acknowledged at 10-0, 11-0, 12-0
-    outbox.notice(model.Position(epoch=1, stream_id="12-0"))
+    hear(outbox, model.Position(epoch=1, stream_id="12-0"))
 
-    again = outbox.notice(model.Position(epoch=1, stream_id="10-5"))
+    again = hear(outbox, model.Position(epoch=1, stream_id="10-5"))
 
     taker = Taker()
     await outbox.replay(taker)
@@ -276,9 +281,9 @@ async def test_position_that_goes_back_offers_what_came_after_it(outbox):
 async def test_lease_of_an_acknowledged_result_is_not_offered_again(outbox):
     made = experiment(b"x = 1\n")
     outbox.put(Publication(result=result(made), experiment=made, source=b"x = 1\n", lease=lease()))
-    outbox.notice(model.Position(epoch=1, stream_id="1-0"))
+    hear(outbox, model.Position(epoch=1, stream_id="1-0"))
     await outbox.replay(Taker())
-    outbox.notice(model.Position(epoch=2, stream_id="1-0"))
+    hear(outbox, model.Position(epoch=2, stream_id="1-0"))
     taker = Taker()
 
     await outbox.replay(taker)
@@ -288,10 +293,10 @@ async def test_lease_of_an_acknowledged_result_is_not_offered_again(outbox):
 
 async def test_position_that_moves_on_offers_nothing(outbox):
     outbox.put(publication())
-    outbox.notice(model.Position(epoch=1, stream_id="9-0"))
+    hear(outbox, model.Position(epoch=1, stream_id="9-0"))
     await outbox.replay(Taker(first=9))
 
-    assert outbox.notice(model.Position(epoch=1, stream_id="10-0")) == 0
+    assert hear(outbox, model.Position(epoch=1, stream_id="10-0")) == 0
     assert outbox.waiting_count() == 0
 
 
@@ -441,3 +446,32 @@ async def test_acknowledged_insights_are_forgotten_after_a_while(outbox, clock, 
 
     rows = sqlite3.connect(path).execute("SELECT count(*) FROM insights").fetchone()
     assert rows == (1,)
+
+
+async def test_answers_that_overtake_each_other_are_no_forgetting(outbox):
+    at = [model.Position(epoch=1, stream_id=f"{number}-0") for number in (7, 8, 9)]
+    hear(outbox, at[0])
+    asked_by_both = outbox.seen()
+    outbox.put(publication())
+    await outbox.replay(Taker(first=9))
+
+    second = outbox.notice(at[2], asked_at=asked_by_both)
+    first = outbox.notice(at[1], asked_at=asked_by_both)
+
+    assert (second, first) == (0, 0)
+    assert outbox.seen() == at[2]
+    assert outbox.waiting_count() == 0
+
+
+async def test_a_late_answer_of_the_epoch_before_takes_nothing_back(outbox):
+    old, new = (model.Position(epoch=epoch, stream_id="5-0") for epoch in (1, 2))
+    hear(outbox, old)
+    asked_before = outbox.seen()
+    hear(outbox, new)
+    outbox.put(publication())
+    await outbox.replay(Taker(epoch=2))
+
+    again = outbox.notice(old, asked_at=asked_before)
+
+    assert again == 0
+    assert outbox.seen() == new
