@@ -55,6 +55,7 @@ class Board:
         self._state = NodeState(link=link)
         self._current: dict[str, Any] | None = None
         self._prepared = ""
+        self._usual_s: float | None = None
         self._results: deque[ResultLine] = deque(maxlen=LAST_RESULTS)
         self._done = 0
         self._can_write = True
@@ -90,8 +91,16 @@ class Board:
 
     def end_run(self) -> None:
         """It is over; its result is not out yet."""
+        if self._current is not None:
+            began_at = datetime.fromisoformat(self._current["started_at"])
+            self._usual_s = (self._now() - began_at).total_seconds()
         self._current = None
         self.step(WorkEvent.RUN_ENDED)
+
+    def drop_run(self) -> None:
+        """The work in hand was given back, in the middle of a run or between two."""
+        self._current = None
+        self.step(WorkEvent.RUN_DROPPED)
 
     def show_prepared(self, title: str) -> None:
         """What comes next."""
@@ -119,17 +128,22 @@ class Board:
         for event in events:
             self.step(event)
 
-    def _write(self) -> None:
-        picture = {
+    def picture(self) -> dict[str, Any]:
+        """All that is shown, as JSON has it; ``usual_s`` is how long the last run took."""
+        return {
             **self._facts,
             "pid": os.getpid(),
             "state": self._state.label,
             "current": self._current,
             "prepared": self._prepared,
+            "usual_s": self._usual_s,
             "runs_done": self._done,
             "results": [asdict(line) for line in self._results],
             "updated_at": self._now().isoformat(),
         }
+
+    def _write(self) -> None:
+        picture = self.picture()
         draft = self._path.with_suffix(".tmp")
         try:
             draft.write_text(json.dumps(picture, indent=1), encoding="utf-8")

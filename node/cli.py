@@ -283,6 +283,44 @@ def status(*, name: Name = None, state_dir: StateDir = None, as_json: Json = Fal
 
 
 @app.command()
+def pause(
+    *,
+    now: Annotated[bool, typer.Option("--now", help="Give back the run in hand, too.")] = False,
+    name: Name = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Finish the run in hand and take no more, until `resume`; the node stays in the swarm.
+
+    A pause outlives the node: one that starts later is paused, too.
+    """
+    with _one_sentence():
+        config = _load(name=name, state_dir=state_dir).config
+        from node.owner import pause_node  # noqa: PLC0415 - asyncio, structlog
+
+        typer.echo(_run(pause_node(config.node_dir, now=now)))
+
+
+@app.command()
+def resume(*, name: Name = None, state_dir: StateDir = None) -> None:
+    """Take work again after `pause`."""
+    with _one_sentence():
+        config = _load(name=name, state_dir=state_dir).config
+        from node.owner import resume_node  # noqa: PLC0415 - see pause
+
+        typer.echo(_run(resume_node(config.node_dir)))
+
+
+@app.command()
+def drain(*, name: Name = None, state_dir: StateDir = None) -> None:
+    """Finish the run in hand, publish, leave: what one Ctrl-C does."""
+    with _one_sentence():
+        config = _load(name=name, state_dir=state_dir).config
+        from node.owner import drain_node  # noqa: PLC0415 - see pause
+
+        typer.echo(_run(drain_node(config.node_dir)))
+
+
+@app.command()
 def doctor(
     host: Host = DEFAULT_HOST,
     *,

@@ -41,7 +41,9 @@ from node.agent.search import SearchAgent
 from node.alone import AloneSwarm
 from node.assignment import NodeFacts
 from node.board import STATUS_NAME, Board
+from node.commands import PAUSED_BY_OWNER, Commands
 from node.config import Config
+from node.control import controlled
 from node.enrolment import read_token
 from node.exit_codes import ExitCode
 from node.failures import Failed
@@ -50,6 +52,8 @@ from node.isolation import require_isolation
 from node.loop import Ending, Limits, NodeLoop
 from node.materialise import TRAINER_ARGV, PrepareError, find_hosted, materialise, prepare
 from node.memory import recall_challenge, remember_challenge
+from node.pausing import Cause, Pauses, is_noted
+from node.pieces import CountedPieces
 from node.prepare import Preparer
 from node.program import ProgramInForce, program_of_challenge, read_program
 from node.purse import Budget, Purse
@@ -87,6 +91,7 @@ class Crew:
     hardware: Hardware
     board: Board
     stop: Stop
+    pauses: Pauses
     trainer_argv: tuple[str, ...]
     agent: Agent
     purse: Purse
@@ -220,17 +225,25 @@ def _heartbeat(crew: Crew, swarm: Swarm) -> Heartbeat:
 async def _live(crew: Crew, swarm: Swarm, heartbeat: Heartbeat) -> ExitCode:
     """Gets ready, opens the session and runs the loop; the swarm is closed whatever happens."""
     adopt_orphans()
-    with _signals(crew.stop):
-        try:
-            challenge_dir = await crew.stop.or_stopped(_get_ready(crew))
-            session = await crew.stop.or_stopped(swarm.connect(crew.hardware, crew.challenge.challenge_id))
-            heartbeat.set_interval(session.heartbeat_interval_s)
-            return await _work(crew, swarm, heartbeat, session, challenge_dir)
-        except Aborted:
-            return ExitCode.INTERRUPTED
-        finally:
-            await swarm.close()
-            crew.purse.close()
+    commands = Commands(pauses=crew.pauses, stop=crew.stop, picture=crew.board.picture)
+    async with controlled(crew.config.node_dir, commands.answer):
+        if is_noted(crew.config.node_dir):  # read where the socket is open, so that no wish falls between
+            crew.pauses.hold(Cause.OWNER, PAUSED_BY_OWNER)
+        with _signals(crew.stop):
+            return await _live_controlled(crew, swarm, heartbeat)
+
+
+async def _live_controlled(crew: Crew, swarm: Swarm, heartbeat: Heartbeat) -> ExitCode:
+    try:
+        challenge_dir = await crew.stop.or_stopped(_get_ready(crew))
+        session = await crew.stop.or_stopped(swarm.connect(crew.hardware, crew.challenge.challenge_id))
+        heartbeat.set_interval(session.heartbeat_interval_s)
+        return await _work(crew, swarm, heartbeat, session, challenge_dir)
+    except Aborted:
+        return ExitCode.INTERRUPTED
+    finally:
+        await swarm.close()
+        crew.purse.close()
 
 
 async def _get_ready(crew: Crew) -> Path:
@@ -280,7 +293,8 @@ async def _work(
         leases=heartbeat,
         board=crew.board,
         stop=crew.stop,
-        limits=Limits(max_experiments=config.max_experiments, max_hours=config.max_hours),
+        pauses=crew.pauses,
+        limits=Limits(pieces=CountedPieces(config.max_experiments), max_hours=config.max_hours),
         baseline=crew.challenge.baseline_source.encode(),
         free_bytes=lambda: shutil.disk_usage(config.node_dir).free,
     )
@@ -342,6 +356,7 @@ def _crew(
         },
         link=link,
     )
+    pauses = Pauses(on_change=lambda reasons: board.learn(pauses=list(reasons)))
     return Crew(
         config=config,
         key=key,
@@ -349,6 +364,7 @@ def _crew(
         hardware=hardware,
         board=board,
         stop=Stop(),
+        pauses=pauses,
         trainer_argv=trainer_argv,
         agent=agent,
         purse=purse,

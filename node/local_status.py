@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from rich.text import Text
 
 from node import rendering
 from node.board import StatusUnreadable, read_status
+from node.control import Command, ControlError, NobodyThere, Request, ask
 from node.doctor import Finding
 from node.exit_codes import ExitCode
 from node.failures import Failed
@@ -26,7 +29,7 @@ RESULTS_SHOWN = 10
 
 
 def show_status(node_dir: Path, *, as_json: bool) -> ExitCode:
-    """Prints the picture that the node left, which need not be running, and what its outbox holds.
+    """Prints what the node says of itself, or the picture that it left, and what its outbox holds.
 
     Raises:
         Failed: One of the two cannot be read (the other is printed), or no node has run here.
@@ -51,20 +54,32 @@ def show_status(node_dir: Path, *, as_json: bool) -> ExitCode:
 
 def _look(node_dir: Path) -> tuple[dict[str, Any] | None, OutboxStatus | None, list[str]]:
     """Picture and outbox, None where there is none, and why one cannot be read."""
-    picture, outbox, problems = None, None, []
-    try:
-        picture = read_status(node_dir)
-    except StatusUnreadable as error:
-        problems.append(str(error))
+    outbox, problems = None, []
+    picture = _live_picture(node_dir)
+    is_live = picture is not None
+    if picture is None:
+        try:
+            picture = read_status(node_dir)
+        except StatusUnreadable as error:
+            problems.append(str(error))
     try:
         outbox = _outbox(node_dir)
     except StateFileError as error:
         problems.append(error.message)
     if picture is not None:
-        picture["is_running"] = _is_running(picture)
-        if not picture["is_running"] and picture.get("state") != "stopped":
+        is_running = is_live or _is_running(picture)
+        if not is_running and picture.get("state") != "stopped":
             picture["state"] = "gone"
+        picture["is_running"] = is_running
     return picture, outbox, problems
+
+
+def _live_picture(node_dir: Path) -> dict[str, Any] | None:
+    """What a running node answers; None where none does, which the file that it left then tells."""
+    try:
+        return asyncio.run(ask(node_dir, Request(command=Command.STATUS)))
+    except (NobodyThere, ControlError):
+        return None
 
 
 def _print(
@@ -144,15 +159,30 @@ def _lines(picture: Mapping[str, Any]) -> list[str]:
         f"challenge    {picture.get('challenge', '-')} on {picture.get('hardware_class', '-')}",
         f"state        {picture.get('state', '-')}",
     ]
+    lines += [f"paused       {rendering.clean(str(reason))}" for reason in _texts(picture.get("pauses"))]
     if picture.get("note"):
         lines.append(f"note         {rendering.clean(str(picture['note']))}")
     if isinstance(current, dict):
         what = f"{current.get('title')} ({current.get('purpose')})"
-        lines.append(f"training     {what}, since {current.get('started_at')}")
+        lines.append(f"training     {what}, {_progress(current, picture.get('usual_s'))}")
     if picture.get("prepared"):
         lines.append(f"next         {picture['prepared']}")
     lines.append(f"done         {rendering.counted(picture.get('runs_done', 0), 'run')}")
     return lines
+
+
+def _texts(value: object) -> list[str]:
+    return [str(entry) for entry in value] if isinstance(value, list) else []
+
+
+def _progress(current: Mapping[str, Any], usual_s: object) -> str:
+    """How long a run has trained, and how long the one before it took in all."""
+    try:
+        elapsed = utc_now() - datetime.fromisoformat(str(current.get("started_at")))
+    except ValueError:
+        return "since a time that cannot be read"
+    so_far = f"for {elapsed.total_seconds():.0f} s"
+    return f"{so_far} of about {usual_s:.0f} s" if isinstance(usual_s, float) else so_far
 
 
 def _outbox_lines(outbox: OutboxStatus | None) -> list[str]:

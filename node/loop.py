@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -21,9 +21,11 @@ from autoresearch.model import ExperimentId, Outcome, Purpose, Result
 from node.agent.base import Agent, AgentEnded, AgentError, BudgetSpent, Failure
 from node.assignment import Assignment, Leases, Run
 from node.board import Board
+from node.pausing import Paused, Pauses
+from node.pieces import CountedPieces, Pieces
 from node.prepare import Preparer
 from node.record import Recorder, is_disk_full
-from node.state import WorkEvent
+from node.state import Work, WorkEvent
 from node.stopping import Aborted, Stop
 from node.training.report import TrainingReport
 from node.training.runner import BROKEN_TRAINER_KINDS, TrainingJob
@@ -39,6 +41,9 @@ VERIFICATIONS = (Purpose.VERIFY_CANDIDATE, Purpose.VERIFY_CONTROL)
 FREE_DISK_MIN_BYTES = 256 * 1024 * 1024
 DISK_RETRY_S = 15.0
 REFLECTIONS_LIMIT = 4
+
+PREPARED_KEPT_S = 600.0
+"""How long a pause keeps what is prepared: heat passes in minutes, a night must not hold an idea."""
 
 _log = structlog.get_logger(__name__)
 
@@ -63,9 +68,9 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """When to stop by oneself; None for never."""
+    """When to stop by oneself; ``max_hours`` None for never."""
 
-    max_experiments: int | None = None
+    pieces: Pieces = field(default_factory=CountedPieces)
     max_hours: float | None = None
 
 
@@ -82,10 +87,12 @@ class NodeLoop:
         leases: Leases,
         board: Board,
         stop: Stop,
+        pauses: Pauses,
         limits: Limits,
         baseline: bytes,
         free_bytes: Callable[[], int],
         disk_retry_s: float = DISK_RETRY_S,
+        prepared_kept_s: float = PREPARED_KEPT_S,
     ) -> None:
         self._preparer = preparer
         self._trainer = trainer
@@ -94,14 +101,15 @@ class NodeLoop:
         self._leases = leases
         self._board = board
         self._stop = stop
+        self._pauses = pauses
         self._limits = limits
         self._baseline = baseline
         self._free_bytes = free_bytes
         self._disk_retry_s = disk_retry_s
+        self._prepared_kept_s = prepared_kept_s
         self._ahead: asyncio.Task[Assignment] | None = None
         self._reflections: set[asyncio.Task[None]] = set()
         self._given_back: set[asyncio.Task[None]] = set()
-        self._done = 0
         self._trainer_failures = 0
         self.why = ""
 
@@ -110,7 +118,10 @@ class NodeLoop:
 
         Raises SwarmError where the swarm shuts the node out for good.
         """
-        beside = [asyncio.create_task(self._keep_hours()), asyncio.create_task(self._watch_stop())]
+        beside = [
+            asyncio.create_task(watch)
+            for watch in (self._keep_hours(), self._watch_stop(), self._watch_pauses())
+        ]
         ending = None
         try:
             ending = await self._work()
@@ -131,16 +142,33 @@ class NodeLoop:
 
     async def _work(self) -> Ending:
         while not self._stop.is_draining:
-            assignment = await self._next()
-            self._prepare_ahead(after=assignment)
-            await self._carry_out(assignment)
-            self._done += 1
-            if self._trainer_failures >= TRAINER_FAILURES_LIMIT and not await self._trains_baseline():
-                return Ending.TRAINER_BROKEN
-            if self._has_done_enough():
+            await self._rest()
+            if self._ahead is None and not self._begin_preparing(shows=False):
                 self._show_stop(Ending.DONE.value)
                 return Ending.DONE
+            try:
+                assignment = await self._next()
+                self._begin_preparing()  # while this one trains
+                await self._carry_out(assignment)
+                if self._trainer_failures >= TRAINER_FAILURES_LIMIT and not await self._trains_baseline():
+                    return Ending.TRAINER_BROKEN
+            except Paused:
+                continue
         return self._as_asked()
+
+    async def _rest(self) -> None:
+        """Returns when no pause holds; what was prepared is kept for a while, then given back."""
+        if not self._pauses.is_paused:
+            return
+        self._board.step(WorkEvent.PAUSE_BEGAN)
+        keeping = asyncio.timeout(self._prepared_kept_s)
+        with contextlib.suppress(Paused, TimeoutError):
+            async with keeping:
+                await self._stop.or_stopped(self._pauses.or_wanted(self._pauses.wait_over()))
+        if self._pauses.is_paused:
+            await self._give_up_prepared("the node is paused")
+            await self._stop.or_stopped(self._pauses.wait_over())
+        self._board.step(WorkEvent.PAUSE_OVER)
 
     def _as_asked(self) -> Ending:
         return Ending.ABORTED if self._stop.is_aborted else Ending.DRAINED
@@ -149,7 +177,8 @@ class NodeLoop:
         """Tell the loop of the class's working best."""
         self._preparer.tell_news()
         ahead = self._ahead
-        if self._stop.is_draining or ahead is None or not self._agent.thinks_for_free:
+        is_waiting = self._stop.is_draining or self._pauses.is_paused
+        if is_waiting or ahead is None or not self._agent.thinks_for_free:
             return
         if not _has_result(ahead):
             return
@@ -171,39 +200,67 @@ class NodeLoop:
         return await self._preparer.next_assignment()
 
     async def _next(self) -> Assignment:
-        """Work that is ready and still ours. Raises Aborted when a stop comes first."""
+        """Work that is ready and still ours. Raises Aborted when a stop comes first, Paused for a pause."""
         while True:
             if self._ahead is None:
                 self._ahead = asyncio.create_task(self._preparer.next_assignment())
             ahead = self._ahead
-            assignment = await self._stop.or_stopped(ahead)
+            try:
+                assignment = await self._stop.or_stopped(self._pauses.or_paused(ahead))
+            except Paused:
+                if ahead is self._ahead and not _has_result(ahead):
+                    await self._give_up_prepared("the node is paused")
+                raise
             if ahead is not self._ahead:
                 continue  # given back for one on a new best
+            if self._pauses.is_paused:
+                raise Paused("the node is paused")  # it stays prepared
             self._ahead = None
+            self._board.show_prepared("")
             if not self._leases.is_lost(assignment.lease.claim_id):
                 return assignment
             _log.info("the claim ran out before its turn", title=assignment.title)
 
-    def _prepare_ahead(self, *, after: Assignment) -> None:
-        will_be_done = self._done + 1
-        if self._limits.max_experiments is not None and will_be_done >= self._limits.max_experiments:
-            return
+    def _begin_preparing(self, *, shows: bool = True) -> bool:
+        """The next piece of work, shown as such; False where no more may be begun."""
+        if not self._limits.pieces.take():
+            return False
         self._ahead = asyncio.create_task(self._preparer.next_assignment())
-        self._ahead.add_done_callback(self._show_prepared)
-        _log.debug("preparing the next while this one trains", title=after.title)
+        if shows:
+            self._ahead.add_done_callback(self._show_prepared)
+        return True
+
+    async def _give_up_prepared(self, reason: str) -> None:
+        """Gives back what is prepared, and ends what is not ready yet."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return
+        self._limits.pieces.put_back()
+        self._board.show_prepared("")
+        if _has_result(ahead):
+            await self._preparer.give_back(ahead.result(), reason)
+            return
+        ahead.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await ahead
 
     async def _carry_out(self, assignment: Assignment) -> None:
         """Every run of it; a stop between the two of a pair gives the claim back for another to do both."""
         try:
             for run in assignment.runs:
                 self._stop.before_more_work()
+                self._pauses.before_more_work()
                 await self._make_room()
                 report = await self._train(assignment, run)
                 result = await self._recorder.record(assignment, run, report)
                 self._after(assignment, result)
-        except BaseException:
+        except BaseException as error:
+            self._limits.pieces.put_back()
             await asyncio.shield(self._preparer.give_back(assignment, "not finished"))
+            if isinstance(error, Paused):
+                self._board.drop_run()
             raise
+        self._limits.pieces.done()
         self._leases.drop(assignment.lease.claim_id)
         self._board.step(WorkEvent.RESULT_KEPT)
         self._preparer.tell_news()
@@ -225,7 +282,7 @@ class NodeLoop:
     async def _measure(self, job: TrainingJob) -> TrainingReport:
         while True:
             try:
-                return await self._stop.or_aborted(self._trainer.run(job))
+                return await self._stop.or_aborted(self._pauses.or_wanted(self._trainer.run(job)))
             except OSError as error:
                 if not is_disk_full(error):
                     raise
@@ -284,9 +341,6 @@ class NodeLoop:
             told_full = False
             await self._stop.or_stopped(asyncio.sleep(self._disk_retry_s))
 
-    def _has_done_enough(self) -> bool:
-        return self._limits.max_experiments is not None and self._done >= self._limits.max_experiments
-
     async def _keep_hours(self) -> None:
         if self._limits.max_hours is not None:
             await asyncio.sleep(self._limits.max_hours * 3600.0)
@@ -298,6 +352,16 @@ class NodeLoop:
         self._show_stop(self._stop.reason)
         if self._ahead is not None:
             self._ahead.cancel()
+
+    async def _watch_pauses(self) -> None:
+        """A pause ends the search for work that waits anyway; it begins anew if the same run still trains."""
+        while True:
+            await self._pauses.wait_begun()
+            if self._ahead is not None and not self._ahead.done():
+                await self._give_up_prepared("the node is paused")
+            await self._pauses.wait_over()
+            if self._ahead is None and self._board.state.work is Work.TRAINING:
+                self._begin_preparing()
 
     def _show_stop(self, reason: str) -> None:
         """Whoever asked: a signal, the clock, or the number of experiments that was set."""
@@ -311,14 +375,11 @@ class NodeLoop:
 
     async def _leave(self, beside: list[asyncio.Task[None]]) -> None:
         """Gives back what was prepared and ends what runs beside the loop."""
-        ahead, self._ahead = self._ahead, None
-        for task in (*beside, *self._reflections, *((ahead,) if ahead else ())):
-            if not task.done():
-                task.cancel()
+        for task in (*beside, *self._reflections):
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
-        if ahead is not None and _has_result(ahead):
-            await self._preparer.give_back(ahead.result(), "the node leaves")
+        await self._give_up_prepared("the node leaves")
         await asyncio.gather(*self._given_back)
 
 

@@ -43,3 +43,8 @@ def purse_path(node_dir: Path) -> Path:
 def lock_path(node_dir: Path) -> Path:
     """Held by the one node that works in this state dir."""
     return node_dir / "node.lock"
+
+
+def socket_path(node_dir: Path) -> Path:
+    """Where a running node takes its owner's commands."""
+    return node_dir / "control.sock"

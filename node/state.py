@@ -1,9 +1,9 @@
 """What a node is doing, as two small tables of transitions and no I/O.
 
-Two regions move at the same time: the *work* (connecting, exploring, training, publishing, draining, stopped)
-and the *link* to the swarm (online or solo). A node that loses its coordinator in the middle of a training
-keeps training: only its link changes. ``diagram_mermaid`` is drawn from the tables, so the README cannot
-drift from the code.
+Two regions move at the same time: the *work* (connecting, exploring, training, publishing, paused, draining,
+stopped) and the *link* to the swarm (online or solo). A node that loses its coordinator in the middle of a
+training keeps training: only its link changes. ``diagram_mermaid`` is drawn from the tables, so the README
+cannot drift from the code.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class Work(StrEnum):
     EXPLORING = "exploring"
     TRAINING = "training"
     PUBLISHING = "publishing"
+    PAUSED = "paused"
     DRAINING = "draining"
     STOPPED = "stopped"
 
@@ -39,6 +40,9 @@ class WorkEvent(StrEnum):
     RUN_BEGAN = "run began"
     RUN_ENDED = "run ended"
     RESULT_KEPT = "result kept"
+    RUN_DROPPED = "run dropped"
+    PAUSE_BEGAN = "pause began"
+    PAUSE_OVER = "pause over"
     STOP_ASKED = "stop asked"
     WORK_GIVEN_BACK = "work given back"
     FAILED = "failed"
@@ -61,11 +65,15 @@ WORK_TABLE: Mapping[Work, Mapping[WorkEvent, Work]] = MappingProxyType(
         # Exploring: nothing trains, the next run is awaited (with an agent that keeps up: hardly ever).
         Work.EXPLORING: {
             WorkEvent.RUN_BEGAN: Work.TRAINING,
+            WorkEvent.PAUSE_BEGAN: Work.PAUSED,
+            WorkEvent.RUN_DROPPED: Work.EXPLORING,
             WorkEvent.STOP_ASKED: Work.DRAINING,
             WorkEvent.FAILED: Work.STOPPED,
         },
         Work.TRAINING: {
             WorkEvent.RUN_ENDED: Work.PUBLISHING,
+            # The owner wants the machine now: the run's claim is given back.
+            WorkEvent.RUN_DROPPED: Work.EXPLORING,
             WorkEvent.STOP_ASKED: Work.DRAINING,
             WorkEvent.FAILED: Work.STOPPED,
         },
@@ -73,6 +81,13 @@ WORK_TABLE: Mapping[Work, Mapping[WorkEvent, Work]] = MappingProxyType(
             # The second run of a verification pair follows at once.
             WorkEvent.RUN_BEGAN: Work.TRAINING,
             WorkEvent.RESULT_KEPT: Work.EXPLORING,
+            WorkEvent.RUN_DROPPED: Work.EXPLORING,
+            WorkEvent.STOP_ASKED: Work.DRAINING,
+            WorkEvent.FAILED: Work.STOPPED,
+        },
+        # Paused: no work is taken, the heartbeats go on.
+        Work.PAUSED: {
+            WorkEvent.PAUSE_OVER: Work.EXPLORING,
             WorkEvent.STOP_ASKED: Work.DRAINING,
             WorkEvent.FAILED: Work.STOPPED,
         },
@@ -81,6 +96,8 @@ WORK_TABLE: Mapping[Work, Mapping[WorkEvent, Work]] = MappingProxyType(
             WorkEvent.RUN_BEGAN: Work.DRAINING,
             WorkEvent.RUN_ENDED: Work.DRAINING,
             WorkEvent.RESULT_KEPT: Work.DRAINING,
+            WorkEvent.RUN_DROPPED: Work.DRAINING,
+            WorkEvent.PAUSE_OVER: Work.DRAINING,
             WorkEvent.STOP_ASKED: Work.DRAINING,
             WorkEvent.WORK_GIVEN_BACK: Work.STOPPED,
             WorkEvent.FAILED: Work.STOPPED,

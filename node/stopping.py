@@ -51,11 +51,11 @@ class Stop:
 
     async def or_aborted(self, work: Awaitable[T]) -> T:
         """The result of ``work``, which is cancelled when the node aborts. Raises Aborted."""
-        return await _race(work, self._abort)
+        return await race(work, self._abort, Aborted("the node was told to stop"))
 
     async def or_stopped(self, work: Awaitable[T]) -> T:
         """Like ``or_aborted``, for work that draining drops too. Raises Aborted."""
-        return await _race(work, self._drain)
+        return await race(work, self._drain, Aborted("the node was told to stop"))
 
     def before_more_work(self) -> None:
         """Raises Aborted once a stop was asked: what has not begun is given back."""
@@ -67,14 +67,16 @@ class Stop:
         await self._drain.wait()
 
 
-async def _race(work: Awaitable[T], event: asyncio.Event) -> T:
+
+async def race(work: Awaitable[T], event: asyncio.Event, error: Exception) -> T:
+    """The result of ``work`` unless ``event`` comes first: then it is cancelled and ``error`` raised."""
     task = asyncio.ensure_future(work)
     alarm = asyncio.ensure_future(event.wait())
     try:
         await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
         if task.done() and not (event.is_set() and task.cancelled()):
             return task.result()
-        raise Aborted("the node was told to stop")
+        raise error
     finally:
         alarm.cancel()
         if not task.done():

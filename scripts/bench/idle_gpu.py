@@ -30,6 +30,8 @@ from node.agent.search import SearchAgent
 from node.assignment import Assignment, NodeFacts
 from node.board import Board
 from node.loop import Limits, NodeLoop
+from node.pausing import Pauses
+from node.pieces import CountedPieces
 from node.prepare import Preparer
 from node.program import ProgramInForce
 from node.record import Page, Recorder
@@ -147,7 +149,9 @@ async def measure(
         leases=leases,
         board=board,
         stop=stop,
-        limits=Limits(max_experiments=experiments),
+        pauses=Pauses(),
+        limits=Limits(pieces=CountedPieces(experiments)),
+        baseline=challenge.baseline_source.encode(),
         free_bytes=lambda: 1 << 40,
     )
     await loop.run()

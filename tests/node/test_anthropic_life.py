@@ -75,7 +75,7 @@ async def test_a_node_whose_budget_is_spent_publishes_what_it_has_and_leaves_wit
         again, refused = await node.run(server, budget_tokens_total=1_000)
 
     purse = Purse(purse_path(node.state), Budget(), now=utc_now)
-    status = CliRunner().invoke(app, ["status", "--state-dir", str(node.state)]).output
+    status = await asyncio.to_thread(CliRunner().invoke, app, ["status", "--state-dir", str(node.state)])
     assert code == again == 7
     assert "the agent's budget is spent" in said
     assert refused.splitlines()[-1].startswith("error: the agent's budget is spent")
@@ -83,7 +83,7 @@ async def test_a_node_whose_budget_is_spent_publishes_what_it_has_and_leaves_wit
     assert node.published() == len(node.trainers()) >= 4
     assert not any(is_alive(pid) for pid in node.trainers())
     assert 8_000 < purse.spent_in_total().tokens <= 16_000
-    assert f"and {purse.spent_in_total().tokens:,} tokens in total" in status
+    assert f"and {purse.spent_in_total().tokens:,} tokens in total" in status.output
     assert server.complaints == []
 
 

@@ -1,68 +1,12 @@
 """Whole nodes as real processes: what signals do, and what is left when they are gone."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-from autoresearch.challenge import write_challenge
 from node_builders import BASELINE, is_alive, make_challenge
-
-RUN_NODE = Path(__file__).with_name("run_node.py")
-
-
-class NodeProcess:
-    """A node that trains on whatever the baseline says."""
-
-    def __init__(self, folder, baseline=BASELINE, *options):
-        self.folder = folder
-        self.state = folder / "state"
-        (folder / "tmp").mkdir(exist_ok=True)
-        write_challenge(make_challenge(baseline), folder / "challenge")
-        self.log = (folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, str(RUN_NODE), str(self.state), str(folder / "challenge"), *options],
-            stdout=self.log,
-            stderr=self.log,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder)},
-            start_new_session=True,
-        )
-
-    def wait_for_training(self):
-        """Returns the pid of the first trainer that began."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
-            marks = sorted((self.folder / "tmp").glob("began-*"))
-            if marks:
-                return int(marks[0].name.rpartition("-")[2])
-            time.sleep(0.02)
-        raise AssertionError(f"no training began: {(self.folder / 'log').read_text()}")
-
-    def wait(self):
-        code = self.process.wait(60)
-        self.log.close()
-        return code
-
-    def status(self):
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "from node.cli import main; main()",
-                "status",
-                "--state-dir",
-                str(self.state),
-                "--json",
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return json.loads(done.stdout)
+from node_process import NodeProcess
 
 
 @pytest.fixture
@@ -71,9 +15,7 @@ def waiting(tmp_path):
     node = NodeProcess(tmp_path, f"# fake: wait {gate}\n{BASELINE}")
     node.gate = gate
     yield node
-    if node.process.poll() is None:
-        os.killpg(node.process.pid, signal.SIGKILL)
-        node.process.wait(30)
+    node.kill()
 
 
 def test_a_node_works_alone_to_its_limit_and_leaves_a_notebook(tmp_path):

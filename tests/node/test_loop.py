@@ -40,6 +40,8 @@ from node.assignment import NodeFacts
 from node.board import Board, read_status
 from node.library import source_hash
 from node.loop import Ending, Limits, NodeLoop
+from node.pausing import Cause, Pauses
+from node.pieces import CountedPieces
 from node.prepare import Preparer
 from node.program import ProgramInForce, program_of_challenge
 from node.record import NotebookError, Recorder
@@ -102,9 +104,11 @@ class Node:
         challenge=None,
         history_limit=None,
         own_program=None,
+        prepared_kept_s=60.0,
     ):
         self.swarm, self.agent = swarm, agent
         self.stop, self.leases, self.notebook = Stop(), FakeLeases(), FakeNotebook()
+        self.pauses = Pauses()
         challenge = challenge or make_challenge()
         facts = NodeFacts(
             node_id=NodeId("n"), owner_id=OwnerId("o"), hardware=make_hardware(), challenge=challenge
@@ -154,10 +158,12 @@ class Node:
             leases=self.leases,
             board=self.board,
             stop=self.stop,
-            limits=Limits(max_experiments=max_experiments),
+            pauses=self.pauses,
+            limits=Limits(pieces=CountedPieces(max_experiments)),
             baseline=challenge.baseline_source.encode(),
             free_bytes=free,
             disk_retry_s=0.01,
+            prepared_kept_s=prepared_kept_s,
         )
 
     async def _sleep(self, pause_s):
@@ -979,3 +985,103 @@ async def test_agent_that_reads_no_program_names_none(tmp_path):
     await node.run()
 
     assert swarm.published[0].experiment.hypothesis.program_hash is None
+
+
+async def paused(node):
+    await until(lambda: node.board.state.work is Work.PAUSED)
+
+
+async def test_a_pause_finishes_the_run_in_hand_and_then_takes_no_work_until_it_is_over(tmp_path):
+    gate = tmp_path / "gate"
+    node = Node(
+        tmp_path, FakeSwarm(), ScriptedAgent(f"# fake: wait {gate}\n", scored(1.5)), max_experiments=2
+    )
+    running = asyncio.create_task(node.run())
+    await until(lambda: len(node.swarm.started) == 2)
+
+    node.pauses.hold(Cause.OWNER, "paused by its owner")
+    gate.touch()
+    await paused(node)
+    published, held = len(node.swarm.published), len(node.leases.held)
+    node.pauses.lift(Cause.OWNER)
+    ending = await running
+
+    assert (published, held) == (1, 1)
+    assert ending is Ending.DONE
+    assert len(node.swarm.published) == 2
+    assert node.swarm.released == []
+
+
+async def test_a_long_pause_gives_back_what_was_prepared(tmp_path):
+    gate = tmp_path / "gate"
+    agent = ScriptedAgent(f"# fake: wait {gate}\n", scored(1.5), scored(1.4))
+    node = Node(tmp_path, FakeSwarm(), agent, max_experiments=2, prepared_kept_s=0.01)
+    running = asyncio.create_task(node.run())
+    await until(lambda: len(node.swarm.started) == 2)
+
+    node.pauses.hold(Cause.QUIET_HOURS, "quiet hours until 07:00")
+    gate.touch()
+    await until(lambda: len(node.swarm.released) == 1)
+    prepared_claim = node.swarm.started[1][0].claim_id
+    node.pauses.lift(Cause.QUIET_HOURS)
+    await running
+
+    assert node.swarm.released == [(prepared_claim, "the node is paused")]
+    assert node.scores == [2.0, 1.4]
+    assert node.leases.held == set()
+
+
+async def test_a_pause_at_once_ends_the_training_and_gives_its_claim_back(tmp_path):
+    agent = ScriptedAgent(f"# fake: hang {tmp_path / 'pids'}\n", scored(1.5), scored(1.4))
+    node = Node(tmp_path, FakeSwarm(), agent, max_experiments=1)
+    running = asyncio.create_task(node.run())
+    await until((tmp_path / "pids").exists)
+    await until((tmp_path / "pids").read_text)
+
+    node.pauses.hold(Cause.OWNER, "paused by its owner", now=True)
+    await paused(node)
+    released, pids = list(node.swarm.released), (tmp_path / "pids").read_text().split()
+    alive = [pid for pid in pids if is_alive(pid)]
+    node.pauses.lift(Cause.OWNER)
+    await running
+
+    assert [reason for _, reason in released] == ["not finished"]
+    assert alive == []
+    assert node.scores == [1.5]
+    assert node.board.state.work is Work.STOPPED
+
+
+async def test_a_pause_ends_the_search_for_work_and_begins_it_anew_while_the_same_run_trains(tmp_path):
+    gate, thoughts = tmp_path / "gate", []
+
+    async def think():
+        thoughts.append("begun")
+        if len(thoughts) == 1:
+            await asyncio.Event().wait()
+        return scored(1.5)
+
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(f"# fake: wait {gate}\n", think), max_experiments=2)
+    running = asyncio.create_task(node.run())
+    await until(lambda: thoughts == ["begun"])
+
+    node.pauses.hold(Cause.HEAT, "hot")
+    node.pauses.lift(Cause.HEAT)
+    await until(lambda: len(node.swarm.started) == 2)
+    gate.touch()
+    await running
+
+    assert node.scores == [2.0, 1.5]
+    assert node.swarm.released == []
+
+
+async def test_a_paused_node_leaves_when_it_is_told_to(tmp_path):
+    node = Node(tmp_path, FakeSwarm(), ScriptedAgent(scored(1.5)))
+    node.pauses.hold(Cause.OWNER, "paused by its owner")
+    running = asyncio.create_task(node.run())
+    await paused(node)
+
+    node.stop.drain("asked")
+
+    assert await running is Ending.DRAINED
+    assert node.swarm.claims == []
+    assert node.board.state.work is Work.STOPPED
