@@ -66,7 +66,9 @@ class Config:
     lease_ttl_s: float = _setting(
         120.0, "Seconds until the claim of a silent node is free again; nodes report four times as often."
     )
-    claims_per_node: int = _setting(8, "Claims that one node may hold at once.")
+    claims_per_node: int = _setting(
+        32, "Claims that one node may hold at once; each of its workers needs two, or three for a moment."
+    )
     calls_per_node_s: float = _setting(50.0, "Calls per second and node; bursts may be four times as many.")
     calls_per_peer_s: float = _setting(
         500.0, "Calls per second and network address, all its nodes together; bursts as above."

@@ -89,6 +89,8 @@ StateDir = Annotated[Path | None, _option("state_dir", "--state-dir")]
 MaxExperiments = Annotated[int | None, _option("max_experiments", "--max-experiments", metavar="N")]
 MaxHours = Annotated[float | None, _option("max_hours", "--max-hours", metavar="HOURS")]
 Device = Annotated[str | None, _option("device", "--device", metavar="auto|cuda|rocm|mps|cpu")]
+Gpus = Annotated[str | None, _option("gpus", "--gpus", metavar="all|0,1")]
+Workers = Annotated[int | None, _option("workers", "--workers", metavar="N")]
 Sandbox = Annotated[str | None, _option("sandbox", "--sandbox", metavar="auto|none")]
 Yes = Annotated[bool, _option("yes", "--yes", "-y")]
 Insecure = Annotated[bool, _option("insecure", "--insecure")]
@@ -151,6 +153,8 @@ def join(
     max_experiments: MaxExperiments = None,
     max_hours: MaxHours = None,
     device: Device = None,
+    gpus: Gpus = None,
+    workers: Workers = None,
     sandbox: Sandbox = None,
     yes: Yes = False,
     insecure: Insecure = False,
@@ -188,6 +192,8 @@ def join(
             max_experiments=max_experiments,
             max_hours=max_hours,
             device=device,
+            gpus=gpus,
+            workers=workers,
             sandbox=sandbox,
             yes=yes or None,
             insecure=insecure or None,
@@ -230,6 +236,8 @@ def solo(
     max_experiments: MaxExperiments = None,
     max_hours: MaxHours = None,
     device: Device = None,
+    gpus: Gpus = None,
+    workers: Workers = None,
     sandbox: Sandbox = None,
     json_logs: JsonLogs = False,
 ) -> None:
@@ -263,6 +271,8 @@ def solo(
             max_experiments=max_experiments,
             max_hours=max_hours,
             device=device,
+            gpus=gpus,
+            workers=workers,
             sandbox=sandbox,
             log_format="json" if json_logs else None,
         )

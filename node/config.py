@@ -25,6 +25,7 @@ NAME_LIMIT_CHARS = 60
 MODEL_LIMIT_CHARS = 1_000
 TOKENS_MIN, TOKENS_MAX = 1_000, 1_000_000
 HOURS_MAX = 24.0 * 365
+WORKERS_MAX = 64
 
 
 class ConfigError(ValueError):
@@ -118,6 +119,10 @@ class Config:
     max_experiments: int | None = _setting(None, "Stop by yourself after so many pieces of work.")
     max_hours: float | None = _setting(None, "Stop by yourself after so many hours.")
     device: Literal["auto", "cuda", "rocm", "mps", "cpu"] = _setting("auto", "What to train on.")
+    gpus: str = _setting(
+        "", "Train on several GPUs, one worker each: all, or a list by number such as 0,1; unset takes one."
+    )
+    workers: int = _setting(1, "Workers that share a processor, for challenges that are run on one.")
     sandbox: Literal["auto", "none"] = _setting(
         "auto",
         "How strangers' code is held: auto takes every layer that this machine has and refuses if they are "
@@ -291,6 +296,7 @@ def _check(config: Config) -> None:
         value = getattr(config, name)
         if value is not None and not 0 < value <= HOURS_MAX * 3600:
             raise ConfigError(f"{name} is {value}; give a positive number")
+    _check_workers(config)
     if config.agent == "command" and not config.agent_command:
         raise ConfigError("agent 'command' needs agent_command, for example 'claude -p {prompt}'")
     _check_model(config)
@@ -322,6 +328,21 @@ def _check_budgets(config: Config) -> None:
         value = getattr(config, spec.name)
         if spec.name.startswith("budget_") and value is not None and not value > 0:
             raise ConfigError(f"{spec.name} is {value}; give a positive number, or leave it out")
+
+
+def _check_workers(config: Config) -> None:
+    if not _is_gpus(config.gpus):
+        raise ConfigError(f"gpus is {config.gpus!r}; give all, or different numbers such as 0,1")
+    if not 1 <= config.workers <= WORKERS_MAX:
+        raise ConfigError(f"workers is {config.workers}; give 1 to {WORKERS_MAX}")
+    if config.gpus and config.workers > 1:
+        raise ConfigError("gpus and workers exclude each other: there is one worker for each GPU")
+
+
+def _is_gpus(text: str) -> bool:
+    numbers = text.split(",")
+    is_list = all(part.isascii() and part.isdigit() for part in numbers)
+    return text in ("", "all") or (is_list and len({int(part) for part in numbers}) == len(numbers))
 
 
 def _is_name(text: str) -> bool:

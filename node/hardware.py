@@ -14,9 +14,11 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autoresearch.model import Hardware, HardwareClass
 
@@ -31,6 +33,8 @@ _SIZES_GB = (
     *(256, 288, 512),
 )
 DEVICE_KINDS = ("cuda", "rocm", "mps", "cpu")
+VISIBLE = {"cuda": "CUDA_VISIBLE_DEVICES", "rocm": "HIP_VISIBLE_DEVICES"}
+"""The variable by which a runtime is told which cards there are for it."""
 
 _NOISE = re.compile(
     r"\((?:r|tm|c)\)|\b(?:cpu|processor|geforce|graphics|corporation|inc|core)\b|@.*$|\bw?ith radeon.*$",
@@ -57,12 +61,15 @@ class Device:
     count: int = 1
 
 
-def detect_hardware(allowed: Sequence[str], wanted: str = "auto") -> Hardware:
+def detect_hardware(
+    allowed: Sequence[str], wanted: str = "auto", environ: Mapping[str, str] | None = None
+) -> Hardware:
     """The device of this machine that a challenge will be run on.
 
     Args:
         allowed: The kinds that the challenge allows, best first.
         wanted: ``auto`` or one kind.
+        environ: Says which accelerators the process that trains will see; this process's if None.
 
     Raises:
         HardwareError: Nothing that is wanted and allowed is here.
@@ -72,7 +79,7 @@ def detect_hardware(allowed: Sequence[str], wanted: str = "auto") -> Hardware:
         raise HardwareError(f"device {wanted!r} is not one this challenge allows: {', '.join(allowed)}")
     torch_version = installed_torch()
     for kind in kinds:
-        device = _PROBES[kind]() if kind in _PROBES else None
+        device = _PROBES[kind](os.environ if environ is None else environ) if kind in _PROBES else None
         if device is not None:
             minor = ".".join(torch_version.split(".")[:2]) if torch_version else "none"
             return Hardware(
@@ -136,43 +143,118 @@ def nominal_gb(memory_mb: float) -> int:
     return round(gib)
 
 
-def _cuda() -> Device | None:
+def list_cards(kind: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What the runtime calls each accelerator of a kind here, in order; partitions count one by one.
+
+    NVIDIA's are named by UUID, since CUDA's numbers and the driver's need not be the same.
+    """
+    named = _visible(environ.get(VISIBLE.get(kind, ""), None))
+    if named is not None:
+        return tuple(named)
+    match kind:
+        case "cuda":
+            return _cuda_cards()
+        case "rocm":
+            return tuple(str(number) for number in range(len(_rocm_cards())))
+        case _:
+            return ()
+
+
+def _visible(text: str | None) -> list[str] | None:
+    """The entries of a list of visible devices; None where all are visible. -1 ends the list."""
+    if text is None:
+        return None
+    entries = [part.strip() for part in text.split(",") if part.strip()]
+    return entries[: entries.index("-1")] if "-1" in entries else entries
+
+
+def _cuda_cards() -> tuple[str, ...]:
+    with nvml() as pynvml:
+        if pynvml is None:
+            return ()
+        cards: list[str] = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            parts = _partitions(pynvml, handle)
+            cards += [_text(pynvml.nvmlDeviceGetUUID(part)) for part in parts or [handle]]
+        return tuple(cards)
+
+
+@contextmanager
+def nvml() -> Iterator[Any]:
+    """The driver's library, ready for use; None where there is no driver, as with any failure of it."""
     try:
         import pynvml  # noqa: PLC0415 - loads the driver's library
 
         pynvml.nvmlInit()
     except Exception:  # noqa: BLE001 - any failure of the driver means: no CUDA here
-        return None
+        yield None
+        return
     try:
-        index, count = _first_visible(pynvml.nvmlDeviceGetCount())
-        if count == 0:
-            return None
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        name = _text(pynvml.nvmlDeviceGetName(handle))
-        memory_mb = pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**20
-        limit_w, default_w = _power(pynvml, handle)
-        partition, memory_mb = _partition(pynvml, handle, memory_mb)
-        model = nvidia_model(
-            name, memory_mb=memory_mb, partition=partition, limit_w=limit_w, default_w=default_w
-        )
-        return Device(kind="cuda", name=name, memory_mb=float(int(memory_mb)), model=model, count=count)
-    except pynvml.NVMLError:
-        return None
+        yield pynvml
     finally:
         with contextlib.suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
 
 
-def _first_visible(count: int) -> tuple[int, int]:
-    """Index of the first card that CUDA will see, and how many it will."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return 0, count
-    wanted = [part.strip() for part in visible.split(",") if part.strip()]
-    if not wanted or wanted[0] == "-1":
-        return 0, 0
-    first = int(wanted[0]) if wanted[0].isdigit() and int(wanted[0]) < count else 0
-    return first, min(len(wanted), count)
+def _partitions(pynvml: Any, handle: object) -> list[Any]:
+    """The MIG partitions of a card; empty for a whole one."""
+    try:
+        current, _ = pynvml.nvmlDeviceGetMigMode(handle)
+        if not current:
+            return []
+        count = pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)
+    except Exception:  # noqa: BLE001 - see _power
+        return []
+    parts = []
+    for index in range(count):
+        with contextlib.suppress(Exception):  # places without a partition raise
+            parts.append(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index))
+    return parts
+
+
+def _cuda(environ: Mapping[str, str]) -> Device | None:
+    with nvml() as pynvml:
+        if pynvml is None:
+            return None
+        try:
+            return _cuda_device(pynvml, environ)
+        except pynvml.NVMLError:
+            return None
+
+
+def _cuda_device(pynvml: Any, environ: Mapping[str, str]) -> Device | None:
+    visible = environ.get(VISIBLE["cuda"])
+    entries, count = _visible(visible), pynvml.nvmlDeviceGetCount()
+    seen = count if entries is None else min(len(entries), count)
+    if seen == 0:
+        return None
+    handle, part = first_visible(pynvml, visible)
+    name = _text(pynvml.nvmlDeviceGetName(handle))
+    memory_mb = pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**20
+    limit_w, default_w = _power(pynvml, handle)
+    partition, memory_mb = _partition(pynvml, part, memory_mb)
+    model = nvidia_model(name, memory_mb=memory_mb, partition=partition, limit_w=limit_w, default_w=default_w)
+    return Device(kind="cuda", name=name, memory_mb=float(int(memory_mb)), model=model, count=seen)
+
+
+def first_visible(pynvml: Any, visible: str | None) -> tuple[Any, Any]:
+    """The first card that CUDA will see, and the partition of it if it is one, else None.
+
+    Args:
+        pynvml: The driver's library, as ``nvml`` gives it.
+        visible: What CUDA_VISIBLE_DEVICES says, by number or UUID; None where it says nothing.
+    """
+    entry = next(iter(_visible(visible) or ()), "0")
+    if entry.startswith("MIG-"):
+        part = pynvml.nvmlDeviceGetHandleByUUID(entry)
+        return pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(part), part
+    if entry.startswith("GPU-"):
+        handle = pynvml.nvmlDeviceGetHandleByUUID(entry)
+    else:
+        number = int(entry) if entry.isdigit() and int(entry) < pynvml.nvmlDeviceGetCount() else 0
+        handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+    return handle, next(iter(_partitions(pynvml, handle)), None)
 
 
 def _power(pynvml: object, handle: object) -> tuple[float, float]:
@@ -185,24 +267,25 @@ def _power(pynvml: object, handle: object) -> tuple[float, float]:
     return float(limit), float(default)
 
 
-def _partition(pynvml: object, handle: object, memory_mb: float) -> tuple[str, float]:
+def _partition(pynvml: Any, part: object | None, memory_mb: float) -> tuple[str, float]:
     """The MIG profile in use, with its memory; empty for a whole card."""
+    if part is None:
+        return "", memory_mb
     try:
-        current, _ = pynvml.nvmlDeviceGetMigMode(handle)  # type: ignore[attr-defined]
-        if not current:
-            return "", memory_mb
-        mig = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, 0)  # type: ignore[attr-defined]
-        name = _text(pynvml.nvmlDeviceGetName(mig))  # type: ignore[attr-defined]
-        part_mb = pynvml.nvmlDeviceGetMemoryInfo(mig).total / 2**20  # type: ignore[attr-defined]
+        name = _text(pynvml.nvmlDeviceGetName(part))
+        part_mb = pynvml.nvmlDeviceGetMemoryInfo(part).total / 2**20
     except Exception:  # noqa: BLE001 - see _power
         return "", memory_mb
     profile = re.search(r"\d+g\.\d+gb", name)
     return profile.group() if profile else f"{nominal_gb(part_mb)}gb", part_mb
 
 
-def _rocm() -> Device | None:
-    """Reads the kernel driver's topology: no ROCm library is needed to know the card."""
-    for node in sorted(Path("/sys/class/kfd/kfd/topology/nodes").glob("*")):
+def _rocm_cards() -> list[tuple[str, float]]:
+    """Name and memory of each card, from the kernel driver's topology: it needs no ROCm library."""
+    cards = []
+    for node in sorted(
+        Path("/sys/class/kfd/kfd/topology/nodes").glob("*"), key=lambda path: path.name.zfill(8)
+    ):
         try:
             properties = dict(
                 line.split(maxsplit=1)
@@ -214,18 +297,29 @@ def _rocm() -> Device | None:
             name = (node / "name").read_text().strip() or "AMD GPU"
             banks = sorted((node / "mem_banks").glob("*/properties"))
             sizes = [re.search(r"size_in_bytes (\d+)", bank.read_text()) for bank in banks]
-            memory_mb = max((int(size.group(1)) for size in sizes if size), default=0) / 2**20
+            cards.append((name, max((int(size.group(1)) for size in sizes if size), default=0) / 2**20))
         except (OSError, ValueError):
             continue
-        marketing = _output("rocm-smi", "--showproductname", "--csv")
-        match = re.search(r"(?:Instinct\s+)?(MI\d+\w*|RX \d+\w*(?: XTX?)?|PRO W\d+\w*)", marketing)
-        label = match.group(1) if match else name
-        model = f"amd-{_slug(label)}-{nominal_gb(memory_mb)}gb"
-        return Device(kind="rocm", name=label, memory_mb=float(int(memory_mb)), model=model)
-    return None
+    return cards
 
 
-def _mps() -> Device | None:
+def _rocm(environ: Mapping[str, str]) -> Device | None:
+    cards = _rocm_cards()
+    visible = _visible(environ.get(VISIBLE["rocm"]))
+    if visible is not None:
+        cards = [cards[int(entry)] for entry in visible if entry.isdigit() and int(entry) < len(cards)]
+    if not cards:
+        return None
+    name, memory_mb = cards[0]
+    marketing = _output("rocm-smi", "--showproductname", "--csv")
+    match = re.search(r"(?:Instinct\s+)?(MI\d+\w*|RX \d+\w*(?: XTX?)?|PRO W\d+\w*)", marketing)
+    label = match.group(1) if match else name
+    model = f"amd-{_slug(label)}-{nominal_gb(memory_mb)}gb"
+    return Device(kind="rocm", name=label, memory_mb=float(int(memory_mb)), model=model)
+
+
+def _mps(environ: Mapping[str, str]) -> Device | None:
+    del environ  # there is one at most
     if sys.platform != "darwin" or platform.machine() != "arm64":
         return None
     name = _output("sysctl", "-n", "machdep.cpu.brand_string") or "Apple silicon"
@@ -236,7 +330,8 @@ def _mps() -> Device | None:
     return Device(kind="mps", name=name, memory_mb=memory_mb, model=model)
 
 
-def _cpu() -> Device | None:
+def _cpu(environ: Mapping[str, str]) -> Device | None:
+    del environ  # the processor is seen by all
     name = cpu_name()
     return Device(kind="cpu", name=name, memory_mb=machine_memory_mb(), model=cpu_model(name))
 

@@ -12,11 +12,12 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 from autoresearch.challenge import Challenge, ChallengeError, find_challenge, load_challenge
@@ -47,18 +48,20 @@ from node.control import controlled
 from node.enrolment import read_token
 from node.exit_codes import ExitCode
 from node.failures import Failed
-from node.hardware import HardwareError, detect_hardware
+from node.hardware import HardwareError, detect_hardware, list_cards
 from node.isolation import require_isolation
 from node.loop import Ending, Limits, NodeLoop
 from node.materialise import TRAINER_ARGV, PrepareError, find_hosted, materialise, prepare
 from node.memory import recall_challenge, remember_challenge
+from node.order import Order, heeding
 from node.pausing import Cause, Pauses, is_noted
-from node.pieces import CountedPieces
+from node.pieces import CountedPieces, Pieces, SharedPieces
 from node.prepare import Preparer
 from node.program import ProgramInForce, program_of_challenge, read_program
 from node.purse import Budget, Purse
 from node.reading import Place, reading
 from node.record import NotebookError, Recorder
+from node.seats import Seat, SeatError, choose_seats, common_hardware
 from node.state import Link, LinkEvent, WorkEvent
 from node.statedir import held_state_dir
 from node.stopping import Aborted, Stop
@@ -70,6 +73,7 @@ from node.swarm.link import LinkedSwarm
 from node.swarm.outbox import Outbox
 from node.swarm.protocol import Swarm
 from node.swarm.solo import HEARTBEAT_S, SoloSwarm
+from node.team import Team
 from node.terms import ConsentMissing, Terms, ask_consent
 from node.training.relatives import adopt_orphans
 from node.training.runner import SubprocessTrainer, TrainerCommand
@@ -83,7 +87,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crew:
-    """What every node has, joined or alone."""
+    """What every node has, joined or alone; so has each worker of a node with several.
+
+    ``seats`` are those of the workers that this process will supervise, ``seat`` is its own among others;
+    ``prepared_dir`` has the challenge where the supervisor got it ready.
+    """
 
     config: Config
     key: SigningKey
@@ -95,8 +103,16 @@ class Crew:
     trainer_argv: tuple[str, ...]
     agent: Agent
     purse: Purse
+    seats: tuple[Seat, ...] = ()
+    seat: str = ""
+    prepared_dir: Path | None = None
     token: str = field(default="", repr=False)
     program: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """For what this process has for itself: runs, notebook, status, socket."""
+        return places.worker_dir(self.config.node_dir, self.seat)
 
 
 def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) -> ExitCode:
@@ -114,6 +130,8 @@ def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRA
         with _last_word(crew.board):
             asyncio.run(_check_in(crew, address))
             _check_isolation(config, trainer_argv)
+            if crew.seats:
+                return asyncio.run(_supervise(crew, host))
             return asyncio.run(_live_joined(crew, address))
 
 
@@ -131,7 +149,64 @@ def run_solo(config: Config, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) ->
         crew = replace(crew, program=program)
         with _last_word(crew.board):
             _check_isolation(config, trainer_argv)
+            if crew.seats:
+                return asyncio.run(_supervise(crew, ""))
             return asyncio.run(_live_alone(crew))
+
+
+def run_seat(order: Order, stdin: BinaryIO) -> ExitCode:
+    """One worker of a node with several: the part of its life that is not its supervisor's."""
+    config = order.config
+    with _plain_failures(), held_state_dir(places.worker_dir(config.node_dir, order.seat)):
+        key = load_identity(config.node_dir)
+        agent = _agent(config, key, order.seat)
+        purse = _purse(config, agent)
+        challenge = load_challenge(order.challenge_dir)
+        address = parse_address(order.host) if order.host else None
+        crew = _crew(
+            config,
+            key,
+            challenge,
+            order.trainer_argv,
+            agent=agent,
+            purse=purse,
+            coordinator=address.target if address else "none",
+            link=Link.ONLINE if address else Link.SOLO,
+            seat=order.seat,
+        )
+        crew = replace(crew, token=order.token, prepared_dir=order.challenge_dir, program=order.program)
+        living = _live_joined(crew, address) if address else _live_alone(crew)
+        with _last_word(crew.board):
+            return asyncio.run(_heed(crew.stop, stdin, living))
+
+
+async def _heed(stop: Stop, stdin: BinaryIO, living: Coroutine[None, None, ExitCode]) -> ExitCode:
+    async with heeding(stop, stdin):
+        return await living
+
+
+async def _supervise(crew: Crew, host: str) -> ExitCode:
+    """Gets ready once for all workers, then keeps them."""
+    with _signals(crew.stop):
+        try:
+            challenge_dir = await crew.stop.or_stopped(_get_ready(crew))
+        except Aborted:
+            return ExitCode.INTERRUPTED
+        finally:
+            crew.purse.close()  # each worker has its own look into it
+        team = Team(
+            config=crew.config,
+            host=host,
+            challenge_dir=challenge_dir,
+            seats=crew.seats,
+            trainer_argv=crew.trainer_argv,
+            token=crew.token,
+            program=crew.program,
+            board=crew.board,
+            stop=crew.stop,
+        )
+        async with controlled(crew.folder, team.answer):
+            return await team.run()
 
 
 def _check_isolation(config: Config, trainer_argv: tuple[str, ...]) -> None:
@@ -219,14 +294,18 @@ async def _live_alone(crew: Crew) -> ExitCode:
 
 
 def _heartbeat(crew: Crew, swarm: Swarm) -> Heartbeat:
-    return Heartbeat(swarm.heartbeat, interval_s=HEARTBEAT_S, activity=lambda: crew.board.state.label)
+    """Each worker renews its own leases; what the last of them does is shown for the node."""
+    where = f" on {crew.seat}" if crew.seat else ""
+    return Heartbeat(
+        swarm.heartbeat, interval_s=HEARTBEAT_S, activity=lambda: f"{crew.board.state.label}{where}"
+    )
 
 
 async def _live(crew: Crew, swarm: Swarm, heartbeat: Heartbeat) -> ExitCode:
     """Gets ready, opens the session and runs the loop; the swarm is closed whatever happens."""
     adopt_orphans()
     commands = Commands(pauses=crew.pauses, stop=crew.stop, picture=crew.board.picture)
-    async with controlled(crew.config.node_dir, commands.answer):
+    async with controlled(crew.folder, commands.answer):
         if is_noted(crew.config.node_dir):  # read where the socket is open, so that no wish falls between
             crew.pauses.hold(Cause.OWNER, PAUSED_BY_OWNER)
         with _signals(crew.stop):
@@ -247,6 +326,8 @@ async def _live_controlled(crew: Crew, swarm: Swarm, heartbeat: Heartbeat) -> Ex
 
 
 async def _get_ready(crew: Crew) -> Path:
+    if crew.prepared_dir is not None:
+        return crew.prepared_dir
     folder = places.challenges_dir(crew.config.node_dir)
     challenge_dir = folder / crew.challenge.challenge_id
     if not challenge_dir.exists():  # alone, it comes from the installed trainer
@@ -294,7 +375,7 @@ async def _work(
         board=crew.board,
         stop=crew.stop,
         pauses=crew.pauses,
-        limits=Limits(pieces=CountedPieces(config.max_experiments), max_hours=config.max_hours),
+        limits=Limits(pieces=_pieces(crew), max_hours=config.max_hours),
         baseline=crew.challenge.baseline_source.encode(),
         free_bytes=lambda: shutil.disk_usage(config.node_dir).free,
     )
@@ -310,6 +391,13 @@ async def _work(
     with contextlib.suppress(SwarmError):
         await heartbeat.beat_once()  # the last one says that this node has left
     return _exit_code(ending, loop.why)
+
+
+def _pieces(crew: Crew) -> Pieces:
+    limit = crew.config.max_experiments
+    if limit is None or not crew.seat:
+        return CountedPieces(limit)
+    return SharedPieces(places.pieces_path(crew.config.node_dir), limit, worker=crew.seat)
 
 
 def _exit_code(ending: Ending, why: str) -> ExitCode:
@@ -337,13 +425,11 @@ def _crew(
     purse: Purse,
     coordinator: str = "none",
     link: Link = Link.ONLINE,
+    seat: str = "",
 ) -> Crew:
-    try:
-        hardware = detect_hardware(challenge.device_kinds, config.device)
-    except HardwareError as error:
-        raise Failed(str(error)) from error
+    seats, hardware = ((), _hardware(config, challenge)) if seat else take_seats(config, challenge)
     board = Board(
-        path=config.node_dir / STATUS_NAME,
+        path=places.worker_dir(config.node_dir, seat) / STATUS_NAME,
         now=utc_now,
         facts={
             "name": _public_name(config, key),
@@ -368,13 +454,37 @@ def _crew(
         trainer_argv=trainer_argv,
         agent=agent,
         purse=purse,
+        seats=seats,
+        seat=seat,
     )
 
 
-def _agent(config: Config, key: SigningKey) -> Agent:
+def take_seats(config: Config, challenge: Challenge) -> tuple[tuple[Seat, ...], Hardware]:
+    """The seats of a node with several workers, none for one alone, and what each is. Raises Failed."""
+    hardware = _hardware(config, challenge)
+    try:
+        cards = list_cards(hardware.device_kind, os.environ) if config.gpus else ()
+        seats = choose_seats(config.gpus, config.workers, hardware.device_kind, cards)
+        if not config.gpus:
+            return seats, hardware
+        found = {seat.name: _hardware(config, challenge, {**os.environ, **seat.environ}) for seat in seats}
+        return seats, common_hardware(found)
+    except SeatError as error:
+        raise Failed(str(error), ExitCode.USAGE) from error
+
+
+def _hardware(config: Config, challenge: Challenge, environ: Mapping[str, str] | None = None) -> Hardware:
+    try:
+        return detect_hardware(challenge.device_kinds, config.device, environ)
+    except HardwareError as error:
+        raise Failed(str(error)) from error
+
+
+def _agent(config: Config, key: SigningKey, seat: str = "") -> Agent:
     match config.agent:
         case "search":
-            return SearchAgent(node_id=key.node_id, seed=config.agent_seed)
+            node_id = f"{key.node_id}/{seat}" if seat else key.node_id
+            return SearchAgent(node_id=node_id, seed=config.agent_seed)
         case "none":
             return NoAgent()
         case "anthropic":
@@ -408,7 +518,7 @@ def _purse(config: Config, agent: Agent) -> Purse:
 
 
 def _trainer(crew: Crew, challenge_dir: Path) -> SubprocessTrainer:
-    runs = places.runs_dir(crew.config.node_dir)
+    runs = places.runs_dir(crew.folder)
     shutil.rmtree(runs, ignore_errors=True)  # what a killed node left; this one holds the state dir
     command = TrainerCommand(
         argv=crew.trainer_argv,
@@ -423,7 +533,7 @@ def _trainer(crew: Crew, challenge_dir: Path) -> SubprocessTrainer:
 
 def _notebook(crew: Crew) -> Workspace:
     challenge = crew.challenge
-    root = places.notebook_dir(crew.config.node_dir, challenge.name, challenge.challenge_id)
+    root = places.notebook_dir(crew.folder, challenge.name, challenge.challenge_id)
     run_name = f"{utc_now():%Y%m%d-%H%M%S}-{new_id()[-4:]}"
     workspace = Workspace.open(root, challenge, run_name)
     _log.info("notebook", path=str(root), branch=f"run/{run_name}")
@@ -473,7 +583,7 @@ def _plain_failures() -> Iterator[None]:
     """Failures of the parts as failures of the command."""
     try:
         yield
-    except (KeyFileError, NotebookError, PrepareError) as error:
+    except (ChallengeError, KeyFileError, NotebookError, PrepareError) as error:
         raise Failed(str(error)) from error
     except SwarmError:
         raise

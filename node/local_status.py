@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,10 +21,11 @@ from node.control import Command, ControlError, NobodyThere, Request, ask
 from node.doctor import Finding
 from node.exit_codes import ExitCode
 from node.failures import Failed
-from node.places import outbox_path, purse_path
+from node.places import outbox_path, purse_path, worker_dir
 from node.purse import Budget, Purse
 from node.swarm.database import StateFileError
 from node.swarm.outbox import Outbox, OutboxStatus
+from node.team_picture import whole_picture
 
 RESULTS_SHOWN = 10
 
@@ -68,10 +70,23 @@ def _look(node_dir: Path) -> tuple[dict[str, Any] | None, OutboxStatus | None, l
         problems.append(error.message)
     if picture is not None:
         is_running = is_live or _is_running(picture)
+        if not is_live and isinstance(picture.get("workers"), list):
+            picture = _with_workers(node_dir, picture, is_running=is_running)
         if not is_running and picture.get("state") != "stopped":
             picture["state"] = "gone"
         picture["is_running"] = is_running
     return picture, outbox, problems
+
+
+def _with_workers(node_dir: Path, picture: dict[str, Any], *, is_running: bool) -> dict[str, Any]:
+    """The last word of each worker beside that of its supervisor."""
+    pictures: dict[str, dict[str, Any] | None] = {}
+    for row in picture["workers"]:
+        name = str(row.get("worker", ""))
+        with contextlib.suppress(StatusUnreadable):
+            pictures[name] = read_status(worker_dir(node_dir, name))
+    whole = whole_picture(picture, pictures)
+    return whole if is_running else {**whole, "state": picture.get("state")}
 
 
 def _live_picture(node_dir: Path) -> dict[str, Any] | None:
@@ -151,7 +166,6 @@ def _spent(node_dir: Path, problems: list[str]) -> dict[str, Usage]:
 
 
 def _lines(picture: Mapping[str, Any]) -> list[str]:
-    current = picture.get("current")
     lines = [
         f"node         {picture.get('name') or '-'}  ({picture.get('node_id', '-')})",
         f"process      {picture.get('pid')}",
@@ -159,7 +173,24 @@ def _lines(picture: Mapping[str, Any]) -> list[str]:
         f"challenge    {picture.get('challenge', '-')} on {picture.get('hardware_class', '-')}",
         f"state        {picture.get('state', '-')}",
     ]
-    lines += [f"paused       {rendering.clean(str(reason))}" for reason in _texts(picture.get("pauses"))]
+    workers = picture.get("workers")
+    if isinstance(workers, list):
+        for worker in workers:
+            ended = f", exit code {worker['exit_code']}" if worker.get("exit_code") is not None else ""
+            again = f", {rendering.counted(worker['restarts'], 'restart')}" if worker.get("restarts") else ""
+            process = f" (process {worker['pid']})" if worker.get("pid") else ""
+            lines.append(f"{worker.get('worker', '-'):<12} {worker.get('state')}{process}{again}{ended}")
+            lines += [f"  {line}" for line in _work_lines(worker)]
+    else:
+        lines += _work_lines(picture)
+    lines.append(f"done         {rendering.counted(picture.get('runs_done', 0), 'run')}")
+    return lines
+
+
+def _work_lines(picture: Mapping[str, Any]) -> list[str]:
+    """What one worker does."""
+    current = picture.get("current")
+    lines = [f"paused       {rendering.clean(str(reason))}" for reason in _texts(picture.get("pauses"))]
     if picture.get("note"):
         lines.append(f"note         {rendering.clean(str(picture['note']))}")
     if isinstance(current, dict):
@@ -167,7 +198,6 @@ def _lines(picture: Mapping[str, Any]) -> list[str]:
         lines.append(f"training     {what}, {_progress(current, picture.get('usual_s'))}")
     if picture.get("prepared"):
         lines.append(f"next         {picture['prepared']}")
-    lines.append(f"done         {rendering.counted(picture.get('runs_done', 0), 'run')}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The life of a node: take what is ready, prepare the next, train, publish, reflect.
+"""The life of a worker: take what is ready, prepare the next, train, publish, reflect.
 
 The accelerator never waits for ideas: while one piece of work trains, the next one is proposed, claimed,
 coded and started. If the working best changes meanwhile, an idea that cost nothing is given back for one on

@@ -48,3 +48,13 @@ def lock_path(node_dir: Path) -> Path:
 def socket_path(node_dir: Path) -> Path:
     """Where a running node takes its owner's commands."""
     return node_dir / "control.sock"
+
+
+def worker_dir(node_dir: Path, seat: str) -> Path:
+    """What one worker of several has for itself; the node's own folder where there is but one."""
+    return node_dir / "workers" / seat if seat else node_dir
+
+
+def pieces_path(node_dir: Path) -> Path:
+    """How many pieces of work all workers have begun, where there is a limit."""
+    return node_dir / "pieces.json"

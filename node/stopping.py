@@ -66,6 +66,9 @@ class Stop:
         """Returns once a stop was asked."""
         await self._drain.wait()
 
+    async def wait_aborted(self) -> None:
+        """Returns once the run in hand is to be dropped."""
+        await self._abort.wait()
 
 
 async def race(work: Awaitable[T], event: asyncio.Event, error: Exception) -> T:

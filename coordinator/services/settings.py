@@ -19,7 +19,7 @@ class ServiceSettings:
     is_enrolment_open: bool = True
     lease_ttl_s: float = 120.0
     heartbeat_interval_s: float = 30.0
-    claims_per_node: int = 8
+    claims_per_node: int = 32
     ideas_per_node: int = 16
     insights_per_node: int = 288
     judge_workers: int = 1
