@@ -91,6 +91,15 @@ MaxHours = Annotated[float | None, _option("max_hours", "--max-hours", metavar="
 Device = Annotated[str | None, _option("device", "--device", metavar="auto|cuda|rocm|mps|cpu")]
 Gpus = Annotated[str | None, _option("gpus", "--gpus", metavar="all|0,1")]
 Workers = Annotated[int | None, _option("workers", "--workers", metavar="N")]
+QuietHours = Annotated[str | None, _option("quiet_hours", "--quiet-hours", metavar="HH:MM-HH:MM")]
+GpuHours = Annotated[float | None, _option("max_gpu_hours_day", "--max-gpu-hours-day", metavar="HOURS")]
+MaxTemperature = Annotated[
+    float | None, _option("max_temperature_c", "--max-temperature-c", metavar="DEGREES")
+]
+PauseWhenBusy = Annotated[bool | None, _option("pause_when_busy", "--pause-when-busy/--no-pause-when-busy")]
+PauseOnBattery = Annotated[
+    bool | None, _option("pause_on_battery", "--pause-on-battery/--no-pause-on-battery")
+]
 Sandbox = Annotated[str | None, _option("sandbox", "--sandbox", metavar="auto|none")]
 Yes = Annotated[bool, _option("yes", "--yes", "-y")]
 Insecure = Annotated[bool, _option("insecure", "--insecure")]
@@ -155,6 +164,11 @@ def join(
     device: Device = None,
     gpus: Gpus = None,
     workers: Workers = None,
+    quiet_hours: QuietHours = None,
+    max_gpu_hours_day: GpuHours = None,
+    max_temperature_c: MaxTemperature = None,
+    pause_when_busy: PauseWhenBusy = None,
+    pause_on_battery: PauseOnBattery = None,
     sandbox: Sandbox = None,
     yes: Yes = False,
     insecure: Insecure = False,
@@ -194,6 +208,11 @@ def join(
             device=device,
             gpus=gpus,
             workers=workers,
+            quiet_hours=quiet_hours,
+            max_gpu_hours_day=max_gpu_hours_day,
+            max_temperature_c=max_temperature_c,
+            pause_when_busy=pause_when_busy,
+            pause_on_battery=pause_on_battery,
             sandbox=sandbox,
             yes=yes or None,
             insecure=insecure or None,
@@ -238,6 +257,11 @@ def solo(
     device: Device = None,
     gpus: Gpus = None,
     workers: Workers = None,
+    quiet_hours: QuietHours = None,
+    max_gpu_hours_day: GpuHours = None,
+    max_temperature_c: MaxTemperature = None,
+    pause_when_busy: PauseWhenBusy = None,
+    pause_on_battery: PauseOnBattery = None,
     sandbox: Sandbox = None,
     json_logs: JsonLogs = False,
 ) -> None:
@@ -273,6 +297,11 @@ def solo(
             device=device,
             gpus=gpus,
             workers=workers,
+            quiet_hours=quiet_hours,
+            max_gpu_hours_day=max_gpu_hours_day,
+            max_temperature_c=max_temperature_c,
+            pause_when_busy=pause_when_busy,
+            pause_on_battery=pause_on_battery,
             sandbox=sandbox,
             log_format="json" if json_logs else None,
         )

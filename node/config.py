@@ -26,6 +26,7 @@ MODEL_LIMIT_CHARS = 1_000
 TOKENS_MIN, TOKENS_MAX = 1_000, 1_000_000
 HOURS_MAX = 24.0 * 365
 WORKERS_MAX = 64
+TEMPERATURE_MAX_C = 150.0
 
 
 class ConfigError(ValueError):
@@ -123,6 +124,17 @@ class Config:
         "", "Train on several GPUs, one worker each: all, or a list by number such as 0,1; unset takes one."
     )
     workers: int = _setting(1, "Workers that share a processor, for challenges that are run on one.")
+    quiet_hours: str = _setting(
+        "", "Take no work in these hours of each day, by local time, such as 22:00-07:00."
+    )
+    max_gpu_hours_day: float | None = _setting(
+        None, "Hours of training on a day (local time), all GPUs together; then the node waits for midnight."
+    )
+    max_temperature_c: float | None = _setting(
+        None, "Take no work while the GPU (or the processor that trains) is hotter, in degrees Celsius."
+    )
+    pause_when_busy: bool = _setting(False, "Take no work while other programs use what this node trains on.")
+    pause_on_battery: bool = _setting(True, "Take no work while a laptop is not plugged in.")
     sandbox: Literal["auto", "none"] = _setting(
         "auto",
         "How strangers' code is held: auto takes every layer that this machine has and refuses if they are "
@@ -296,6 +308,7 @@ def _check(config: Config) -> None:
         value = getattr(config, name)
         if value is not None and not 0 < value <= HOURS_MAX * 3600:
             raise ConfigError(f"{name} is {value}; give a positive number")
+    _check_manners(config)
     _check_workers(config)
     if config.agent == "command" and not config.agent_command:
         raise ConfigError("agent 'command' needs agent_command, for example 'claude -p {prompt}'")
@@ -328,6 +341,20 @@ def _check_budgets(config: Config) -> None:
         value = getattr(config, spec.name)
         if spec.name.startswith("budget_") and value is not None and not value > 0:
             raise ConfigError(f"{spec.name} is {value}; give a positive number, or leave it out")
+
+
+def _check_manners(config: Config) -> None:
+    if config.quiet_hours:
+        from node.manners import QuietHours  # noqa: PLC0415 - see the module's docstring
+
+        try:
+            QuietHours.parse(config.quiet_hours)
+        except ValueError as error:
+            raise ConfigError(f"quiet_hours: {error}") from error
+    for name, most in (("max_gpu_hours_day", 24.0 * WORKERS_MAX), ("max_temperature_c", TEMPERATURE_MAX_C)):
+        value = getattr(config, name)
+        if value is not None and not 0 < value <= most:
+            raise ConfigError(f"{name} is {value}; give a number over 0 and up to {most:g}")
 
 
 def _check_workers(config: Config) -> None:

@@ -15,6 +15,7 @@ import signal
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
@@ -48,9 +49,12 @@ from node.control import controlled
 from node.enrolment import read_token
 from node.exit_codes import ExitCode
 from node.failures import Failed
-from node.hardware import HardwareError, detect_hardware, list_cards
+from node.gpu_hours import GpuHours
+from node.hardware import VISIBLE, HardwareError, detect_hardware, list_cards
 from node.isolation import require_isolation
 from node.loop import Ending, Limits, NodeLoop
+from node.machine import HostMachine, Machine, NvidiaMachine
+from node.manners import Manners, QuietHours
 from node.materialise import TRAINER_ARGV, PrepareError, find_hosted, materialise, prepare
 from node.memory import recall_challenge, remember_challenge
 from node.order import Order, heeding
@@ -64,6 +68,7 @@ from node.record import NotebookError, Recorder
 from node.seats import Seat, SeatError, choose_seats, common_hardware
 from node.state import Link, LinkEvent, WorkEvent
 from node.statedir import held_state_dir
+from node.steward import MeteredTrainer, Steward
 from node.stopping import Aborted, Stop
 from node.swarm.address import Address, open_channel, parse_address
 from node.swarm.grpc_client import GrpcSwarm, JoinTerms
@@ -340,6 +345,7 @@ async def _work(
     crew: Crew, swarm: Swarm, heartbeat: Heartbeat, session: Session, challenge_dir: Path
 ) -> ExitCode:
     config = crew.config
+    steward, hours = _steward(crew)
     facts = NodeFacts(
         node_id=crew.key.node_id,
         owner_id=session.owner_id,
@@ -361,7 +367,7 @@ async def _work(
     )
     loop = NodeLoop(
         preparer=preparer,
-        trainer=_trainer(crew, challenge_dir),
+        trainer=MeteredTrainer(_trainer(crew, challenge_dir), hours),
         recorder=Recorder(
             swarm=swarm,
             notebook=_notebook(crew),
@@ -381,13 +387,18 @@ async def _work(
     )
     crew.board.learn(owner_id=session.owner_id)
     crew.board.step(WorkEvent.SESSION_OPENED)
-    beating = asyncio.create_task(heartbeat.run(loop.hear_of_best, program.hear), name="heartbeat")
+    await steward.look()  # before the first work is taken
+    beside = [
+        asyncio.create_task(heartbeat.run(loop.hear_of_best, program.hear), name="heartbeat"),
+        asyncio.create_task(steward.run(), name="steward"),
+    ]
     try:
         ending = await loop.run()
     finally:
-        beating.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await beating
+        for task in beside:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
     with contextlib.suppress(SwarmError):
         await heartbeat.beat_once()  # the last one says that this node has left
     return _exit_code(ending, loop.why)
@@ -529,6 +540,30 @@ def _trainer(crew: Crew, challenge_dir: Path) -> SubprocessTrainer:
     )
     scrub = scrubber(Identity.detect(crew.config.node_dir, challenge_dir))
     return SubprocessTrainer(command=command, challenge=crew.challenge, scrub=scrub, environ=os.environ)
+
+
+def _steward(crew: Crew) -> tuple[Steward, GpuHours]:
+    """Who keeps the owner's wishes, and the count that it goes by."""
+    config, kind = crew.config, crew.hardware.device_kind
+
+    def local_now() -> datetime:
+        return utc_now().astimezone()
+
+    hours = GpuHours(places.gpu_hours_path(config.node_dir), today=lambda: local_now().date())
+    machine: Machine
+    if kind == "cuda":
+        machine = NvidiaMachine(visible=os.environ.get(VISIBLE[kind]))
+    else:
+        machine = HostMachine(root_pid=os.getppid() if crew.seat else os.getpid())
+    manners = Manners(
+        quiet=QuietHours.parse(config.quiet_hours) if config.quiet_hours else None,
+        gpu_hours_day=config.max_gpu_hours_day,
+        temperature_max_c=config.max_temperature_c,
+        yields_to_others=config.pause_when_busy,
+        rests_on_battery=config.pause_on_battery,
+    )
+    steward = Steward(manners=manners, machine=machine, hours=hours, pauses=crew.pauses, local_now=local_now)
+    return steward, hours
 
 
 def _notebook(crew: Crew) -> Workspace:

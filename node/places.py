@@ -58,3 +58,8 @@ def worker_dir(node_dir: Path, seat: str) -> Path:
 def pieces_path(node_dir: Path) -> Path:
     """How many pieces of work all workers have begun, where there is a limit."""
     return node_dir / "pieces.json"
+
+
+def gpu_hours_path(node_dir: Path) -> Path:
+    """How long this node has trained today."""
+    return node_dir / "gpu_hours.json"
