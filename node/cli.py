@@ -43,6 +43,10 @@ ideas_app = typer.Typer(
     help="The queue of ideas: what waits, and your own.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(ideas_app, name="ideas")
+service_app = typer.Typer(
+    help="Keep a node running with systemd.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(service_app, name="service")
 
 T = TypeVar("T")
 
@@ -649,6 +653,32 @@ def ideas_withdraw(
         ideas.withdraw(config, host, idea, as_json=as_json)
 
 
+@service_app.command("install", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def service_install(context: typer.Context, host: Host) -> None:
+    """Write a unit of your own that runs `join HOST` with the options that follow.
+
+    Nobody is there to agree to the terms: join once by hand before, or add --yes.
+    """
+    with _one_sentence():
+        arguments = _join_arguments(host, context.args)
+        program = Path(sys.argv[0]).resolve()
+        typer.echo(_service().install(str(program), arguments), nl=False)
+
+
+@service_app.command("uninstall")
+def service_uninstall() -> None:
+    """Stop the service and remove its unit; the node's state stays."""
+    with _one_sentence():
+        typer.echo(_service().uninstall(), nl=False)
+
+
+@service_app.command("status")
+def service_status() -> None:
+    """What is installed, and what systemd says of it."""
+    with _one_sentence():
+        typer.echo(_service().status(), nl=False)
+
+
 @config_app.command("show")
 def config_show(*, as_json: Json = False) -> None:
     """Every setting with its value, where it comes from, and how to set it."""
@@ -680,6 +710,35 @@ def _load(**flags: Any) -> Loaded:
     loaded = load_config(flags)
     _set_up_logging(loaded, level="warning")
     return loaded
+
+
+def _service() -> Any:
+    import os  # noqa: PLC0415
+
+    from node.service import Service  # noqa: PLC0415 - kept off the path of --help
+
+    return Service(os.environ)
+
+
+def _join_arguments(host: str, options: list[str]) -> list[str]:
+    """The arguments for ``join``, checked as it would, with whole paths: a service starts elsewhere."""
+    from typer.main import get_command  # noqa: PLC0415 - kept off the path of --help
+
+    command = get_command(app).commands["join"]  # type: ignore[attr-defined]
+    context = command.make_context("join", [host, *options])
+    paths = {
+        str(value): str(value.expanduser().absolute())
+        for value in context.params.values()
+        if isinstance(value, Path)
+    }
+    return [host, *(_whole(word, paths) for word in options)]
+
+
+def _whole(word: str, paths: dict[str, str]) -> str:
+    flag, equals, value = word.partition("=")
+    if word.startswith("--") and equals:
+        return f"{flag}={paths.get(value, value)}"
+    return paths.get(word, word)
 
 
 def _check_experiment(text: str) -> None:
