@@ -108,6 +108,10 @@ Sandbox = Annotated[str | None, _option("sandbox", "--sandbox", metavar="auto|no
 Yes = Annotated[bool, _option("yes", "--yes", "-y")]
 Insecure = Annotated[bool, _option("insecure", "--insecure")]
 Ca = Annotated[Path | None, _option("ca_file", "--ca")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would run, and change nothing (exit code 6: it would not)."),
+]
 JsonLogs = Annotated[bool, typer.Option("--json-logs", help="Log lines for machines.")]
 
 
@@ -178,6 +182,7 @@ def join(
     insecure: Insecure = False,
     ca: Ca = None,
     json_logs: JsonLogs = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Join a swarm: train, claim, publish, until you stop it (Ctrl-C once: finish; twice: drop)."""
     with _one_sentence():
@@ -223,6 +228,8 @@ def join(
             ca_file=ca,
             log_format="json" if json_logs else None,
         )
+        if dry_run:
+            _plan(loaded, host)
         _set_up_logging(loaded)
         from node.join import run_joined  # noqa: PLC0415 - gRPC and more
 
@@ -710,6 +717,19 @@ def _load(**flags: Any) -> Loaded:
     loaded = load_config(flags)
     _set_up_logging(loaded, level="warning")
     return loaded
+
+
+def _plan(loaded: Loaded, host: str) -> None:
+    """Shows what ``join`` would do, and leaves."""
+    import os  # noqa: PLC0415
+
+    from node.local_status import show_findings  # noqa: PLC0415 - see join
+    from node.plan import plan_join  # noqa: PLC0415
+
+    _set_up_logging(loaded, level="warning")
+    findings = _run(plan_join(loaded.config, host, os.environ))
+    show_findings(findings, as_json=loaded.config.log_format == "json")
+    raise typer.Exit(ExitCode.OK if all(f.is_fine for f in findings) else ExitCode.DOCTOR)
 
 
 def _service() -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,14 +23,18 @@ from node.agent.anthropic.assembly import model_settings
 from node.agent.anthropic.calling import Caller
 from node.agent.anthropic.probe import probe_server
 from node.agent.anthropic.tokens import TokenCounter
+from node.agent.base import AgentError
+from node.agent.command import AgentCommand
 from node.config import Config
 from node.enrolment import read_token
 from node.failures import Failed
-from node.hardware import HardwareError, detect_hardware, installed_torch
+from node.hardware import HardwareError, detect_hardware, installed_torch, machine_memory_mb, nvml
 from node.isolation import ask_isolation
 from node.loop import FREE_DISK_MIN_BYTES
 from node.materialise import TRAINER_ARGV, PrepareError, find_hosted, materialise, prepare
 from node.reading import Place, reading
+from node.rendering import counted
+from node.service import Service
 from node.swarm.database import StateFileError, check_database
 
 PYTHON_MIN = (3, 11)
@@ -53,15 +59,17 @@ class Finding:
 async def examine(config: Config, host: str, environ: dict[str, str]) -> list[Finding]:
     """All findings, the local ones first; a later check that needs an earlier one is left out."""
     state_dir = _state_dir(config.node_dir)
-    findings = [_python(), _git(), _torch(), _trainer(), _sandbox(config.sandbox, environ)]
+    findings = [_python(), _git(), _torch(), _trainer(), check_sandbox(config.sandbox, environ)]
+    findings.append(_driver(config))
     findings += [
         _disk(config.node_dir),
         state_dir,
         *_state_files(config.node_dir),
-        *_token(config.token_file),
+        *check_token(config.token_file),
+        *_service(environ),
     ]
     findings += await agent_findings(config, environ)
-    info, reached = await _coordinator(config, host)
+    info, reached = await check_coordinator(config, host)
     findings.append(reached)
     if info is None:
         return findings
@@ -78,7 +86,7 @@ async def examine(config: Config, host: str, environ: dict[str, str]) -> list[Fi
             *findings,
             Finding(name="challenge", seen=str(error), fix="update this node or tell the operator"),
         ]
-    findings.append(_device(challenge, config.device))
+    findings += _device(challenge, config)
     if state_dir.is_fine:
         return [*findings, await _prepared(text, config.node_dir, environ)]
     fix = "mend the state dir first, then ask again"
@@ -126,8 +134,65 @@ def _trainer() -> Finding:
     return Finding(name="trainer", seen="starts")
 
 
-def _sandbox(policy: str, environ: dict[str, str]) -> Finding:
-    found = ask_isolation(TRAINER_ARGV, policy, environ)
+def _driver(config: Config) -> Finding:
+    """Asked for where it is there, missed only where a GPU is wanted."""
+    with nvml() as pynvml:
+        if pynvml is not None:
+            version = pynvml.nvmlSystemGetDriverVersion()
+            text = version.decode(errors="replace") if isinstance(version, bytes) else str(version)
+            return Finding(name="gpu driver", seen=f"NVIDIA {text}")
+    is_wanted = config.device == "cuda"
+    fix = "install NVIDIA's driver and nvidia-ml-py, or choose another --device" if is_wanted else ""
+    return Finding(name="gpu driver", seen="no NVIDIA driver answers", fix=fix)
+
+
+async def agent_findings(config: Config, environ: Mapping[str, str]) -> list[Finding]:
+    """Who will have the ideas, and whether what it needs is here: a program, or a key and a server."""
+    match config.agent:
+        case "search" | "none":
+            return [Finding(name="agent", seen=f"{config.agent}: needs nothing")]
+        case "command":
+            return [_command_agent(config, environ)]
+        case "anthropic":
+            return [await _model_agent(config, environ)]
+
+
+async def _model_agent(config: Config, environ: Mapping[str, str]) -> Finding:
+    try:
+        settings = model_settings(config, environ)
+    except Failed as error:
+        return Finding(name="agent", seen="cannot work as it is set up", fix=str(error))
+    problem = await probe_server(Caller(settings, counter=TokenCounter()))
+    seen = f"{settings.public_name} at {settings.base_url}"
+    if problem:
+        fix = "check --agent-base-url, the key, and that the server runs"
+        return Finding(name="agent", seen=f"{seen}: {problem}", fix=fix)
+    return Finding(name="agent", seen=f"{seen} answers")
+
+
+def _command_agent(config: Config, environ: Mapping[str, str]) -> Finding:
+    try:
+        command = AgentCommand.parse(
+            config.agent_command, time_limit_s=config.agent_time_limit_s, variables=()
+        )
+    except AgentError as error:
+        return Finding(name="agent", seen=str(error), fix="mend --agent-command")
+    program = command.template[0]
+    if shutil.which(program, path=environ.get("PATH")) is None:
+        fix = f"install {program}, or give its whole path in --agent-command"
+        return Finding(name="agent", seen=f"command: {program} is not found", fix=fix)
+    missing = [name for name in config.agent_variables if name not in environ]
+    if missing:
+        fix = f"set {', '.join(missing)}, or leave out its --agent-env"
+        return Finding(name="agent", seen=f"command: {program} gets variables that are not set", fix=fix)
+    return Finding(name="agent", seen=f"command: {program}")
+
+
+def check_sandbox(
+    policy: str, environ: Mapping[str, str], trainer_argv: tuple[str, ...] = TRAINER_ARGV
+) -> Finding:
+    """The layers that would hold strangers' code."""
+    found = ask_isolation(trainer_argv, policy, environ)
     if found.problem:
         return Finding(
             name="sandbox", seen=found.problem, fix=f"{found.fix} (or --sandbox none, in full knowledge)"
@@ -152,6 +217,7 @@ def _disk(folder: Path) -> Finding:
 def _state_dir(folder: Path) -> Finding:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        open_to = stat.S_IMODE(folder.stat().st_mode) & 0o022
         probe = folder / ".doctor"
         probe.write_bytes(b"")
         probe.unlink()
@@ -161,7 +227,24 @@ def _state_dir(folder: Path) -> Finding:
             seen=f"{folder}: {error.strerror}",
             fix="mend its permissions, or give --state-dir",
         )
+    if open_to:
+        return Finding(
+            name="state dir",
+            seen=f"others may write in {folder}",
+            fix=f"chmod go-w {shlex.quote(str(folder))}",
+        )
     return Finding(name="state dir", seen=str(folder))
+
+
+def _service(environ: Mapping[str, str]) -> list[Finding]:
+    """Where a service is installed: does it outlive the login?"""
+    user = Service(environ)
+    if not user.is_installed:
+        return []
+    if user.lingers() is False:
+        fix = "loginctl enable-linger: without it the service ends when you log out"
+        return [Finding(name="service", seen=f"{user.unit} is installed and does not linger", fix=fix)]
+    return [Finding(name="service", seen=f"{user.unit} is installed")]
 
 
 def _state_files(folder: Path) -> list[Finding]:
@@ -185,7 +268,7 @@ def _state_file(name: str, path: Path) -> Finding:
     return Finding(name=name, seen=f"{path} is whole")
 
 
-def _token(path: Path | None) -> list[Finding]:
+def check_token(path: Path | None) -> list[Finding]:
     """Whether the coordinator takes it is told when it is shown, at ``join``."""
     if path is None:
         return []
@@ -196,23 +279,8 @@ def _token(path: Path | None) -> list[Finding]:
     return [Finding(name="token", seen=f"{path} has one")]
 
 
-async def agent_findings(config: Config, environ: Mapping[str, str]) -> list[Finding]:
-    """Whether an agent that needs a key and a server has them."""
-    if config.agent != "anthropic":
-        return []
-    try:
-        settings = model_settings(config, environ)
-    except Failed as error:
-        return [Finding(name="agent", seen="cannot work as it is set up", fix=str(error))]
-    problem = await probe_server(Caller(settings, counter=TokenCounter()))
-    seen = f"{settings.public_name} at {settings.base_url}"
-    if problem:
-        fix = "check --agent-base-url, the key, and that the server runs"
-        return [Finding(name="agent", seen=f"{seen}: {problem}", fix=fix)]
-    return [Finding(name="agent", seen=f"{seen} answers")]
-
-
-async def _coordinator(config: Config, host: str) -> tuple[ServerInfo | None, Finding]:
+async def check_coordinator(config: Config, host: str) -> tuple[ServerInfo | None, Finding]:
+    """Who answers there, if anybody."""
     place = Place(host=host, challenge=config.challenge, ca_file=config.ca_file, insecure=config.insecure)
     try:
         info = await reading(place, lambda reader: reader.server_info())
@@ -236,12 +304,22 @@ def _clock(info: ServerInfo, now: datetime) -> Finding:
     return Finding(name="clock", seen=f"{skew_s:+.1f} s against the coordinator", fix=fix)
 
 
-def _device(challenge: Challenge, wanted: str) -> Finding:
+def _device(challenge: Challenge, config: Config) -> list[Finding]:
     try:
-        hardware = detect_hardware(challenge.device_kinds, wanted)
+        hardware = detect_hardware(challenge.device_kinds, config.device)
     except HardwareError as error:
-        return Finding(name="device", seen=str(error), fix="choose another challenge or machine, or --device")
-    return Finding(name="device", seen=f"{hardware.hardware_class} ({hardware.device_name})")
+        fix = "choose another challenge or machine, or --device"
+        return [Finding(name="device", seen=str(error), fix=fix)]
+    found = Finding(name="device", seen=f"{hardware.hardware_class} ({hardware.device_name})")
+    return [found, check_memory(challenge, config.workers)]
+
+
+def check_memory(challenge: Challenge, workers: int) -> Finding:
+    """Whether every worker's training may take what the challenge allows it."""
+    needed, there = challenge.limits.memory_mb * workers, machine_memory_mb()
+    seen = f"up to {needed:,.0f} MB for {counted(workers, 'training')}, {there:,.0f} MB in the machine"
+    fix = "" if needed <= there else "start fewer workers, or join another challenge"
+    return Finding(name="memory", seen=seen, fix=fix)
 
 
 async def _prepared(text: ChallengeText, node_dir: Path, environ: dict[str, str]) -> Finding:

@@ -78,6 +78,11 @@ class Terms:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
+def has_agreed(folder: Path, terms: Terms) -> bool:
+    """True if a yes to this very text is remembered."""
+    return _remembered(folder / CONSENT_NAME) == terms.digest
+
+
 def ask_consent(terms: Terms, folder: Path, *, agreed: bool) -> None:
     """Shows the terms and takes a yes, once per text.
 

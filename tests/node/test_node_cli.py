@@ -247,3 +247,50 @@ def test_a_missing_git_is_found(tmp_path):
 
     assert done.returncode == ExitCode.DOCTOR
     assert "fix: install git" in done.stdout
+
+
+def test_the_doctor_looks_at_agent_driver_and_who_may_write_the_state(tmp_path):
+    tmp_path.chmod(0o777)
+    agent = ["--agent", "command", "--agent-command", "no-such-agent {prompt}"]
+
+    result = runner.invoke(app, ["doctor", "127.0.0.1:1", "--state-dir", str(tmp_path), "--json", *agent])
+
+    findings = {finding["name"]: finding for finding in json.loads(result.stdout)}
+    assert "no-such-agent is not found" in findings["agent"]["seen"]
+    assert "install no-such-agent" in findings["agent"]["fix"]
+    assert findings["state dir"]["fix"] == f"chmod go-w {tmp_path}"
+    assert findings["gpu driver"]["fix"] == ""  # none is wanted
+
+
+def test_the_doctor_misses_a_driver_where_a_gpu_is_wanted(tmp_path):
+    options = ["--device", "cuda", "--state-dir", str(tmp_path / "state"), "--json"]
+
+    result = runner.invoke(app, ["doctor", "127.0.0.1:1", *options])
+
+    driver = {finding["name"]: finding for finding in json.loads(result.stdout)}["gpu driver"]
+    assert bool(driver["fix"]) == ("no NVIDIA driver" in driver["seen"])
+
+
+def test_the_doctor_tells_that_an_installed_service_ends_with_the_login(tmp_path, monkeypatch):
+    unit = tmp_path / "config" / "systemd" / "user" / "autoresearch-node.service"
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+    loginctl = tmp_path / "bin" / "loginctl"
+    loginctl.parent.mkdir()
+    loginctl.write_text("#!/bin/sh\necho Linger=no\n")
+    loginctl.chmod(0o755)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("PATH", f"{loginctl.parent}:{os.environ['PATH']}")
+
+    result = runner.invoke(app, ["doctor", "127.0.0.1:1", "--state-dir", str(tmp_path / "s"), "--json"])
+
+    findings = {finding["name"]: finding for finding in json.loads(result.stdout)}
+    assert "loginctl enable-linger" in findings["service"]["fix"]
+
+
+def test_a_dry_run_that_finds_a_problem_is_exit_code_6_and_leaves_nothing(tmp_path):
+    result = runner.invoke(app, ["join", "127.0.0.1:1", "--dry-run", "--state-dir", str(tmp_path / "s")])
+
+    assert result.exit_code == ExitCode.DOCTOR
+    assert "coordinator" in result.output
+    assert not (tmp_path / "s").exists()
