@@ -53,8 +53,7 @@ def score_of(runs: Sequence[Run], spread: float) -> Score | None:
     Once there are runs that nobody picked (verification, control, baseline), they alone count: the run
     that made a code a candidate was picked for being good.
     """
-    unpicked = [run.score for run in runs if not run.is_explore]
-    scores = unpicked or [run.score for run in runs]
+    scores = _counted(runs)
     if not scores:
         return None
     return Score(
@@ -62,6 +61,16 @@ def score_of(runs: Sequence[Run], spread: float) -> Score | None:
         interval=interval_half_width(spread, len(scores)),
         runs=len(scores),
     )
+
+
+def mean_of(runs: Sequence[Run]) -> float | None:
+    """The mean of ``score_of`` alone, which is all that an order asks for."""
+    scores = _counted(runs)
+    return math.fsum(scores) / len(scores) if scores else None
+
+
+def _counted(runs: Sequence[Run]) -> list[float]:
+    return [run.score for run in runs if not run.is_explore] or [run.score for run in runs]
 
 
 def best_first(

@@ -35,7 +35,7 @@ from coordinator.domain.claims import Blocking, blocking_of
 from coordinator.domain.class_state import ClassState, Rules, Standing
 from coordinator.domain.lineage import Step
 from coordinator.domain.ordered import OrderedKeys
-from coordinator.domain.ranking import Run, Score, best_first, run_of, score_of
+from coordinator.domain.ranking import Run, Score, best_first, mean_of, run_of, score_of
 from coordinator.services.sealing import NOTHING_SEALED, SealedClass, sealed_of
 from coordinator.storage.base import ExperimentRecord
 
@@ -94,20 +94,21 @@ class Catalog:
 
     def put_record(self, record: ExperimentRecord) -> None:
         """What the store says of an experiment; a reading that an own write has overtaken is dropped."""
-        scored = (result for result in record.results if result.result_id not in record.unscored)
-        runs = (run_of(result, self._metric_name) for result in scored)
-        known = self._entries.get(record.experiment.experiment_id)
-        if known is not None and len(record.results) < len(known.result_ids):
+        experiment, results = record.experiment, record.results
+        known = self._entries.get(experiment.experiment_id)
+        if known is not None and len(results) < len(known.result_ids):
             return
+        scored = [result for result in results if result.result_id not in record.unscored]
+        runs = [run_of(result, self._metric_name) for result in scored]
         self._put(
             Entry(
-                experiment=record.experiment,
+                experiment=experiment,
                 state=record.state,
                 reason=record.reason,
-                runs=tuple(run for run in runs if run is not None),
-                result_ids=frozenset(result.result_id for result in record.results),
-                blocks_mb=_widest(_blocks_mb(record.experiment, result) for result in record.results),
-                usage=_sum_of(_spent(record.experiment, result) for result in record.results),
+                runs=tuple([run for run in runs if run is not None]),
+                result_ids=frozenset([result.result_id for result in results]),
+                blocks_mb=_widest([_blocks_mb(experiment, result) for result in results]),
+                usage=_sum_of([_spent(experiment, result) for result in results]),
             )
         )
 
@@ -339,8 +340,7 @@ class Catalog:
         old = self._best_key.pop(key, None)
         if old is not None:
             self._best.remove(old)
-        score = self._score(entry)
-        place = best_first(score.mean if score else None, entry.state, key, self._rules)
+        place = best_first(mean_of(self._shown(entry)), entry.state, key, self._rules)
         self._best_key[key] = place
         self._best.add(place)
 

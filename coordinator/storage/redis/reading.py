@@ -143,9 +143,11 @@ class RedisReading:
                 reason=reason,
                 results=results,
                 unscored=frozenset(
-                    result.result_id
-                    for result, result_blob in zip(results, blobs, strict=True)
-                    if result_blob[FLAGS_AT] & UNSCORED_FLAG
+                    [
+                        result.result_id
+                        for result, result_blob in zip(results, blobs, strict=True)
+                        if result_blob[FLAGS_AT] & UNSCORED_FLAG
+                    ]
                 ),
                 reading=reading,
             )

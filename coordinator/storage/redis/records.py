@@ -49,6 +49,7 @@ from autoresearch.model import (
     Usage,
     WorkingBest,
 )
+from pydantic_core import from_json
 
 from coordinator.storage.base import Blocks, StoredReading
 from coordinator.storage.redis.dictionary import RECORD_DICTIONARY_V1, RECORD_DICTIONARY_V2
@@ -85,6 +86,9 @@ STATE_CODES: dict[ExperimentState, str] = {
 
 _HARDWARE_CACHED = 1_024
 _STATES = {code: state for state, code in STATE_CODES.items()}
+_INTENTS: dict[str, Intent] = {intent.value: intent for intent in Intent}
+_OUTCOMES: dict[str, Outcome] = {outcome.value: outcome for outcome in Outcome}
+_PURPOSES: dict[str, Purpose] = {purpose.value: purpose for purpose in Purpose}
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -128,8 +132,8 @@ class RecordCodec:
             )
         begin = 1 if version == _PLAIN else 2 + packed[1]
         text = decompressor.decompress(packed[begin:], max_output_size=RECORD_LIMIT_BYTES)
-        # Decoded first: what is given bytes looks for their encoding each time.
-        parts: list[Any] = json.loads(text.decode())
+        # Twice as fast as the standard library's, and texts that many records have are made once.
+        parts: list[Any] = from_json(text, cache_strings="all")
         return parts
 
 
@@ -172,7 +176,7 @@ def read_hypothesis(parts: list[Any]) -> Hypothesis:
         title=title,
         rationale=rationale,
         changes=tuple(_read_change(change) for change in changes),
-        intent=Intent(intent),
+        intent=_INTENTS[intent],
         distinction=distinction,
         agent=agent,
     )
@@ -372,8 +376,8 @@ def read_result(result_id: str, parts: list[Any], *, is_late: bool, published_ms
         challenge_id=ChallengeId(parts[1]),
         node_id=NodeId(parts[2]),
         owner_id=OwnerId(parts[3]),
-        outcome=Outcome(parts[4]),
-        purpose=Purpose(parts[5]),
+        outcome=_OUTCOMES[parts[4]],
+        purpose=_PURPOSES[parts[5]],
         metrics=parts[6],
         seed=parts[7],
         hardware=_hardware(tuple(parts[8])),
