@@ -1,11 +1,21 @@
-"""How long the accelerator waits between two trainings, with a slow agent: prepared ahead against in turn.
+"""Does the accelerator wait for a slow agent? Prepared ahead against in turn; prints JSON.
+
+    python scripts/bench/idle_gpu.py [--scale 20] [--experiments 12] [--pocket 8]
 
 The node is the real one: loop, preparation, its own swarm in SQLite, git notebook. The agent is `search` that
-thinks for ``--agent-s`` first, and a training is a sleep of ``--train-s``. "in turn" is the same node whose
-preparation waits until nothing trains, which is what most agent loops do. Gaps count before runs of the
-agent's own ideas; baselines and verifications need no agent.
+thinks first, 60 s for an idea and 30 s for its code, and a training is a sleep of a 300 s budget and 26 s of
+start, compilation and scoring. All of these times are divided by --scale; what the node itself does is not,
+so it weighs that many times more than it would. "in turn" is the same node whose preparation waits until
+nothing trains, which is what most agent loops do.
 
-    python scripts/bench/idle_gpu.py --agent-s 10 --train-s 12 --experiments 9
+- alive_share: of the wall time, a trainer process was alive;
+- clock_share: of the wall time, the training clock ran;
+- at_full_length: both shares for times that are not scaled, with the gaps as they were (in turn: with the
+  agent's time at its full length in each).
+
+With --pocket the same is asked of `autoresearch-node solo` on `pocket`, not scaled: so many experiments by a
+coding agent that takes --pocket-agent-s for each, trained for real. Its gaps are told, from the end of one
+training to the begin of the next as the node logs them. Exit code 1 where alive_share, ahead, is below 0.97.
 """
 
 from __future__ import annotations
@@ -16,14 +26,18 @@ import itertools
 import json
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 from autoresearch.challenge import find_challenge, load_challenge
-from autoresearch.model import Hardware, HardwareClass, NodeId, Outcome, Purpose, utc_now
+from autoresearch.model import Hardware, HardwareClass, Hypothesis, NodeId, Outcome, utc_now
+from offers_ledger import gaps_of
 
 from node.agent.base import AgentContext, Proposal
 from node.agent.search import SearchAgent
@@ -34,7 +48,7 @@ from node.pausing import Pauses
 from node.pieces import CountedPieces
 from node.prepare import Preparer
 from node.program import ProgramInForce
-from node.record import Page, Recorder
+from node.record import Recorder
 from node.state import WorkEvent
 from node.stopping import Stop
 from node.swarm.heartbeat import Heartbeat
@@ -43,19 +57,25 @@ from node.training.report import TrainingReport
 from node.training.runner import TrainingJob
 from node.workspace import Workspace
 
-BUDGET_S = 300.0
+BUDGET_S, OVERHEAD_S = 300.0, 26.0
+PROPOSE_S, EDIT_S = 60.0, 30.0
+ALIVE_SHARE_MIN = 0.97
 
 
 class SlowAgent(SearchAgent):
     """Search, after thinking for as long as a language model does."""
 
-    def __init__(self, *, node_id: str, think_s: float) -> None:
+    def __init__(self, *, node_id: str, scale: float) -> None:
         super().__init__(node_id=node_id)
-        self._think_s = think_s
+        self._scale = scale
 
     async def propose(self, context: AgentContext) -> Proposal:
-        await asyncio.sleep(self._think_s)
+        await asyncio.sleep(PROPOSE_S / self._scale)
         return await super().propose(context)
+
+    async def edit(self, context: AgentContext, hypothesis: Hypothesis) -> str:
+        await asyncio.sleep(EDIT_S / self._scale)
+        return await super().edit(context, hypothesis)
 
 
 class SleepingTrainer:
@@ -95,20 +115,10 @@ class InTurn(Preparer):
         return await super().next_assignment()
 
 
-class WatchedNotebook(Workspace):
-    """Remembers what each run was for."""
-
-    purposes: list[Purpose]
-
-    def record(self, page: Page) -> None:
-        super().record(page)
-        self.purposes.append(page.run.purpose)
-
-
-async def measure(
-    folder: Path, *, ahead: bool, agent_s: float, train_s: float, experiments: int
-) -> dict[str, float]:
-    """The gaps between trainings of one node."""
+async def trainings(
+    folder: Path, *, ahead: bool, scale: float, experiments: int
+) -> Sequence[tuple[float, float]]:
+    """When one node trained: seconds of begin and end."""
     challenge = load_challenge(find_challenge("pocket"))
     hardware = Hardware(
         hardware_class=HardwareClass("cpu-bench/torch-2.13"),
@@ -121,8 +131,8 @@ async def measure(
     swarm = SoloSwarm(folder / "solo.sqlite", challenge, node_id)
     session = await swarm.connect(hardware)
     facts = NodeFacts(node_id=node_id, owner_id=session.owner_id, hardware=hardware, challenge=challenge)
-    trainer = SleepingTrainer(train_s)
-    agent = SlowAgent(node_id=node_id, think_s=agent_s)
+    trainer = SleepingTrainer((BUDGET_S + OVERHEAD_S) / scale)
+    agent = SlowAgent(node_id=node_id, scale=scale)
     leases = Heartbeat(swarm.heartbeat, interval_s=session.heartbeat_interval_s)
     program = ProgramInForce(swarm.program, await swarm.program(), own=None)
     parts = {
@@ -136,8 +146,7 @@ async def measure(
     preparer = Preparer(**parts) if ahead else InTurn(trainer, **parts)  # type: ignore[arg-type]
     board = Board(path=folder / "status.json", now=utc_now, facts={})
     board.step(WorkEvent.SESSION_OPENED)
-    notebook = WatchedNotebook.open(folder / "notebook", challenge, "bench")
-    notebook.purposes = []
+    notebook = Workspace.open(folder / "notebook", challenge, "bench")
     stop = Stop()
     loop = NodeLoop(
         preparer=preparer,
@@ -156,40 +165,101 @@ async def measure(
     )
     await loop.run()
     await swarm.close()
-    spans = trainer.spans
-    pairs = zip(itertools.pairwise(spans), notebook.purposes[1:], strict=True)
-    gaps = [later[0] - earlier[1] for (earlier, later), purpose in pairs if purpose is Purpose.EXPLORE]
-    median_gap_s = statistics.median(gaps)
+    return trainer.spans
+
+
+def shares(spans: Sequence[tuple[float, float]], *, scale: float, waits: bool) -> dict[str, Any]:
+    """What a node's trainings say; ``waits`` where the agent's time is part of each gap."""
+    gaps = [later[0] - earlier[1] for earlier, later in itertools.pairwise(spans)]
+    wall_s = spans[-1][1] - spans[0][0]
+    clock_s, alive_s = BUDGET_S / scale * len(spans), sum(end - begin for begin, end in spans)
+    agent_s = PROPOSE_S + EDIT_S if waits else 0.0
+    full_gap_s = max(0.0, statistics.fmean(gaps) - agent_s / scale) + agent_s
+    full_s = BUDGET_S + OVERHEAD_S + full_gap_s
     return {
         "trainings": len(spans),
-        "gaps": len(gaps),
-        "gap_median_s": round(median_gap_s, 4),
-        "gap_max_s": round(max(gaps), 4),
-        "busy_share": round(sum(end - begin for begin, end in spans) / (spans[-1][1] - spans[0][0]), 4),
-        "experiments_per_hour_at_300_s": round(3600 / (BUDGET_S + median_gap_s), 2),
+        "gap_median_s": round(statistics.median(gaps), 3),
+        "gap_max_s": round(max(gaps), 3),
+        "alive_share": round(alive_s / wall_s, 4),
+        "clock_share": round(clock_s / wall_s, 4),
+        "at_full_length": {
+            "gap_mean_s": round(full_gap_s, 3),
+            "alive_share": round((BUDGET_S + OVERHEAD_S) / full_s, 4),
+            "clock_share": round(BUDGET_S / full_s, 4),
+            "experiments_per_hour": round(3600 / full_s, 2),
+        },
+    }
+
+
+def scaled(*, scale: float, experiments: int) -> dict[str, Any]:
+    """Both nodes."""
+    found = {}
+    for name, ahead in (("ahead", True), ("in_turn", False)):
+        with tempfile.TemporaryDirectory() as folder:
+            work = trainings(Path(folder), ahead=ahead, scale=scale, experiments=experiments)
+            found[name] = shares(asyncio.run(work), scale=scale, waits=not ahead)
+    return found
+
+
+SLOW_AGENT = """
+import json, pathlib, random, re, sys, time
+time.sleep(float(sys.argv[1]))
+folder = pathlib.Path(sys.argv[2])
+train = folder / "train.py"
+source = train.read_text()
+rate = float(re.search(r"(?m)^MATRIX_LR = (\\S+)", source)[1])
+new = f"{rate * random.uniform(0.7, 1.4):.4g}"
+train.write_text(re.sub(r"(?m)^MATRIX_LR = \\S+", f"MATRIX_LR = {new}", source))
+title = f"MATRIX_LR {rate:g} -> {new}"
+(folder / "hypothesis.json").write_text(json.dumps({"title": title, "rationale": "nearby rates"}))
+"""
+
+
+def on_pocket(*, experiments: int, agent_s: float) -> dict[str, Any]:
+    """The gaps of a node of its own that really trains."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "slow_agent.py"
+        script.write_text(SLOW_AGENT, encoding="utf-8")
+        argv = [sys.executable, "-m", "node.cli", "solo", "--challenge", "pocket", "--agent", "command"]
+        argv += ["--agent-command", f"{sys.executable} {script} {agent_s} {{workdir}}"]
+        argv += ["--state-dir", f"{folder}/state", "--max-experiments", str(experiments), "--json-logs"]
+        done = subprocess.run(argv, check=False, stderr=subprocess.PIPE, text=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    gaps = gaps_of(lines)
+    if done.returncode or not gaps:
+        sys.exit(f"the node on pocket ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return {
+        "agent_s": agent_s,
+        "results": sum(line["event"] == "result" for line in lines),
+        "gap_median_s": round(statistics.median(gaps), 3),
+        "gap_max_s": round(max(gaps), 3),
+        "gaps_s": [round(gap, 3) for gap in gaps],
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--agent-s", type=float, default=10.0)
-    parser.add_argument("--train-s", type=float, default=12.0)
-    parser.add_argument("--experiments", type=int, default=9)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scale", type=float, default=20.0)
+    parser.add_argument("--experiments", type=int, default=12)
+    parser.add_argument("--pocket", type=int, default=0, help="real experiments, not scaled")
+    parser.add_argument("--pocket-agent-s", type=float, default=15.0)
     options = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
-    report: dict[str, object] = {"agent_s": options.agent_s, "train_s": options.train_s}
-    for name, ahead in (("prepared_ahead", True), ("in_turn", False)):
-        with tempfile.TemporaryDirectory() as folder:
-            report[name] = asyncio.run(
-                measure(
-                    Path(folder),
-                    ahead=ahead,
-                    agent_s=options.agent_s,
-                    train_s=options.train_s,
-                    experiments=options.experiments,
-                )
-            )
+    report: dict[str, Any] = {
+        "benchmark": "idle_gpu",
+        "budget_s": BUDGET_S,
+        "overhead_s": OVERHEAD_S,
+        "agent_s": PROPOSE_S + EDIT_S,
+        "scale": options.scale,
+        **scaled(scale=options.scale, experiments=options.experiments),
+    }
+    report["is_within_target"] = report["ahead"]["alive_share"] >= ALIVE_SHARE_MIN
+    if options.pocket:
+        report["pocket"] = on_pocket(experiments=options.pocket, agent_s=options.pocket_agent_s)
     print(json.dumps(report, indent=1))
+    sys.exit(0 if report["is_within_target"] else 1)
 
 
 if __name__ == "__main__":
