@@ -1,10 +1,11 @@
-"""Shows texts of strangers to a model as data: cut to length, without control characters, line by line.
+"""Shows texts of strangers to a model as data: cut to length, without what nobody sees, line by line.
 
 A quoted line cannot end its quotation, so nothing inside it can pass for an instruction of ours.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from autoresearch.model import (
@@ -29,6 +30,10 @@ NEAREST_SHOWN = 8
 KNOBS_SHOWN = 32
 INSIGHTS_SHOWN = 20
 INSIGHT_SHOWN_CHARS = 600
+_SHAPELESS = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
+"""Letters and marks without a shape of their own: a whole text can be hidden in them, one byte in each."""
 ANSWERING = """\
 Where you were asked something above, you may instead make the same edit again and answer in
 `hypothesis.json`, as `"distinction": "why it differs, or why it is worth another run"`. Do so only for a good
@@ -165,7 +170,7 @@ def _code(line: str) -> str:
 
 
 def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
+    return _SHAPELESS.sub(" ", "".join(char if char.isprintable() else " " for char in text))
 
 
 def _number(value: float | None, *, signed: bool = False) -> str:
