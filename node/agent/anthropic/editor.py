@@ -15,7 +15,7 @@ from node.agent.anthropic.toolbox import (
     range_argument,
     text_argument,
 )
-from node.agent.quoting import numbered
+from node.agent.quoting import numbered, quoted
 
 EDITOR = "edit_train_py"
 UNDO_LIMIT = 32
@@ -60,7 +60,9 @@ class Editor:
         if self.source == self.original:
             return f"train.py is unchanged; carry out the change with {EDITOR}."
         complaint = syntax_complaint(self.source)
-        return f"train.py is no Python any more ({complaint}); mend it with {EDITOR}." if complaint else ""
+        if not complaint:
+            return ""
+        return f"train.py is no Python any more; mend it with {EDITOR}. Python says:\n{quoted(complaint)}"
 
     def use(self, name: str, arguments: Any) -> ToolAnswer:
         """One command."""
@@ -139,12 +141,15 @@ class Editor:
         last = source.count("\n", 0, at + length) + 1
         shown = numbered(source, first=max(1, first - CONTEXT_LINES), last=last + CONTEXT_LINES)
         complaint = syntax_complaint(source)
-        note = f"\nIt is no Python any more: {complaint}" if complaint else ""
+        note = f"\nIt is no Python any more. Python says:\n{quoted(complaint)}" if complaint else ""
         return f"Done. train.py is now, around it:\n{shown}{note}"
 
 
 def syntax_complaint(source: str) -> str:
-    """What Python says about a text before anything runs it; empty where it is fine."""
+    """What Python says about a text before anything runs it; empty where it is fine.
+
+    It repeats names of the code, whose words may be a stranger's: data like the code itself.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
