@@ -2,8 +2,10 @@
 
 The folder holds ``train.py``, ``program.md``, ``history.md`` and the prompt. Afterwards ``train.py`` is read
 back, and the edit is refused if any other file was changed or made: what the agent may do is decided here,
-not by what it was told. It gets the variables of a short list and those that its owner named, so that its own
-key reaches it and nothing else does, and it is ended with all its children when its time is over.
+not by what it was told. Its command line holds our own words alone: what it quotes of others stands in the
+prompt's file, since command lines are open to every process of a machine. It gets the variables of a short
+list and those that its owner named, so that its own key reaches it and nothing else does, and it is ended
+with all its children when its time is over.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from autoresearch.model import Hypothesis, Result, Usage
 
 from node.agent.base import AgentContext, AgentError, EditRefused, Failure, Proposal
 from node.agent.prompting import edit_task, filled_prompt
-from node.agent.quoting import failure_quote, inline, refusals_text
+from node.agent.quoting import failure_quote, inline, left_out, quoted, refusals_text
 from node.agent.scratch import PROMPT, Draft, lay_out, read_back
 from node.agent.words import hypothesis_of
 from node.training.processes import Ended, run_group
@@ -82,7 +84,7 @@ class CommandAgent:
         prompt = filled_prompt(
             "propose.md",
             context,
-            parent=f"The file as it stands: {_parent(context)}.",
+            parent=_parent(context),
             refusals=refusals_text(context.refusals),
         )
         draft = await self._edit(context, context.parent_source, prompt)
@@ -118,7 +120,7 @@ class CommandAgent:
             before = await asyncio.to_thread(lay_out, workdir, context, source, prompt)
             with context.account.call(Usage()):  # nobody tells beforehand what it will cost
                 ended = await run_group(
-                    self._command.argv(prompt, workdir),
+                    self._command.argv(left_out(prompt, PROMPT), workdir),
                     cwd=workdir,
                     env=self._env,
                     timeout_s=self._command.time_limit_s,
@@ -138,7 +140,9 @@ class CommandAgent:
 
 
 def _parent(context: AgentContext) -> str:
-    return f"{inline(context.parent.title)}, {context.parent.mean:.5f}"
+    """What the file is and scores, with the unit that the operator calls it by."""
+    parent, unit = context.parent, inline(context.challenge.metric.unit)
+    return quoted(f"{inline(parent.title)}: {parent.mean:.5f} {unit}")
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

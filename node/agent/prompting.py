@@ -37,7 +37,6 @@ def filled_prompt(name: str, context: AgentContext, **parts: str) -> str:
     return Template(text).substitute(
         metric=challenge.metric_name,
         direction=challenge.direction,
-        unit=challenge.metric.unit,
         budget=budget,
         source_kib=str(SOURCE_LIMIT_BYTES // 1024),
         title_limit=str(TITLE_LIMIT_CHARS),

@@ -47,6 +47,17 @@ def quoted(text: str, limit_chars: int = QUOTE_LIMIT_CHARS) -> str:
     return "\n".join("> " + _printable(line) for line in lines)
 
 
+def left_out(prompt: str, name: str) -> str:
+    """The prompt without what it quotes, which is in the file ``name``."""
+    lines: list[str] = []
+    for line in prompt.split("\n"):
+        shown = f"> [quoted in {name}]" if line.startswith("> ") else line
+        if shown != line and lines[-1:] == [shown]:
+            continue
+        lines.append(shown)
+    return "\n".join(lines)
+
+
 def numbered(source: str, *, first: int = 1, last: int | None = None) -> str:
     """Lines of code, each after its number and a bar; what is no character to read is shown as a blank."""
     lines = source.split("\n")

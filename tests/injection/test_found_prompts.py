@@ -1,11 +1,11 @@
-"""What the corpus has found so far, one small test for each."""
+"""What the corpus found in prompts, one small test for each."""
 
 from __future__ import annotations
 
 from corpus import in_selectors
 
 from node.agent.anthropic.editor import EDITOR, Editor
-from node.agent.quoting import inline, quoted
+from node.agent.quoting import inline, left_out, quoted
 
 
 def test_bytes_in_variation_selectors_and_letters_without_a_shape_are_not_shown_to_a_model():
@@ -22,3 +22,11 @@ def test_a_complaint_of_python_that_repeats_names_of_the_code_is_a_quotation():
 
     assert "\n> name 'a' is parameter and global" in answer.text
     assert "\n> name 'a' is parameter and global" in editor.missing
+
+
+def test_a_prompt_on_a_command_line_holds_none_of_what_it_quotes():
+    two, three = quoted("one\ntwo"), quoted("three")
+
+    prompt = left_out(f"Mend it.\n\n{two}\n\nThat is all.\n{three}", "prompt.md")
+
+    assert prompt == "Mend it.\n\n> [quoted in prompt.md]\n\nThat is all.\n> [quoted in prompt.md]"
