@@ -11,6 +11,7 @@ with all its children when its time is over.
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ OUTPUT_SHOWN_CHARS = 500
 DEFAULT_TIME_LIMIT_S = 900.0
 
 PASSED_VARIABLES = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR", "SHELL")
+KEY_MIN_CHARS = 8
+"""Shorter values of the variables that an owner named are switches, and stand in any code."""
 PLACEHOLDERS = ("{prompt}", "{prompt_file}", "{workdir}")
 
 
@@ -78,6 +81,11 @@ class CommandAgent:
         self._command = command
         names = (*PASSED_VARIABLES, *command.variables)
         self._env = {name: environ[name] for name in names if name in environ}
+        self._keys = {
+            name: self._env[name]
+            for name in command.variables
+            if len(self._env.get(name, "")) >= KEY_MIN_CHARS
+        }
 
     async def propose(self, context: AgentContext) -> Proposal:
         """Words and code at once: the program edits first and says what it did."""
@@ -125,10 +133,24 @@ class CommandAgent:
                     env=self._env,
                     timeout_s=self._command.time_limit_s,
                 )
-            said = inline(ended.output[-OUTPUT_SHOWN_CHARS:], OUTPUT_SHOWN_CHARS) or "nothing"
+            output = self._without_keys(ended.output)
+            said = inline(output[-OUTPUT_SHOWN_CHARS:], OUTPUT_SHOWN_CHARS) or "nothing"
             self._check_ended(ended, said)
             draft = await asyncio.to_thread(read_back, workdir, before)
-            return replace(draft, said=said, output=ended.output)
+            self._check_keys(draft)
+            return replace(draft, said=said, output=output)
+
+    def _without_keys(self, text: str) -> str:
+        for name, key in self._keys.items():
+            text = text.replace(key, f"[{name}]")
+        return text
+
+    def _check_keys(self, draft: Draft) -> None:
+        """Whatever the program was told to do with its owner's keys, they do not leave as they are."""
+        told = draft.source + json.dumps(draft.words, ensure_ascii=False)
+        for name, key in self._keys.items():
+            if key in told:
+                raise EditRefused(f"the agent wrote the value of {name} into its edit; it goes nowhere")
 
     def _check_ended(self, ended: Ended, said: str) -> None:
         program = self._command.template[0]
