@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Self
 
 from autoresearch.challenge import Challenge
-from autoresearch.model import ExperimentId, Outcome, Purpose, Result
+from autoresearch.model import RATIONALE_LIMIT_CHARS, ExperimentId, Outcome, Purpose, Result
 
+from node.agent.quoting import quoted
 from node.record import NotebookError, Page
 
 TRAIN_NAME = "train.py"
@@ -188,10 +189,11 @@ def _score(result: Result, metric: str) -> float | None:
 
 
 def _message(page: Page, score: float | None) -> str:
+    """Title, reasons and what came of it. The reasons are quoted: they can forge no outcome."""
     hypothesis = page.run.experiment.hypothesis
     lines = [_line(hypothesis.title), ""]
     if hypothesis.rationale:
-        lines += [hypothesis.rationale, ""]
+        lines += [quoted(hypothesis.rationale, RATIONALE_LIMIT_CHARS), ""]
     lines += [
         f"Experiment: {page.run.experiment.experiment_id}",
         f"Outcome: {page.result.outcome.value}",
