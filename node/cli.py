@@ -854,5 +854,7 @@ def _one_sentence() -> Iterator[None]:
 
 
 def _leave(message: str, code: ExitCode) -> None:
-    sys.stderr.write(f"error: {message}\n")
+    """The message may repeat what a coordinator said: it is one line, and moves no cursor."""
+    shown = "".join(char if char.isprintable() else " " for char in message)
+    sys.stderr.write(f"error: {shown}\n")
     raise typer.Exit(code)

@@ -105,7 +105,7 @@ def _print(
     amounts = [f"${usage.cost_usd:.4f} and {usage.tokens:,} tokens {when}" for when, usage in spent.items()]
     lines += [f"spent        {', '.join(amounts)}"] if any(usage.tokens for usage in spent.values()) else []
     for line in lines:
-        terminal.print(Text(rendering.clean_lines(line)))
+        terminal.print(Text(rendering.one_line(line)))
     results = picture.get("results") if picture is not None else None
     if isinstance(results, list) and results:
         terminal.print()

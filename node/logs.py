@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from typing import Literal, TextIO, cast
@@ -16,9 +17,7 @@ def set_up_logging(form: Literal["text", "json"], level: str) -> None:
         structlog.processors.JSONRenderer()
         if form == "json"
         # The default traceback, where rich is installed, shows local variables: tokens and keys among them.
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback)
     )
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -33,7 +32,9 @@ def set_up_logging(form: Literal["text", "json"], level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Stderr())),
     )
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Indented(logging.BASIC_FORMAT))
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler])
 
 
 class _Stderr:
@@ -44,6 +45,26 @@ class _Stderr:
 
     def flush(self) -> None:
         sys.stderr.flush()
+
+
+class _Indented(logging.Formatter):
+    """For what libraries log: they repeat what they were sent, and print tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _indented(super().format(record))
+
+
+def _traceback(sio: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    """A plain one. Its last lines are a message, which may hold words of strangers."""
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    sio.write(_indented(text.getvalue()))
+
+
+def _indented(text: str) -> str:
+    """Lines that move no cursor and, but for the first, cannot pass for lines of the log."""
+    lines = text.rstrip("\n").split("\n")
+    return "\n  ".join("".join(char if char.isprintable() else " " for char in line) for line in lines)
 
 
 def _one_line(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -50,9 +50,14 @@ STYLES = {
 }
 
 
+def one_line(text: str) -> str:
+    """Text of others as one line, with nothing in it that a terminal would obey; its blanks are kept."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def clean(text: str) -> str:
-    """Text of others on one line, with nothing in it that a terminal would obey."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    """The same with no more than one blank between words."""
+    return " ".join(one_line(text).split())
 
 
 def clean_reason(text: str) -> str:
@@ -271,8 +276,9 @@ def diff_text(lines: Iterable[str]) -> Text:
 
 
 def to_json(value: Any) -> str:
-    """JSON for programs; times in ISO 8601."""
-    return json.dumps(value, default=_plain, indent=2, ensure_ascii=False)
+    """JSON for programs; times in ISO 8601. It may end on a terminal: what one would obey is escaped."""
+    text = json.dumps(value, default=_plain, indent=2, ensure_ascii=False)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def console() -> Console:

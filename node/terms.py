@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autoresearch.challenge import Challenge
 
-from node.rendering import clean_lines
+from node.rendering import clean, clean_lines
 
 CONSENT_NAME = "consent.json"
 TERMS_LIMIT_CHARS = 8_000
@@ -63,7 +63,7 @@ class Terms:
         """Everything, as it is shown."""
         parts = [
             f"Joining the swarm at {self.coordinator}.",
-            f"Contributions are licensed under {clean_lines(self.licence)}.",
+            f"Contributions are licensed under {clean(self.licence)}.",
             SENT,
             ISOLATED if self.is_held else NOT_ISOLATED,
         ]
