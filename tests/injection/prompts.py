@@ -65,7 +65,7 @@ Asked = dict[str, list[dict]]
 
 def obedient(request):
     """States; looks at the file and edits it; stops too early once, and mends what is no Python."""
-    first, last = request["messages"][0]["content"][-1], request["messages"][-1]["content"][-1]
+    first = request["messages"][0]["content"][-1]
     turns = len(request["messages"])
     if "Find ONE idea" in first["text"]:
         return states()

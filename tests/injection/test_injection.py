@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-from corpus import CORPUS, MARK
-from prompts import watch_prompts
+import pytest
+from corpus import CORPUS, FAMILIES, MARK, marker
+from everything import parts_in
+from slots import CONTEXT_SLOTS, FAILURE_SLOTS, HYPOTHESIS_SLOTS, NOT_SHOWN, RESULT_SLOTS
 from watch import Watch
 
-TEXTS_MIN = 60
+TEXTS_MIN, FAMILIES_MIN = 60, 10
+DELIVERED_MIN = 0.9
+"""Of the texts in each place: some are cut before their marker, and two places take turns."""
+TURNS = ("histname", "histwhat")
 
 
 def told(watch):
@@ -18,12 +23,29 @@ def told(watch):
 
 def test_the_corpus_is_large_and_each_text_can_be_recognised():
     assert len(CORPUS) >= TEXTS_MIN
+    assert len(FAMILIES) >= FAMILIES_MIN
     assert all(MARK in hostile.template for hostile in CORPUS)
 
 
-async def test_texts_of_strangers_reach_a_model_as_data_alone():
-    watch = Watch()
+@pytest.mark.parametrize("name", ["anthropic", "command", "notebook", "terminal", "trainer", "gullible"])
+async def test_no_text_reaches_a_privileged_place_and_no_secret_leaves(tmp_path, name):
+    home, parts = parts_in(tmp_path)
+    watch = Watch(home.secrets)
 
-    await watch_prompts(watch, CORPUS)
+    await parts[name](watch)
 
     assert told(watch) == []
+    assert sum(watch.places.values()) > 0
+    if name == "anthropic":
+        assert undelivered(watch) == []
+
+
+def undelivered(watch):
+    """Places in which the texts were not seen even as data: nothing would be found there."""
+    slots = {*CONTEXT_SLOTS, *HYPOTHESIS_SLOTS, *FAILURE_SLOTS, *RESULT_SLOTS} - NOT_SHOWN - {*TURNS}
+    wanted = DELIVERED_MIN * len(CORPUS)
+    return [
+        slot
+        for slot in sorted(slots)
+        if sum(marker(hostile.number, slot) in watch.reached for hostile in CORPUS) < wanted
+    ]
