@@ -18,7 +18,9 @@ import json, os
 s = open("train.py").read().replace("MATRIX_LR = 0.04 ", "MATRIX_LR = 0.05 ")
 told = " ".join(f"{name}={value}" for name, value in os.environ.items())
 open("train.py", "w").write(s + ("# " + told if "code" in WHERE else ""))
-json.dump({"title": "warmer", "rationale": told if "words" in WHERE else ""}, open("hypothesis.json", "w"))
+if "output" not in WHERE:
+    words = {"title": "warmer", "rationale": told if "words" in WHERE else ""}
+    json.dump(words, open("hypothesis.json", "w"))
 print("HYPOTHESIS:", told if "output" in WHERE else "warmer")
 """
 
@@ -35,11 +37,11 @@ async def test_a_program_that_writes_its_owners_key_into_its_edit_is_refused(tmp
 
 async def test_a_key_that_a_program_prints_is_in_no_title_and_no_error(tmp_path):
     environ = {"MY_KEY": KEY, "PATH": os.environ["PATH"]}
-    code = f"WHERE = 'output'{OBEYS.replace('json.dump', 'str')}"
+    code = f"WHERE = 'output'{OBEYS}"
     agent = agent_of(tmp_path, code, variables=["MY_KEY"], environ=environ)
 
     proposal = await agent.propose(make_context())
-    failing = agent_of(tmp_path, f"{code}\nexit(3)", variables=["MY_KEY"], environ=environ)
+    failing = agent_of(tmp_path, f"{code}\nraise SystemExit(3)", variables=["MY_KEY"], environ=environ)
     with pytest.raises(AgentError, match="exit code 3") as failed:
         await failing.propose(make_context())
 

@@ -21,6 +21,7 @@ from node.agent.quoting import (
     MATERIALS_SHOWN,
     history_table,
     inline,
+    left_out,
     materials_text,
     quoted,
     refusals_text,
@@ -223,7 +224,8 @@ json.dump({{"files": seen, "argv": sys.argv[1:]}}, open({str(copies)!r}, "w"))
     assert "val_bpb (lower is better" in seen["files"]["prompt.md"]
     workdir, prompt_file, prompt = seen["argv"]
     assert prompt_file == f"{workdir}/prompt.md"
-    assert prompt == seen["files"]["prompt.md"]
+    assert prompt == left_out(seen["files"]["prompt.md"], "prompt.md")
+    assert "Old / idea" not in prompt
     assert not os.path.exists(workdir)  # noqa: ASYNC240, PTH110
 
 
