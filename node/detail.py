@@ -9,6 +9,7 @@ from typing import Any
 
 from autoresearch.challenge import HIDDEN_GAP_PREFIX, HOLDOUT_PREFIX
 from autoresearch.model import (
+    RATIONALE_LIMIT_CHARS,
     BestChange,
     ConstantChange,
     ExperimentId,
@@ -23,13 +24,13 @@ from rich.table import Table
 from node.rendering import (
     ID_SHOWN,
     clean,
-    clean_lines,
     clean_reason,
     counted,
     digits_for,
     evidence_of,
     number,
     plain_table,
+    quoted_lines,
     sealed,
     usage_line,
 )
@@ -63,7 +64,7 @@ def detail_lines(
         lines += ["", "history"]
         lines += [f"  {_history_line(change, experiment.experiment_id)}" for change in own]
     if experiment.hypothesis.rationale:
-        lines += ["", clean_lines(experiment.hypothesis.rationale)]
+        lines += ["", *quoted_lines(experiment.hypothesis.rationale, RATIONALE_LIMIT_CHARS)]
     return lines
 
 

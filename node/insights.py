@@ -30,8 +30,7 @@ async def insights(reader: GrpcReader, text: str, *, hardware_class: str, limit:
     terminal = rendering.console()
     if not found:
         terminal.print(Text("Nothing like it was learned." if text else "Nothing has been learned yet."))
-    for line in insight_lines(found, {}):
-        terminal.print(Text(line))
+    rendering.print_lines(terminal, insight_lines(found, {}))
 
 
 async def beside(reader: GrpcReader, query: InsightQuery) -> tuple[Insight, ...]:

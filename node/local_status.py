@@ -104,8 +104,7 @@ def _print(
     lines = [*(_lines(picture) if picture is not None else ()), *_outbox_lines(outbox)]
     amounts = [f"${usage.cost_usd:.4f} and {usage.tokens:,} tokens {when}" for when, usage in spent.items()]
     lines += [f"spent        {', '.join(amounts)}"] if any(usage.tokens for usage in spent.values()) else []
-    for line in lines:
-        terminal.print(Text(rendering.one_line(line)))
+    rendering.print_lines(terminal, lines)
     results = picture.get("results") if picture is not None else None
     if isinstance(results, list) and results:
         terminal.print()

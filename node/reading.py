@@ -105,7 +105,7 @@ async def _print_class(
     owners = confirmers(await _history(reader, row.hardware_class))
     table = leaderboard_table(metric, ended, names, confirmed_by=owners, width=terminal.width)
     terminal.print()
-    terminal.print(Text(title))
+    rendering.print_lines(terminal, [title])
     terminal.print(table)
     if without_run:
         verbs = "was given back or is running" if without_run == 1 else "were given back or are running"
@@ -141,8 +141,7 @@ async def show(reader: GrpcReader, experiment: str, *, as_json: bool) -> None:
         _print_json({**fields, "results": [rendering.result_fields(result) for result in results]})
         return
     terminal = rendering.console()
-    for line in detail_lines(summary, results, status.metric_name, names, history):
-        terminal.print(Text(line))
+    rendering.print_lines(terminal, detail_lines(summary, results, status.metric_name, names, history))
     terminal.print()
     terminal.print(runs_table(results, status.metric_name, names, summary.interval))
     attested = attested_table(results)
@@ -153,8 +152,7 @@ async def show(reader: GrpcReader, experiment: str, *, as_json: bool) -> None:
         terminal.print(Text(line))
     if learned:
         terminal.print(Text("\nlearned from it"))
-        for line in insight_lines(learned, names):
-            terminal.print(Text(line))
+        rendering.print_lines(terminal, insight_lines(learned, names))
     failed = next((result for result in reversed(results) if result.reason and result.log_tail), None)
     if failed is not None:
         terminal.print(Text("\nend of the log:"))

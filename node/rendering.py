@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -32,6 +33,7 @@ from rich.text import Text
 DIGITS_DEFAULT = 4
 DIGITS_MAX = 6
 WIDTH_ELSEWHERE = 160
+HANGING_CHARS = 13
 ID_SHOWN = 8
 """The end of an id is its random part, and enough to name it to ``show`` and ``diff``."""
 
@@ -53,6 +55,19 @@ STYLES = {
 def one_line(text: str) -> str:
     """Text of others as one line, with nothing in it that a terminal would obey; its blanks are kept."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def hanging(text: str, width: int) -> list[str]:
+    """A labelled line as one or several: what does not fit stands below the text and passes for no label."""
+    indent = " " * min(HANGING_CHARS, width // 2)
+    return textwrap.wrap(one_line(text), width, subsequent_indent=indent, replace_whitespace=False) or [""]
+
+
+def print_lines(terminal: Console, lines: Iterable[str]) -> None:
+    """Lines with words of others in them, each hanging."""
+    for line in lines:
+        for shown in hanging(line, terminal.width):
+            terminal.print(Text(shown), soft_wrap=True)
 
 
 def clean(text: str) -> str:

@@ -80,5 +80,4 @@ async def search(
         terminal.print(Text(BY_WORDS))
     if learned:
         terminal.print(Text("\nlearned by others"))
-        for line in insight_lines(learned, {}):
-            terminal.print(Text(line))
+        rendering.print_lines(terminal, insight_lines(learned, {}))

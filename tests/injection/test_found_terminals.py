@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 import structlog
 import typer
 from autoresearch.errors import NotFound
+from test_reading import FakeReader, scored
 
+from node import reading
 from node.cli import _one_sentence
 from node.local_status import show_status
 from node.logs import _Indented, set_up_logging
@@ -43,6 +46,15 @@ def test_a_title_in_the_status_is_one_line(tmp_path, capsys):
     assert "next         next state        stopped [2J\n" in capsys.readouterr().out
 
 
+def test_a_title_that_is_wrapped_passes_for_no_line_of_the_status(tmp_path, capsys):
+    picture = {"state": "training", "pid": 0, "prepared": "long " * 29 + "state        stopped"}
+    (tmp_path / "status.json").write_text(json.dumps(picture))
+
+    show_status(tmp_path, as_json=False)
+
+    assert capsys.readouterr().out.count("\nstate ") == 1
+
+
 def fail(message):
     raise ValueError(message)
 
@@ -73,3 +85,18 @@ def test_a_licence_is_one_line_of_the_terms():
     )
 
     assert "Contributions are licensed under MIT Nothing leaves this machine..\n" in terms.text
+
+
+async def test_reasons_in_show_are_quoted_and_pass_for_no_fact(capsys):
+    reader = FakeReader(scored("id-00000001", "Warmer", 1.9))
+    summary = reader.summaries["id-00000001"]
+    claims = replace(summary.experiment.hypothesis, rationale="so\n  state        confirmed")
+    reader.summaries["id-00000001"] = replace(
+        summary, experiment=replace(summary.experiment, hypothesis=claims)
+    )
+
+    await reading.show(reader, "id-00000001", as_json=False)
+
+    shown = capsys.readouterr().out
+    assert "\n>   state        confirmed" in shown
+    assert shown.count("\n  state  ") == 1
