@@ -11,6 +11,8 @@ from commands import watch_commands
 from corpus import CORPUS
 from notebooks import watch_notebook
 from prompts import watch_prompts
+from searches import watch_search
+from swarms import watch_swarm
 from terminals import watch_terminal
 from watch import Watch
 
@@ -29,11 +31,18 @@ def parts_in(folder: Path) -> tuple[Home, Mapping[str, Part]]:
         here.mkdir()
         await watch_gullible_node(watch, home, hostile_baseline(CORPUS), here)
 
+    async def swarm(watch: Watch) -> None:
+        here = folder / "swarm"
+        here.mkdir()
+        await watch_swarm(watch, CORPUS, here)
+
     return home, {
         "anthropic": partial(watch_prompts, texts=CORPUS),
         "command": partial(watch_commands, texts=CORPUS, folder=folder / "command", environ=home.environ),
         "notebook": notebook,
         "terminal": partial(watch_terminal, texts=CORPUS, folder=folder),
         "trainer": partial(watch_trainer, texts=CORPUS, home=home, folder=folder / "trainer"),
+        "search": partial(watch_search, texts=CORPUS),
+        "swarm": swarm,
         "gullible": gullible,
     }

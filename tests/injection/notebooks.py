@@ -15,6 +15,7 @@ from commands import watch_for_files
 from corpus import Hostile
 from node_builders import make_challenge
 from slots import hostile_context, hostile_hypothesis
+from terminals import watch_printed
 from test_workspace import make_page
 from watch import Watch
 
@@ -63,7 +64,7 @@ class Notebooks:
     def git(self, *arguments: str) -> str:
         """The answer of git itself."""
         done = subprocess.run(["git", *arguments], cwd=self.root, check=True, capture_output=True)
-        return done.stdout.decode()
+        return done.stdout.decode(errors="replace")  # trees hold hashes as they are
 
 
 def watch_notebook(
@@ -97,7 +98,7 @@ def _watch_messages(watch: Watch, notebook: Notebooks) -> None:
     messages = notebook.git("log", "--all", "--format=%B%x00").split("\0")
     for message in messages:
         lines = message.strip("\n").split("\n")
-        watch.visible("notebook, commit messages", "\n".join(lines))
+        watch_printed(watch, "notebook, commit messages", "\n".join(lines))
         body = "\n".join(lines[1:])
         outside = "\n".join(line for line in lines[1:] if not line.startswith("> "))
         watch.without_texts("notebook, messages outside of their quotations", outside)
@@ -107,9 +108,11 @@ def _watch_messages(watch: Watch, notebook: Notebooks) -> None:
 
 def _watch_results(watch: Watch, results: str, count: int) -> None:
     rows = [line.split("\t") for line in results.split("\n")[:-1]]
-    watch.visible("results.tsv", results, allowed="\n\t")
+    watch_printed(watch, "results.tsv", results)
     watch.expect("results.tsv, rows", len(rows), count + 1)
     watch.expect("results.tsv, columns", {len(row) for row in rows}, {COLUMNS})
-    watch.expect("results.tsv, statuses", {row[3] for row in rows[1:]} <= STATUSES, True)
+    watch.expect(
+        "results.tsv, statuses", {row[3] for row in rows[1:] if len(row) == COLUMNS} <= STATUSES, True
+    )
     for row in rows[1:]:
         watch.without_texts("results.tsv, columns of the node's own", "\t".join(row[:4]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
@@ -41,6 +43,7 @@ from node.terms import Terms
 
 ID = "id-00000001"
 TERMS_QUOTE = "  | "
+FACT = re.compile(r"  (?:state|confirmed by|id|parent|class|code) {2}")
 
 
 def reader_of(hostile: Hostile) -> FakeReader:
@@ -100,7 +103,7 @@ async def watch_terminal(watch: Watch, texts: Iterable[Hostile], folder: Path) -
                 with redirect_stdout(said):
                     await printing(as_json)
                 _watch_output(watch, f"{name}{' --json' if as_json else ''}", said.getvalue())
-        _watch_status(watch, hostile, folder)
+        await _watch_status(watch, hostile, folder)
         _watch_sentence(watch, hostile)
         _watch_terms(watch, hostile)
         _watch_logs(watch, hostile)
@@ -125,19 +128,22 @@ def _commands(reader: FakeReader) -> dict[str, Callable]:
 
 
 def _watch_output(watch: Watch, name: str, said: str) -> None:
-    _printable(watch, f"terminal, {name}", said)
+    watch_printed(watch, f"terminal, {name}", said)
+    if name == "show":
+        facts = [line.split()[0] for line in said.split("\n") if FACT.match(line)]
+        watch.expect("terminal, show, facts told once", len(facts), len(set(facts)))
     if name.endswith("--json") and said:
         watch.expect(f"terminal, {name} can be read", isinstance(json.loads(said), dict | list), True)
 
 
-def _printable(watch: Watch, place: str, said: str) -> None:
+def watch_printed(watch: Watch, place: str, said: str) -> None:
     """Letters without a shape harm nobody here; what moves a cursor or turns text around does."""
     watch.places[place] += 1
     wrong = {char for char in said if not char.isprintable() and char not in "\n\t"}
     watch.expect(place, sorted(f"U+{ord(char):04X}" for char in wrong), [])
 
 
-def _watch_status(watch: Watch, hostile: Hostile, folder: Path) -> None:
+async def _watch_status(watch: Watch, hostile: Hostile, folder: Path) -> None:
     at = hostile.at
     line = {"title": at("title"), "outcome": "completed", "purpose": "explore", "reason": at("reason")}
     picture = {
@@ -156,8 +162,8 @@ def _watch_status(watch: Watch, hostile: Hostile, folder: Path) -> None:
         (folder / "status.json").write_text(json.dumps(shown))
         said = StringIO()
         with redirect_stdout(said):
-            show_status(folder, as_json=False)
-        _printable(watch, "terminal, status", said.getvalue())
+            await asyncio.to_thread(show_status, folder, as_json=False)
+        watch_printed(watch, "terminal, status", said.getvalue())
         head = said.getvalue().split("\n\n")[0].split("\n")
         counts.append([line[:12].strip() for line in head if line[:1].strip()])
     watch.expect("terminal, status, lines of its own", *counts)
@@ -180,7 +186,7 @@ def _watch_sentence(watch: Watch, hostile: Hostile) -> None:
             raise NotFound(hostile.at("error"))
     except typer.Exit:
         pass
-    _printable(watch, "terminal, a coordinator's error", said.getvalue())
+    watch_printed(watch, "terminal, a coordinator's error", said.getvalue())
     watch.expect("terminal, lines of a coordinator's error", said.getvalue().count("\n"), 1)
 
 
@@ -191,7 +197,7 @@ def _watch_terms(watch: Watch, hostile: Hostile) -> None:
         operator_text=Terms.of("h", _Licensed(), hostile.at("note"), is_held=True).operator_text,
         is_held=True,
     ).text
-    _printable(watch, "terminal, terms", text)
+    watch_printed(watch, "terminal, terms", text)
     own = [line for line in text.split("\n") if not line.startswith(TERMS_QUOTE)]
     for line in own:
         if not line.startswith("Contributions are licensed under "):
@@ -217,7 +223,7 @@ def _watch_logs(watch: Watch, hostile: Hostile) -> None:
             except ValueError:
                 log.exception("failed")
         structlog.configure(**before)
-        _printable(watch, f"log, {form}", said.getvalue())
+        watch_printed(watch, f"log, {form}", said.getvalue())
         lines = said.getvalue().split("\n")[:-1]
         began = [line for line in lines if line[:1] not in (" ", "")]
         watch.expect(f"log, {form}, lines", len(began), 3)

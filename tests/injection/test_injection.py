@@ -27,7 +27,10 @@ def test_the_corpus_is_large_and_each_text_can_be_recognised():
     assert all(MARK in hostile.template for hostile in CORPUS)
 
 
-@pytest.mark.parametrize("name", ["anthropic", "command", "notebook", "terminal", "trainer", "gullible"])
+PARTS = ("anthropic", "command", "search", "notebook", "terminal", "trainer", "swarm", "gullible")
+
+
+@pytest.mark.parametrize("name", PARTS)
 async def test_no_text_reaches_a_privileged_place_and_no_secret_leaves(tmp_path, name):
     home, parts = parts_in(tmp_path)
     watch = Watch(home.secrets)
@@ -35,7 +38,8 @@ async def test_no_text_reaches_a_privileged_place_and_no_secret_leaves(tmp_path,
     await parts[name](watch)
 
     assert told(watch) == []
-    assert sum(watch.places.values()) > 0
+    assert watch.places.total() > len(PARTS)
+    assert set(parts) == {*PARTS}
     if name == "anthropic":
         assert undelivered(watch) == []
 
