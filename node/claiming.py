@@ -14,6 +14,8 @@ from typing import TypeVar
 import structlog
 from autoresearch.errors import LeaseLost, SwarmError
 from autoresearch.model import (
+    CHANGE_TEXT_LIMIT_CHARS,
+    RATIONALE_LIMIT_CHARS,
     SOURCE_LIMIT_BYTES,
     TITLE_LIMIT_CHARS,
     Advice,
@@ -24,6 +26,7 @@ from autoresearch.model import (
     Granted,
     Hypothesis,
     Lease,
+    MechanismChange,
     NeedsDistinction,
     Purpose,
     Started,
@@ -37,6 +40,7 @@ from node.agent.account import Account
 from node.agent.base import Agent, AgentContext, AgentError, Failure, Proposal, Refusal
 from node.assignment import Assignment, Leases, NodeFacts, Run, experiment_of
 from node.swarm.protocol import Swarm
+from node.training.scrub import Scrub
 
 REPAIRS_LIMIT = 2
 RELEASE_TIMEOUT_S = 5.0
@@ -59,13 +63,22 @@ class Claimer:
     """Claims and starts ideas of one agent; whatever fails on the way gives its claim back."""
 
     def __init__(
-        self, *, swarm: Swarm, agent: Agent, leases: Leases, facts: NodeFacts, now: Callable[[], datetime]
+        self,
+        *,
+        swarm: Swarm,
+        agent: Agent,
+        leases: Leases,
+        facts: NodeFacts,
+        now: Callable[[], datetime],
+        scrub: Scrub,
     ) -> None:
+        """``scrub`` takes what says who and where a volunteer is out of an agent's words."""
         self._swarm = swarm
         self._agent = agent
         self._leases = leases
         self._facts = facts
         self._now = now
+        self._scrub = scrub
         self._broken: deque[_Broken] = deque(maxlen=1)
 
     def offer_repair(self, assignment: Assignment, failure: Failure) -> None:
@@ -91,7 +104,8 @@ class Claimer:
             return mended
         proposal = await self.ask(self._agent.propose(context), context.account)
         went_by = program_hash(context.program) if self._agent.reads_program else None
-        return replace(proposal, hypothesis=replace(proposal.hypothesis, program_hash=went_by))
+        hypothesis = _scrubbed(proposal.hypothesis, self._scrub)
+        return replace(proposal, hypothesis=replace(hypothesis, program_hash=went_by))
 
     async def code_for(self, context: AgentContext, hypothesis: Hypothesis) -> Proposal:
         """Somebody else's idea with the agent's code for it."""
@@ -245,6 +259,26 @@ class Claimer:
         return Proposal(hypothesis=replace(broken.hypothesis, title=title), draft=source)
 
 
+def _scrubbed(hypothesis: Hypothesis, scrub: Scrub) -> Hypothesis:
+    """The agent's words; changed constants are code."""
+    return replace(
+        hypothesis,
+        title=scrub(hypothesis.title)[:TITLE_LIMIT_CHARS],
+        rationale=scrub(hypothesis.rationale)[:RATIONALE_LIMIT_CHARS],
+        distinction=scrub(hypothesis.distinction)[:RATIONALE_LIMIT_CHARS],
+        changes=tuple(
+            replace(
+                change,
+                what=scrub(change.what)[:CHANGE_TEXT_LIMIT_CHARS],
+                where=scrub(change.where)[:CHANGE_TEXT_LIMIT_CHARS],
+            )
+            if isinstance(change, MechanismChange)
+            else change
+            for change in hypothesis.changes
+        ),
+    )
+
+
 def _constants(hypothesis: Hypothesis) -> dict[str, str]:
     """New values by constant, for the log; empty for an idea that is more than constants."""
     constants = {one.name: one.new for one in hypothesis.changes if isinstance(one, ConstantChange)}
@@ -258,6 +292,8 @@ def _why_given_back(error: BaseException) -> str:
             return "cancelled"
         case AgentError():
             return "the agent could not do it"
+        case OSError():
+            return error.strerror or type(error).__name__  # the rest would name files of this machine
         case _:
             return str(error)[:TITLE_LIMIT_CHARS]
 

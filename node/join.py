@@ -354,6 +354,7 @@ async def _work(
     )
     first = session.program or program_of_challenge(crew.challenge.program_md)
     program = ProgramInForce(swarm.program, first, own=crew.program)
+    scrub = scrubber(Identity.detect(config.node_dir, challenge_dir))
     preparer = Preparer(
         swarm=swarm,
         agent=crew.agent,
@@ -364,6 +365,7 @@ async def _work(
         on_note=lambda note: crew.board.learn(note=note),
         history_limit=config.agent_history,
         open_account=crew.purse.open_account,
+        scrub=scrub,
     )
     loop = NodeLoop(
         preparer=preparer,
@@ -374,7 +376,7 @@ async def _work(
             board=crew.board,
             facts=facts,
             stop=crew.stop,
-            scrub=scrubber(Identity.detect(config.node_dir, challenge_dir)),
+            scrub=scrub,
         ),
         agent=crew.agent,
         leases=heartbeat,

@@ -56,6 +56,7 @@ from node.library import HISTORY_LIMIT, Library
 from node.program import ProgramInForce
 from node.swarm.database import StateFileDamaged, StateFileError
 from node.swarm.protocol import Swarm
+from node.training.scrub import Scrub
 
 PROPOSALS_LIMIT = 8
 """Ideas that are refused one after the other before the node asks for its task anew."""
@@ -99,8 +100,12 @@ class Preparer:
         on_note: Callable[[str], None] = lambda _: None,
         history_limit: int | None = None,
         open_account: Callable[[], Account] = Account,
+        scrub: Scrub = str,
     ) -> None:
-        """``history_limit`` is of the experiments that the agent is told of; None for all that are read."""
+        """``scrub`` takes what says who and where a volunteer is out of an agent's words.
+
+        ``history_limit`` is of the experiments that the agent is told of; None for all that are read.
+        """
         self._swarm = swarm
         self._agent = agent
         self._facts = facts
@@ -110,7 +115,7 @@ class Preparer:
         self._jitter = jitter or random.Random()
         self._leases = leases
         self._library = Library(swarm=swarm, hardware_class=facts.hardware.hardware_class)
-        self._claimer = Claimer(swarm=swarm, agent=agent, leases=leases, facts=facts, now=now)
+        self._claimer = Claimer(swarm=swarm, agent=agent, leases=leases, facts=facts, now=now, scrub=scrub)
         self._news = asyncio.Event()
         self._on_note = on_note
         self._history_limit = HISTORY_LIMIT if history_limit is None else history_limit
