@@ -36,7 +36,7 @@ async def test_a_program_that_writes_its_owners_key_into_its_edit_is_refused(tmp
 
 
 async def test_a_key_that_a_program_prints_is_in_no_title_and_no_error(tmp_path):
-    environ = {"MY_KEY": KEY, "PATH": os.environ["PATH"]}
+    environ = {"MY_KEY": KEY, "PATH": "/usr/bin"}
     code = f"WHERE = 'output'{OBEYS}"
     agent = agent_of(tmp_path, code, variables=["MY_KEY"], environ=environ)
 
