@@ -19,7 +19,8 @@ from node import rendering
 from node.agent.command import CommandAgent
 from node.workspace import Workspace
 
-FEW = CORPUS[::9]
+FEW = CORPUS[::12]
+SPOILING = [hostile for hostile in CORPUS if hostile.family in ("git", "tables of values")]
 
 
 def leaky_agent(leak):
@@ -100,13 +101,13 @@ class LeakyNotebook(Workspace):
 def test_a_notebook_that_takes_titles_as_they_are_is_found(tmp_path):
     watch = Watch()
 
-    watch_notebook(watch, CORPUS, tmp_path, LeakyNotebook)
+    watch_notebook(watch, SPOILING, tmp_path, LeakyNotebook)
 
     found = {leak.place for leak in watch.leaks}
     assert {
         "git, command line and environment",
         "notebook, commit messages",
-        "notebook, outcomes told in a message",
+        "notebook, messages outside of their quotations",
         "results.tsv, rows",
     } <= found
 
