@@ -76,10 +76,8 @@ def watch_notebook(
     watch.without_texts("git, command line and environment", notebook.calls.read_text())
     watch.without_secrets("git, command line and environment", notebook.calls.read_text())
     watch.without_texts("notebook, names of refs", notebook.git("for-each-ref", "--format=%(refname)"))
-    commits = notebook.git("rev-list", "--all").split()
-    for commit in commits:
-        names = notebook.git("ls-tree", "-r", "--name-only", commit).split("\n")[:-1]
-        watch.expect("notebook, names of files", names, ["program.md", "train.py"])
+    committed = set(notebook.git("log", "--all", "--format=", "--name-only", "-z").strip("\0").split("\0"))
+    watch.expect("notebook, names of committed files", committed - {""}, {"program.md", "train.py"})
     _watch_messages(watch, notebook)
     _watch_results(watch, (notebook.root / "results.tsv").read_bytes().decode(), count)
     objects = notebook.git("cat-file", "--batch-all-objects", "--batch", "--buffer")

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 from anthropic_builders import agent_for
-from canaries import Home
+from canaries import Home, watch_gullible_node
 from commands import watch_commands
 from corpus import CORPUS
+from node_builders import BASELINE
 from notebooks import watch_notebook
 from prompts import watch_prompts
 from terminals import watch_terminal
@@ -123,6 +124,16 @@ async def test_a_terminal_that_shows_text_as_it_is_is_found(tmp_path, monkeypatc
 
     found = {leak.place for leak in watch.leaks}
     assert {"terminal, show --json", "terminal, show", "terminal, status, lines of its own"} <= found
+
+
+async def test_a_model_that_is_shown_a_secret_tells_it_and_that_is_found(tmp_path):
+    home = Home(tmp_path / "home")
+    watch = Watch(home.secrets)
+
+    await watch_gullible_node(watch, home, f"# {home.secrets[0]}\n{BASELINE}", tmp_path)
+
+    found = {leak.place.removesuffix(", secrets").removeprefix("node, ") for leak in watch.leaks}
+    assert {"requests to the model", "log", "files of its state", "objects of the notebook"} <= found
 
 
 def test_a_secret_is_found_wherever_it_stands():
