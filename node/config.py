@@ -21,6 +21,7 @@ PROJECT_FILE = "autoresearch.toml"
 USER_FILE = "config.toml"
 TABLE = "node"
 DEFAULT_BASE_URL = "https://api.anthropic.com"
+DEFAULT_MODEL = "claude-sonnet-5-5"
 NAME_LIMIT_CHARS = 60
 MODEL_LIMIT_CHARS = 1_000
 TOKENS_MIN, TOKENS_MAX = 1_000, 1_000_000
@@ -47,10 +48,13 @@ def _setting(default: Any, help_text: str) -> Any:
 class Config:
     """Everything that ``join`` and ``solo`` can be told."""
 
-    agent: Literal["search", "anthropic", "command", "none"] = _setting(
-        "search",
-        "Who has the ideas: search (turns constants; no key, no network), anthropic (a model behind the "
-        "Messages API), command (your coding agent), none (runs the work of others).",
+    agent: Literal["search", "anthropic", "claude-code", "codex", "gemini", "opencode", "command", "none"] = (
+        _setting(
+            "search",
+            "Who has the ideas: search (turns constants; no key, no network), anthropic (a model behind the "
+            "Messages API), claude-code, codex, gemini or opencode (that coding agent, docs/agents.md), "
+            "command (any other), none (runs the work of others).",
+        )
     )
     agent_command: str = _setting(
         "",
@@ -58,6 +62,15 @@ class Config:
         "for --agent command.",
     )
     agent_time_limit_s: float = _setting(900.0, "Seconds after which an agent's attempt is ended.")
+    agent_limit_turns: int = _setting(
+        40, "Calls of its model after which an attempt of claude-code, codex, gemini or opencode is ended."
+    )
+    agent_limit_usd: float | None = _setting(
+        0.5, "Dollars after which such an attempt is ended; so much is set aside for each. inf for no limit."
+    )
+    agent_limit_tokens: int | None = _setting(
+        None, "Tokens after which such an attempt is ended; so many are set aside for each."
+    )
     agent_variables: tuple[str, ...] = _setting(
         (), "Environment variables that the coding agent may see beside PATH, HOME and the like."
     )
@@ -70,14 +83,17 @@ class Config:
         "the same. Unset, each has its own.",
     )
     agent_model: str = _setting(
-        "claude-sonnet-5-5", "Model of --agent anthropic, by the name that its server knows."
+        "",
+        "Model of the agent, by the name that its server or tool knows; unset takes claude-sonnet-5-5 for "
+        "anthropic, and for a coding agent what docs/agents.md says.",
     )
     agent_base_url: str = _setting(
-        DEFAULT_BASE_URL,
-        "Server of --agent anthropic: any that speaks the Messages API, such as a local one.",
+        "",
+        "Server of the agent's model, such as a local one: for anthropic any that speaks the Messages API. "
+        "Unset takes the maker's.",
     )
     anthropic_key_file: Path | None = _setting(  # noqa: RUF009
-        None, "File with the key for --agent anthropic; unset takes the variable ANTHROPIC_API_KEY."
+        None, "File with Anthropic's key, for anthropic and claude-code; unset takes ANTHROPIC_API_KEY."
     )
     agent_thinking: Literal["default", "adaptive", "between_tools", "disabled"] = _setting(
         "default",
@@ -323,8 +339,12 @@ def _check(config: Config) -> None:
 
 def _check_model(config: Config) -> None:
     model = config.agent_model
-    if not 0 < len(model) <= MODEL_LIMIT_CHARS or not model.isprintable():
+    if len(model) > MODEL_LIMIT_CHARS or not model.isprintable() or model.startswith("-"):
         raise ConfigError(f"agent_model is {model[:80]!r}; give the name of a model")
+    for name in ("agent_limit_turns", "agent_limit_usd", "agent_limit_tokens"):
+        limit = getattr(config, name)
+        if limit is not None and not limit > 0:
+            raise ConfigError(f"{name} is {limit}; give a positive number, or leave it out")
     for name in ("agent_max_tokens", "agent_context_tokens"):
         value = getattr(config, name)
         if not TOKENS_MIN <= value <= TOKENS_MAX:

@@ -11,8 +11,8 @@ from node.agent.anthropic.agent import AnthropicAgent
 from node.agent.anthropic.briefing import Briefing
 from node.agent.anthropic.calling import Caller, ModelSettings
 from node.agent.anthropic.key import ApiKey
-from node.agent.anthropic.prices import listed_price
 from node.agent.anthropic.tokens import TokenCounter, by_bytes
+from node.agent.prices import listed_price
 
 MODEL = "claude-sonnet-5-5"
 IDEA = {

@@ -7,8 +7,8 @@ from messages_server import KEY, Fails, Garbage, Hangs, MessagesServer, Says, ca
 from node_builders import make_context
 
 from node.agent.account import Account, Cap
-from node.agent.anthropic.prices import own_price
 from node.agent.base import AgentError, AgentUnusable, BudgetSpent
+from node.agent.prices import own_price
 from node.purse import Budget, Purse
 
 IDEA = Hypothesis(title="Warmer")

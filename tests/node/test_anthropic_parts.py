@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 from node.agent.anthropic.assembly import anthropic_agent, check_base_url, model_settings
 from node.agent.anthropic.editor import EDITOR, EDITOR_TOOL, UNDO_LIMIT, Editor
 from node.agent.anthropic.key import ApiKey, read_key
-from node.agent.anthropic.prices import listed_price, own_price
 from node.agent.anthropic.statement import STATEMENT, Statement
 from node.agent.anthropic.tokens import TokenCounter, by_bytes
+from node.agent.prices import listed_price, own_price
 from node.config import Config
 from node.failures import Failed
 

@@ -15,9 +15,9 @@ from node.agent.anthropic.agent import AnthropicAgent
 from node.agent.anthropic.briefing import Briefing
 from node.agent.anthropic.calling import Caller, ModelSettings
 from node.agent.anthropic.key import KEY_VARIABLE, NO_KEY, ApiKey, read_key
-from node.agent.anthropic.prices import Price, listed_price, own_price
 from node.agent.anthropic.tokens import TokenCounter
-from node.config import DEFAULT_BASE_URL, Config
+from node.agent.prices import Price, listed_price, own_price
+from node.config import DEFAULT_BASE_URL, DEFAULT_MODEL, Config
 from node.exit_codes import ExitCode
 from node.failures import Failed
 
@@ -47,15 +47,16 @@ def model_settings(config: Config, environ: Mapping[str, str]) -> ModelSettings:
     """Model, server, key and price. Raises Failed."""
     if importlib.util.find_spec("anthropic") is None:
         raise Failed(f"agent 'anthropic' needs its SDK; run: {INSTALL}")
-    check_base_url(config.agent_base_url, insecure=config.insecure)
+    base_url, model = config.agent_base_url or DEFAULT_BASE_URL, config.agent_model or DEFAULT_MODEL
+    check_base_url(base_url, insecure=config.insecure)
     return ModelSettings(
-        model=config.agent_model,
-        base_url=config.agent_base_url,
+        model=model,
+        base_url=base_url,
         key=needed_key(config, environ),
         price=_price(config),
         max_tokens=config.agent_max_tokens,
         thinking=config.agent_thinking,
-        public_name=_public_name(config.agent_model),
+        public_name=_public_name(model),
     )
 
 
@@ -92,7 +93,8 @@ def check_base_url(url: str, *, insecure: bool) -> None:
 
 def is_makers(config: Config) -> bool:
     """True where the makers of the models answer, whose prices are known."""
-    return urlsplit(config.agent_base_url).hostname == urlsplit(DEFAULT_BASE_URL).hostname
+    url = config.agent_base_url or DEFAULT_BASE_URL
+    return urlsplit(url).hostname == urlsplit(DEFAULT_BASE_URL).hostname
 
 
 def _is_loopback(host: str) -> bool:
@@ -106,7 +108,7 @@ def _price(config: Config) -> Price:
     read, written = config.agent_price_in_usd, config.agent_price_out_usd
     if read is not None and written is not None:
         return own_price(read_usd=read, written_usd=written)
-    return listed_price(config.agent_model, is_makers=is_makers(config))
+    return listed_price(config.agent_model or DEFAULT_MODEL, is_makers=is_makers(config))
 
 
 def _public_name(model: str) -> str:

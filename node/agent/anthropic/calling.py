@@ -18,10 +18,10 @@ from autoresearch.model import Usage
 from node.agent.account import Account, Bill
 from node.agent.anthropic.faults import ContextTooLong, Fault, FaultKind, fault_of
 from node.agent.anthropic.key import ApiKey
-from node.agent.anthropic.prices import Price
 from node.agent.anthropic.replies import Block, Reply, reply_of
 from node.agent.anthropic.tokens import TokenCounter
 from node.agent.base import AgentError, AgentUnusable
+from node.agent.prices import Price
 
 ATTEMPTS_LIMIT = 6
 BACKOFF_FIRST_S = 1.0

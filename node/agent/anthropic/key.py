@@ -35,10 +35,10 @@ class ApiKey:
         return f"ApiKey({HIDDEN})"
 
 
-def read_key(path: Path | None, environ: Mapping[str, str]) -> ApiKey | None:
+def read_key(path: Path | None, environ: Mapping[str, str], *, variable: str = KEY_VARIABLE) -> ApiKey | None:
     """The key in the file, or else that of the environment; None without one. Raises Failed."""
     if path is None:
-        text, where = environ.get(KEY_VARIABLE, "").strip(), KEY_VARIABLE
+        text, where = environ.get(variable, "").strip(), variable
     else:
         text, where = _read(path), str(path)
     if not text:

@@ -1,11 +1,16 @@
-"""What calls of a model cost: a table of known prices, or what the owner says."""
+"""What calls of a model cost: a table of known prices, or what the owner says.
+
+``prices.toml`` holds the list prices of Anthropic (platform.claude.com/docs/en/about-claude/pricing), OpenAI
+(developers.openai.com/api/docs/pricing) and Google (ai.google.dev/gemini-api/docs/pricing), each with its
+date.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -17,7 +22,7 @@ CACHE_WRITE_RATIO = 1.25
 CACHE_READ_RATIO = 0.1
 """Of the price of reading, where only that is known: what the makers of the protocol charge at most."""
 
-_DATED = re.compile(r"-\d{8}$")
+_DATED = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,33 +84,43 @@ def own_price(*, read_usd: float, written_usd: float) -> Price:
     )
 
 
-def listed_price(model: str, *, is_makers: bool) -> Price:
+def listed_price(model: str, *, is_makers: bool, maker: str = "anthropic") -> Price:
     """The price of a model by the table.
 
     Args:
         model: Its name, with or without its date.
         is_makers: Whether the makers of the models answer. Theirs is the table: one that it lacks is taken to
             cost as much as the dearest. Elsewhere, one that it lacks is taken to cost nothing.
+        maker: Whose models these are.
     """
-    table = _table()
-    known = table.get(model) or table.get(_DATED.sub("", model))
+    known = known_price(model)
     if known is not None:
-        return known if is_makers else _guessed(known)
+        return known if is_makers else guessed(known)
     if is_makers:
-        return _guessed(max(table.values(), key=lambda price: (price.rates.written, price.rates.cache_read)))
+        table = _tables()[maker].values()
+        return guessed(max(table, key=lambda price: (price.rates.written, price.rates.cache_read)))
     return FREE
 
 
-def _guessed(price: Price) -> Price:
-    return Price(
-        rates=price.rates, long=price.long, long_from_tokens=price.long_from_tokens, is_estimate=True
-    )
+def known_price(model: str) -> Price | None:
+    """The list price of a model, whoever makes it; None for one that the table lacks."""
+    name = _DATED.sub("", model)
+    rows = (table.get(model) or table.get(name) for table in _tables().values())
+    return next((price for price in rows if price is not None), None)
+
+
+def guessed(price: Price) -> Price:
+    """The same price as an estimate."""
+    return replace(price, is_estimate=True)
 
 
 @cache
-def _table() -> Mapping[str, Price]:
-    text = resources.files("node.agent.anthropic").joinpath("prices.toml").read_text(encoding="utf-8")
-    return {name: _price(row) for name, row in tomllib.loads(text)["models"].items()}
+def _tables() -> Mapping[str, Mapping[str, Price]]:
+    text = resources.files("node.agent").joinpath("prices.toml").read_text(encoding="utf-8")
+    return {
+        maker: {name: _price(row) for name, row in table["models"].items()}
+        for maker, table in tomllib.loads(text).items()
+    }
 
 
 def _price(row: Mapping[str, Any]) -> Price:
