@@ -11,28 +11,24 @@ with all its children when its time is over.
 from __future__ import annotations
 
 import asyncio
-import json
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoresearch.model import Hypothesis, Result, Usage
+from autoresearch.model import Usage
 
-from node.agent.base import AgentContext, AgentError, EditRefused, Failure, Proposal
-from node.agent.prompting import edit_task, filled_prompt
-from node.agent.quoting import failure_quote, inline, left_out, quoted, refusals_text
+from node.agent.base import AgentContext, AgentError
+from node.agent.drafting import DraftingAgent
+from node.agent.quoting import inline, left_out
 from node.agent.scratch import PROMPT, Draft, lay_out, read_back
-from node.agent.words import hypothesis_of
 from node.training.processes import Ended, run_group
 
 OUTPUT_SHOWN_CHARS = 500
 DEFAULT_TIME_LIMIT_S = 900.0
 
 PASSED_VARIABLES = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR", "SHELL")
-KEY_MIN_CHARS = 8
-"""Shorter values of the variables that an owner named are switches, and stand in any code."""
 PLACEHOLDERS = ("{prompt}", "{prompt_file}", "{workdir}")
 
 
@@ -69,60 +65,18 @@ class AgentCommand:
         return [_filled(word, values) for word in self.template]
 
 
-class CommandAgent:
+class CommandAgent(DraftingAgent):
     """An agent that is somebody else's program."""
 
     name = "command"
-    can_propose = True
-    thinks_for_free = False
-    reads_program = True
 
     def __init__(self, *, command: AgentCommand, environ: Mapping[str, str]) -> None:
         self._command = command
         names = (*PASSED_VARIABLES, *command.variables)
         self._env = {name: environ[name] for name in names if name in environ}
-        self._keys = {
-            name: self._env[name]
-            for name in command.variables
-            if len(self._env.get(name, "")) >= KEY_MIN_CHARS
-        }
+        self.keys = {name: self._env[name] for name in command.variables if name in self._env}
 
-    async def propose(self, context: AgentContext) -> Proposal:
-        """Words and code at once: the program edits first and says what it did."""
-        prompt = filled_prompt(
-            "propose.md",
-            context,
-            parent=_parent(context),
-            refusals=refusals_text(context.refusals),
-        )
-        draft = await self._edit(context, context.parent_source, prompt)
-        if draft.source == context.parent_source:
-            raise EditRefused(f"the agent changed nothing in train.py; it said: {draft.said}")
-        was_asked = any(refusal.question for refusal in context.refusals)
-        hypothesis = await asyncio.to_thread(
-            hypothesis_of, context.parent_source, draft, agent=self.name, was_asked=was_asked
-        )
-        return Proposal(hypothesis=hypothesis, draft=draft.source)
-
-    async def edit(self, context: AgentContext, hypothesis: Hypothesis) -> str:
-        task = edit_task(context, hypothesis)
-        prompt = filled_prompt("edit.md", context, task=task, parent=_parent(context))
-        draft = await self._edit(context, context.parent_source, prompt)
-        if draft.source == context.parent_source:
-            raise EditRefused(f"the agent changed nothing in train.py; it said: {draft.said}")
-        return draft.source
-
-    async def repair(self, context: AgentContext, source: str, failure: Failure) -> str | None:
-        prompt = filled_prompt("repair.md", context, failure=failure_quote(failure))
-        draft = await self._edit(context, source, prompt)
-        return None if draft.source == source else draft.source
-
-    async def reflect(self, context: AgentContext, hypothesis: Hypothesis, result: Result) -> str | None:
-        """Nothing: a second run of a paid program for a lesson that nobody asked for would be waste."""
-        del context, hypothesis, result
-        return None
-
-    async def _edit(self, context: AgentContext, source: str, prompt: str) -> Draft:
+    async def draft(self, context: AgentContext, source: str, prompt: str) -> Draft:
         with tempfile.TemporaryDirectory(prefix="autoresearch-agent-") as name:
             workdir = Path(name)
             before = await asyncio.to_thread(lay_out, workdir, context, source, prompt)
@@ -133,24 +87,11 @@ class CommandAgent:
                     env=self._env,
                     timeout_s=self._command.time_limit_s,
                 )
-            output = self._without_keys(ended.output)
+            output = self.hidden_in(ended.output)
             said = inline(output[-OUTPUT_SHOWN_CHARS:], OUTPUT_SHOWN_CHARS) or "nothing"
             self._check_ended(ended, said)
             draft = await asyncio.to_thread(read_back, workdir, before)
-            self._check_keys(draft)
             return replace(draft, said=said, output=output)
-
-    def _without_keys(self, text: str) -> str:
-        for name, key in self._keys.items():
-            text = text.replace(key, f"[{name}]")
-        return text
-
-    def _check_keys(self, draft: Draft) -> None:
-        """Whatever the program was told to do with its owner's keys, they do not leave as they are."""
-        told = draft.source + json.dumps(draft.words, ensure_ascii=False)
-        for name, key in self._keys.items():
-            if key in told:
-                raise EditRefused(f"the agent wrote the value of {name} into its edit; it goes nowhere")
 
     def _check_ended(self, ended: Ended, said: str) -> None:
         program = self._command.template[0]
@@ -159,12 +100,6 @@ class CommandAgent:
             raise AgentError(f"{program} was not done after {limit_s:g} s and was ended; it said: {said}")
         if ended.returncode != 0:
             raise AgentError(f"{program} ended with exit code {ended.returncode}; it said: {said}")
-
-
-def _parent(context: AgentContext) -> str:
-    """What the file is and scores, with the unit that the operator calls it by."""
-    parent, unit = context.parent, inline(context.challenge.metric.unit)
-    return quoted(f"{inline(parent.title)}: {parent.mean:.5f} {unit}")
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,29 +48,33 @@ async def run_group(
     shows_stderr: bool = False,
     told: bytes | None = None,
     answer_limit_bytes: int | None = None,
+    hear: Callable[[bytes], None] | None = None,
+    enough: asyncio.Event | None = None,
 ) -> Ended:
     """Runs ``argv`` to its end, its time-out, or the caller's cancellation.
 
     The command has ended when its leader has: a child that still holds the output delays nobody. Output is
     read as it comes and only its end is kept, so a flood of it costs no memory and blocks nobody;
     ``shows_stderr`` leaves stderr on the terminal, for progress bars. ``told`` is written to its stdin. With
-    ``answer_limit_bytes``, stdout is the answer, kept from its beginning, and stderr alone is the output.
+    ``answer_limit_bytes``, stdout is the answer, kept from its beginning, and stderr alone is the output;
+    with ``hear``, stdout goes there as it comes, and is not kept. Once ``enough`` is set it is ended.
 
     Afterwards the group is gone: first the ``polite`` signal goes to it, then SIGKILL to it and, where
     ``/proc`` tells who they are, to descendants that had left it. Those whose parents had died before are
     found too, once the node adopts orphans (``relatives.adopt_orphans``).
     """
     loop = asyncio.get_running_loop()
-    separate = subprocess.PIPE if answer_limit_bytes is not None else subprocess.STDOUT
+    is_apart = answer_limit_bytes is not None or hear is not None
+    over = enough or asyncio.Event()
     try:
         transport, said = await loop.subprocess_exec(
-            lambda: _Said(answer_limit_bytes),
+            lambda: _Said(answer_limit_bytes, hear, over, is_apart=is_apart),
             *argv,
             cwd=cwd,
             env=dict(env),
             stdin=subprocess.DEVNULL if told is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=None if shows_stderr else separate,
+            stderr=None if shows_stderr else subprocess.PIPE if is_apart else subprocess.STDOUT,
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
@@ -79,7 +83,7 @@ async def run_group(
     with own_leader(transport.get_pid()):
         try:
             _tell(transport, told)
-            await asyncio.wait_for(said.has_ended.wait(), timeout_s)
+            await asyncio.wait_for(over.wait(), timeout_s)
         except TimeoutError:
             is_timeout = True
         finally:
@@ -96,15 +100,27 @@ async def run_group(
 class _Said(asyncio.SubprocessProtocol):
     """Keeps what a command says, within limits, and notes its end as soon as its leader exits."""
 
-    def __init__(self, answer_limit_bytes: int | None) -> None:
+    def __init__(
+        self,
+        answer_limit_bytes: int | None,
+        hear: Callable[[bytes], None] | None,
+        over: asyncio.Event,
+        *,
+        is_apart: bool,
+    ) -> None:
         self.tail = bytearray()
         self.answer = bytearray()
         self.has_ended = asyncio.Event()
         self.is_silent = asyncio.Event()
         self._answer_limit = answer_limit_bytes
-        self._open = {1} if answer_limit_bytes is None else {1, 2}
+        self._hear = hear
+        self._over = over
+        self._open = {1, 2} if is_apart else {1}
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == 1 and self._hear is not None:
+            self._hear(data)
+            return
         if fd == 1 and self._answer_limit is not None:
             self.answer += data[: max(0, self._answer_limit - len(self.answer))]
             return
@@ -119,6 +135,7 @@ class _Said(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         self.has_ended.set()
+        self._over.set()
 
 
 def _tell(transport: asyncio.SubprocessTransport, told: bytes | None) -> None:
