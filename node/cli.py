@@ -58,9 +58,12 @@ def _option(setting: str, *names: str, **more: Any) -> Any:
 Host = Annotated[str, typer.Argument(help="Coordinator: HOST, HOST:PORT or grpcs://HOST:PORT.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HardwareClassOption = Annotated[str, typer.Option("--class", help="Hardware class; unset for all.")]
-Agent = Annotated[str | None, _option("agent", "--agent", metavar="search|anthropic|command|none")]
+Agent = Annotated[str | None, _option("agent", "--agent", metavar="search|anthropic|claude-code|...")]
 AgentCommand = Annotated[str | None, _option("agent_command", "--agent-command")]
 AgentTime = Annotated[float | None, _option("agent_time_limit_s", "--agent-time-limit", metavar="SECONDS")]
+AgentTurns = Annotated[int | None, _option("agent_limit_turns", "--agent-limit-turns", metavar="N")]
+AgentUsd = Annotated[float | None, _option("agent_limit_usd", "--agent-limit-usd", metavar="USD")]
+AgentTokens = Annotated[int | None, _option("agent_limit_tokens", "--agent-limit-tokens", metavar="N")]
 AgentEnv = Annotated[list[str] | None, _option("agent_variables", "--agent-env", metavar="NAME")]
 AgentHistory = Annotated[int | None, _option("agent_history", "--agent-history", metavar="N")]
 AgentSeed = Annotated[int | None, _option("agent_seed", "--agent-seed", metavar="N")]
@@ -145,6 +148,9 @@ def join(
     agent: Agent = None,
     agent_command: AgentCommand = None,
     agent_time_limit: AgentTime = None,
+    agent_limit_turns: AgentTurns = None,
+    agent_limit_usd: AgentUsd = None,
+    agent_limit_tokens: AgentTokens = None,
     agent_env: AgentEnv = None,
     agent_history: AgentHistory = None,
     agent_seed: AgentSeed = None,
@@ -190,6 +196,9 @@ def join(
             agent=agent,
             agent_command=agent_command,
             agent_time_limit_s=agent_time_limit,
+            agent_limit_turns=agent_limit_turns,
+            agent_limit_usd=agent_limit_usd,
+            agent_limit_tokens=agent_limit_tokens,
             agent_variables=agent_env or None,
             agent_history=agent_history,
             agent_seed=agent_seed,
@@ -242,6 +251,9 @@ def solo(
     agent: Agent = None,
     agent_command: AgentCommand = None,
     agent_time_limit: AgentTime = None,
+    agent_limit_turns: AgentTurns = None,
+    agent_limit_usd: AgentUsd = None,
+    agent_limit_tokens: AgentTokens = None,
     agent_env: AgentEnv = None,
     agent_history: AgentHistory = None,
     agent_seed: AgentSeed = None,
@@ -282,6 +294,9 @@ def solo(
             agent=agent,
             agent_command=agent_command,
             agent_time_limit_s=agent_time_limit,
+            agent_limit_turns=agent_limit_turns,
+            agent_limit_usd=agent_limit_usd,
+            agent_limit_tokens=agent_limit_tokens,
             agent_variables=agent_env or None,
             agent_history=agent_history,
             agent_seed=agent_seed,

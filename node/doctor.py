@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import shlex
 import shutil
@@ -24,6 +25,7 @@ from node.agent.anthropic.calling import Caller
 from node.agent.anthropic.probe import probe_server
 from node.agent.anthropic.tokens import TokenCounter
 from node.agent.base import AgentError
+from node.agent.coding.assembly import TOOLS, check_version, tool_setup
 from node.agent.command import AgentCommand
 from node.config import Config
 from node.enrolment import read_token
@@ -155,6 +157,8 @@ async def agent_findings(config: Config, environ: Mapping[str, str]) -> list[Fin
             return [_command_agent(config, environ)]
         case "anthropic":
             return [await _model_agent(config, environ)]
+        case "claude-code" | "codex" | "gemini" | "opencode":
+            return [await asyncio.to_thread(_coding_agent, config, environ)]
 
 
 async def _model_agent(config: Config, environ: Mapping[str, str]) -> Finding:
@@ -168,6 +172,17 @@ async def _model_agent(config: Config, environ: Mapping[str, str]) -> Finding:
         fix = "check --agent-base-url, the key, and that the server runs"
         return Finding(name="agent", seen=f"{seen}: {problem}", fix=fix)
     return Finding(name="agent", seen=f"{seen} answers")
+
+
+def _coding_agent(config: Config, environ: Mapping[str, str]) -> Finding:
+    tool = TOOLS[config.agent]
+    try:
+        setup = tool_setup(config, environ)
+        version = check_version(tool, setup, environ)
+    except Failed as error:
+        return Finding(name="agent", seen=f"{tool.name} cannot work as it is set up", fix=str(error))
+    where = f" at {setup.base_url}" if setup.base_url else ""
+    return Finding(name="agent", seen=f"{tool.name}: {tool.program} {version} with {setup.model}{where}")
 
 
 def _command_agent(config: Config, environ: Mapping[str, str]) -> Finding:

@@ -38,6 +38,7 @@ from node import places
 from node.agent.account import Cap
 from node.agent.anthropic.assembly import anthropic_agent
 from node.agent.base import Agent, AgentError, BudgetSpent, NoAgent
+from node.agent.coding.assembly import coding_agent
 from node.agent.command import AgentCommand, CommandAgent
 from node.agent.search import SearchAgent
 from node.alone import AloneSwarm
@@ -502,6 +503,8 @@ def _agent(config: Config, key: SigningKey, seat: str = "") -> Agent:
             return NoAgent()
         case "anthropic":
             return anthropic_agent(config, os.environ)
+        case "claude-code" | "codex" | "gemini" | "opencode":
+            return coding_agent(config, os.environ)
         case "command":
             try:
                 command = AgentCommand.parse(

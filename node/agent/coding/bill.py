@@ -1,0 +1,61 @@
+"""What an attempt has cost so far, and whether that is too much."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autoresearch.model import NAME_LIMIT_CHARS, Usage
+
+from node.agent.coding.heard import Heard, total
+from node.agent.coding.tool import AttemptLimits, Setup
+from node.agent.prices import FREE, Price, guessed, known_price
+
+
+def most_of(setup: Setup) -> Usage:
+    """What an attempt may cost at most: it is reserved, and counted where nobody tells what it did cost."""
+    return Usage(
+        model=setup.model[:NAME_LIMIT_CHARS],
+        calls=1,
+        input_tokens=setup.limits.tokens or 0,
+        cost_usd=setup.limits.usd or 0.0,
+        is_estimate=True,
+    )
+
+
+def billed(heard: Heard, setup: Setup) -> Usage:
+    """All that was heard of, with its price.
+
+    The owner's price goes before what the tool says, and that before the list, by which calls count until the
+    tool says anything.
+    """
+    usages = heard.usages
+    spent = total(usages)
+    prices = [_price(usage.model, setup) for usage in usages]
+    listed = sum(price.cost_usd(usage) for price, usage in zip(prices, usages, strict=True))
+    told = None if setup.is_own_price else heard.told_usd
+    model = ",".join(dict.fromkeys(usage.model for usage in usages if usage.model)) or setup.model
+    return replace(
+        spent,
+        model=model[:NAME_LIMIT_CHARS],
+        calls=max(len(heard.calls), spent.calls),
+        cost_usd=listed if told is None else told,
+        is_estimate=told is not None or any(price.is_estimate for price in prices),
+    )
+
+
+def excess(usage: Usage, limits: AttemptLimits) -> str:
+    """Which limit is passed, as what may follow "took"; empty for none."""
+    if limits.usd is not None and usage.cost_usd > limits.usd:
+        return f"${usage.cost_usd:.4f}, over the ${limits.usd:g} of an attempt (--agent-limit-usd)"
+    if limits.tokens is not None and usage.tokens > limits.tokens:
+        return f"{usage.tokens:,} tokens, over the {limits.tokens:,} of an attempt (--agent-limit-tokens)"
+    if usage.calls > limits.turns:
+        return f"{usage.calls} turns, over the {limits.turns} of an attempt (--agent-limit-turns)"
+    return ""
+
+
+def _price(model: str, setup: Setup) -> Price:
+    """Tools call a second model for small things, which has a price of its own."""
+    if setup.is_own_price or model in ("", setup.model):
+        return setup.price or FREE
+    return known_price(model) or guessed(setup.price or FREE)
