@@ -1,8 +1,8 @@
 """Stands in for claude, codex, gemini and opencode: speaks the output that each of them prints, by a plan.
 
-``python fake_coding_tool.py NAME ARGS...``. The variable FAKE_PLAN names a file of JSON: ``calls`` to make (of
-1,000 tokens read, 300 of them from a cache, and 50 written, each), ``edits`` to write by path, ``refused`` for a
-key that is not taken, ``hangs`` before or after the calls, ``pids`` and ``seen`` for what a test asks about.
+``python fake_coding_tool.py NAME ARGS...``. The variable FAKE_PLAN names a file of JSON: ``calls`` to make
+(each of 1,000 tokens read, 300 of them from a cache, and 50 written), ``edits`` to write by path, ``refused``
+for a key that is not taken, ``hangs`` before or after the calls, ``pids`` and ``seen`` for what a test asks.
 """
 
 import json
@@ -53,6 +53,7 @@ def note(plan: dict, args: list) -> None:
             "argv": args,
             "environ": dict(os.environ),
             "stdin": sys.stdin.read(),
+            "task": Path("prompt.md").read_text(),
             "work": sorted(path.name for path in Path.cwd().iterdir()),
             "home": {
                 str(path.relative_to(home)): path.read_text() for path in home.rglob("*") if path.is_file()

@@ -35,7 +35,6 @@ class CodingAgent(DraftingAgent):
                 self._tool,
                 self._setup,
                 folders,
-                prompt=prompt,
                 base=self._base,
                 account=context.account,
             )

@@ -17,10 +17,15 @@ from node.agent.coding.bill import billed, excess, most_of
 from node.agent.coding.heard import Heard, Lines
 from node.agent.coding.tool import Folders, Setup, Tool
 from node.agent.quoting import inline
+from node.agent.scratch import PROMPT
 from node.training.processes import Ended, run_group
 
 PASSED_VARIABLES = ("PATH", "LANG", "LC_ALL")
 SAID_SHOWN_CHARS = 300
+TASK = f"Your task is in the file {PROMPT} in this folder. Read it first, then do what it says.\n"
+"""All that a tool is asked. Claude Code reads whatever file stands after an @ in what it is asked,
+wherever that lies, so quotations of strangers must not be there."""
+
 TRAIL_POLL_S = 0.5
 TRAIL_PIECE_BYTES = 1024 * 1024
 TRAIL_FILES_LIMIT = 16
@@ -47,9 +52,9 @@ def furnish(tool: Tool, setup: Setup, folders: Folders, base: Mapping[str, str])
 
 
 async def attempt(
-    tool: Tool, setup: Setup, folders: Folders, *, prompt: str, base: Mapping[str, str], account: Account
+    tool: Tool, setup: Setup, folders: Folders, *, base: Mapping[str, str], account: Account
 ) -> Heard:
-    """Lets the tool work in its folder. What it spends is on the account however it ends.
+    """Lets the tool do what the prompt in its folder says. What it spends is on the account however it ends.
 
     Raises:
         AgentUnusable: It is not there, or its key or model is refused.
@@ -64,7 +69,7 @@ async def attempt(
                 cwd=folders.work,
                 env=env,
                 timeout_s=setup.limits.time_s,
-                told=prompt.encode(),
+                told=TASK.encode(),
                 hear=listener.hear,
                 enough=listener.enough,
             )

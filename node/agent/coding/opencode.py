@@ -102,16 +102,20 @@ def _model(setup: Setup) -> str:
 
 
 def _providers(setup: Setup) -> dict[str, Any]:
-    name = _provider(_model(setup))
-    if name not in KEYS and name != OWN:
-        return {}  # its key comes by --agent-env, and under the name that opencode knows
-    options = {"apiKey": f"{{env:{KEY_VARIABLE}}}"}
-    if setup.base_url:
-        options["baseURL"] = setup.base_url
-    provider: dict[str, Any] = {"options": options}
-    if name == OWN:
-        provider |= {"npm": OWN_PACKAGE, "name": OWN, "models": {setup.model: {"name": setup.model}}}
-    return {name: provider}
+    """The key, and the model with its price where one is known: the tool's own list may lack it."""
+    provider, _, model = _model(setup).partition("/")
+    if provider not in KEYS and provider != OWN:
+        return {}  # its key comes by --agent-env, and under the name that the tool knows
+    options = {"apiKey": f"{{env:{KEY_VARIABLE}}}"} | ({"baseURL": setup.base_url} if setup.base_url else {})
+    told: dict[str, Any] = {"options": options}
+    if provider == OWN:
+        told |= {"npm": OWN_PACKAGE, "name": OWN, "models": {model: {"name": model}}}
+    if setup.price is not None:
+        rates = setup.price.rates
+        cost = {"input": rates.read, "output": rates.written}
+        cost |= {"cache_read": rates.cache_read, "cache_write": rates.cache_write}
+        told["models"] = {model: {"name": model, "cost": cost}}
+    return {provider: told}
 
 
 TOOL = Tool(
@@ -119,7 +123,7 @@ TOOL = Tool(
     program="opencode",
     install="npm install -g opencode-ai",
     oldest=(1, 18),
-    model="anthropic/claude-sonnet-5",
+    model="anthropic/claude-sonnet-5-5",
     tells_cost=True,
     key_variables=_key_variables,
     argv=_argv,

@@ -63,7 +63,7 @@ class Tool:
         model: What it runs unless its owner says otherwise.
         tells_cost: True where its output has dollars, and not tokens alone.
         key_variables: Where the key for a model is looked for, in this order.
-        argv: Its arguments; the prompt comes on stdin.
+        argv: Its arguments; what it is asked comes on stdin.
         environ: Its variables, the key among them.
         files: What its home holds, by path.
         hear: Takes in one line of its output or of its trail.
