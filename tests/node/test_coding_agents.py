@@ -19,6 +19,7 @@ from node.config import Config
 from node.doctor import agent_findings
 from node.exit_codes import ExitCode
 from node.failures import Failed
+from node.plan import _cost
 
 FAKE = Path(__file__).with_name("fake_coding_tool.py")
 NAMES = ("claude-code", "codex", "gemini", "opencode")
@@ -287,6 +288,22 @@ def test_a_server_of_ones_own_needs_neither_key_nor_price(tools):
     ):
         config = Config(agent=name, agent_model=model, agent_base_url="http://127.0.0.1:1")
         assert coding_agent(config, {"PATH": environ_of(tools, name)["PATH"]})
+
+
+async def test_a_path_to_a_model_is_published_by_its_last_part_alone(tools):
+    account = Account()
+    model = "/home/ada/models/qwen3.gguf"
+    settings = {"agent_model": model, "agent_base_url": "http://127.0.0.1:1/v1"}
+
+    await agent_of(tools, "gemini", plan_of(), settings=settings).propose(make_context(account=account))
+
+    assert (account.usage.model, account.usage.cost_usd) == ("qwen3.gguf", 0.0)
+
+
+def test_a_dry_run_tells_what_an_attempt_may_cost():
+    seen = _cost(Config(agent="codex", agent_limit_usd=0.25)).seen
+
+    assert seen == "$0.25 an attempt; at most $1 an experiment; $10 a day"
 
 
 async def test_the_owners_price_goes_before_what_the_tool_says(tools):

@@ -5,17 +5,16 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 from collections.abc import Mapping
-from pathlib import PurePosixPath, PureWindowsPath
 from urllib.parse import urlsplit
 
 import structlog
-from autoresearch.model import NAME_LIMIT_CHARS
 
 from node.agent.anthropic.agent import AnthropicAgent
 from node.agent.anthropic.briefing import Briefing
 from node.agent.anthropic.calling import Caller, ModelSettings
 from node.agent.anthropic.key import KEY_VARIABLE, NO_KEY, ApiKey, read_key
 from node.agent.anthropic.tokens import TokenCounter
+from node.agent.model_names import public_name
 from node.agent.prices import Price, listed_price, own_price
 from node.config import DEFAULT_BASE_URL, DEFAULT_MODEL, Config
 from node.exit_codes import ExitCode
@@ -56,7 +55,7 @@ def model_settings(config: Config, environ: Mapping[str, str]) -> ModelSettings:
         price=_price(config),
         max_tokens=config.agent_max_tokens,
         thinking=config.agent_thinking,
-        public_name=_public_name(model),
+        public_name=public_name(model),
     )
 
 
@@ -109,10 +108,3 @@ def _price(config: Config) -> Price:
     if read is not None and written is not None:
         return own_price(read_usd=read, written_usd=written)
     return listed_price(config.agent_model or DEFAULT_MODEL, is_makers=is_makers(config))
-
-
-def _public_name(model: str) -> str:
-    """What results are signed with: servers of one's own call models by paths, which name their user."""
-    if PurePosixPath(model).is_absolute() or PureWindowsPath(model).is_absolute():
-        model = PureWindowsPath(model).name  # knows both kinds of slashes
-    return model[:NAME_LIMIT_CHARS]

@@ -39,8 +39,9 @@ class CodingAgent(DraftingAgent):
                 account=context.account,
             )
             draft = await asyncio.to_thread(read_back, folders.work, before)
-        said = inline(heard.said[-SAID_SHOWN_CHARS:], SAID_SHOWN_CHARS) or "nothing"
-        return replace(draft, said=said, output=heard.said)
+        output = self._setup.key.hidden_in(heard.said)
+        said = inline(output[-SAID_SHOWN_CHARS:], SAID_SHOWN_CHARS) or "nothing"
+        return replace(draft, said=said, output=output)
 
 
 def _folders(root: Path) -> Folders:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 from autoresearch.model import Usage
 
 from node.agent.account import Account, Bill
@@ -30,6 +31,8 @@ TRAIL_POLL_S = 0.5
 TRAIL_PIECE_BYTES = 1024 * 1024
 TRAIL_FILES_LIMIT = 16
 NOT_FOUND = 127
+
+_log = structlog.get_logger(__name__)
 
 
 def base_environ(setup: Setup, environ: Mapping[str, str]) -> dict[str, str]:
@@ -76,6 +79,8 @@ async def attempt(
         listener.end()
         if not listener.heard.usages and not ended.is_timeout and ended.returncode != 0:
             bill.usage = Usage()  # it never came to a call
+        elif not listener.heard.usages:
+            _log.warning("nothing was heard of what it spent: it counts in full", agent=tool.name)
     _check(tool, setup, listener, ended)
     return listener.heard
 

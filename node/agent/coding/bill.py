@@ -8,13 +8,14 @@ from autoresearch.model import NAME_LIMIT_CHARS, Usage
 
 from node.agent.coding.heard import Heard, total
 from node.agent.coding.tool import AttemptLimits, Setup
+from node.agent.model_names import public_name
 from node.agent.prices import FREE, Price, guessed, known_price
 
 
 def most_of(setup: Setup) -> Usage:
     """What an attempt may cost at most: it is reserved, and counted where nobody tells what it did cost."""
     return Usage(
-        model=setup.model[:NAME_LIMIT_CHARS],
+        model=public_name(setup.model),
         calls=1,
         input_tokens=setup.limits.tokens or 0,
         cost_usd=setup.limits.usd or 0.0,
@@ -33,10 +34,10 @@ def billed(heard: Heard, setup: Setup) -> Usage:
     prices = [_price(usage.model, setup) for usage in usages]
     listed = sum(price.cost_usd(usage) for price, usage in zip(prices, usages, strict=True))
     told = None if setup.is_own_price else heard.told_usd
-    model = ",".join(dict.fromkeys(usage.model for usage in usages if usage.model)) or setup.model
+    names = dict.fromkeys(public_name(usage.model) for usage in usages if usage.model)
     return replace(
         spent,
-        model=model[:NAME_LIMIT_CHARS],
+        model=",".join(names)[:NAME_LIMIT_CHARS] or public_name(setup.model),
         calls=max(len(heard.calls), spent.calls),
         cost_usd=listed if told is None else told,
         is_estimate=told is not None or any(price.is_estimate for price in prices),
