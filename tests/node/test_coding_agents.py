@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from node_builders import BASELINE, is_alive, make_context
 
 from node.agent.account import Account, Cap
 from node.agent.base import AgentError, AgentUnusable, EditRefused, Failure
-from node.agent.coding.assembly import TOOLS, attempt_limits, coding_agent
+from node.agent.coding.assembly import TOOLS, attempt_limits, coding_agent, tool_setup
 from node.agent.coding.heard import LINE_LIMIT_BYTES, Heard, Lines
 from node.agent.prices import known_price
 from node.config import Config
@@ -313,6 +314,21 @@ async def test_the_owners_price_goes_before_what_the_tool_says(tools):
     await agent_of(tools, "claude-code", plan_of(), settings=settings).propose(make_context(account=account))
 
     assert math.isclose(account.usage.cost_usd, 2 * (700 * 10 + 300 * 1 + 50 * 100) / 1e6)
+
+
+def test_commands_of_codex_may_read_the_system_and_write_the_workspace_alone(tools):
+    config = Config(agent="codex", agent_base_url="http://127.0.0.1:1/v1")
+    environ = environ_of(tools, "codex")
+
+    setup = tool_setup(config, environ)
+    written = tomllib.loads(TOOLS["codex"].files(setup)[".codex/config.toml"])
+
+    rules = written["permissions"][written["default_permissions"]]
+    allowed = {name for name, rule in rules["filesystem"].items() if rule != "read"}
+    assert allowed == {":workspace_roots"}
+    assert rules["network"] == {"enabled": False}
+    assert "sandbox_mode" not in written
+    assert "--sandbox" not in TOOLS["codex"].argv(setup)
 
 
 def test_a_dated_name_has_the_price_of_its_model():

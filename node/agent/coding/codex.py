@@ -1,4 +1,4 @@
-"""Codex: ``codex exec --json`` in its own sandbox, whose commands write in the workspace alone, offline.
+"""Codex: ``codex exec --json``, whose commands see the workspace and the system, offline.
 
 Its output tells tokens when all is done; its record of the session tells them call by call, and is read for
 the limits. It tells no dollars and knows no limit of its own.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from autoresearch.model import Usage
@@ -33,15 +34,21 @@ OFF = (
 CONFIG = """\
 model = {model}
 {provider}approval_policy = "never"
-sandbox_mode = "workspace-write"
+default_permissions = "scratch"
 web_search = "disabled"
 check_for_update_on_startup = false
 project_doc_max_bytes = 0
 
-[sandbox_workspace_write]
-network_access = false
-exclude_slash_tmp = true
-exclude_tmpdir_env_var = true
+[permissions.scratch.filesystem]
+":minimal" = "read"
+"~/.codex/tmp" = "read"
+{package} = "read"
+
+[permissions.scratch.filesystem.":workspace_roots"]
+"." = "write"
+
+[permissions.scratch.network]
+enabled = false
 
 [shell_environment_policy]
 inherit = "core"
@@ -75,8 +82,9 @@ requires_openai_auth = false
 
 
 def _argv(setup: Setup) -> list[str]:
-    sandbox = ["--skip-git-repo-check", "--ignore-rules", "--sandbox", "workspace-write"]
-    return ["exec", "--json", *sandbox, "--model", setup.model, "-"]
+    # No --sandbox: it would put a policy that reads the whole disk in the place of the profile.
+    words = ["exec", "--json", "--skip-git-repo-check", "--ignore-rules"]
+    return [*words, "--model", setup.model, "-"]
 
 
 def _environ(setup: Setup) -> dict[str, str]:
@@ -87,6 +95,7 @@ def _files(setup: Setup) -> dict[str, str]:
     own = OWN_PROVIDER.format(base_url=_quoted(setup.base_url)) if setup.base_url else ""
     config = CONFIG.format(
         model=_quoted(setup.model),
+        package=_quoted(str(_package(setup.program))),
         provider='model_provider = "own"\n' if setup.base_url else "",
         features="\n".join(f"{name} = false" for name in OFF),
     )
@@ -111,6 +120,12 @@ def _hear(heard: Heard, event: Mapping[str, Any]) -> None:
             heard.problem = ""  # an error that was followed by more work was none
 
 
+def _package(program: str) -> Path:
+    """Where npm has put the tool with its sandbox's helper, which starts every command; else itself."""
+    path = Path(program).resolve()
+    return path.parents[2] if path.match("@openai/codex/bin/*") else path
+
+
 def _usage(told: Mapping[str, Any]) -> Usage:
     """What was read from a cache, or went into one, is within its count of input."""
     read, write = count(told.get("cached_input_tokens")), count(told.get("cache_write_input_tokens"))
@@ -132,7 +147,7 @@ TOOL = Tool(
     name="codex",
     program="codex",
     install="npm install -g @openai/codex",
-    oldest=(0, 160),
+    oldest=(0, 169),
     model="gpt-6.1-sol",
     tells_cost=False,
     key_variables=lambda _: ("CODEX_API_KEY", "OPENAI_API_KEY"),
