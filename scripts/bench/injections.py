@@ -19,6 +19,8 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+import structlog
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "injection"), str(ROOT / "tests" / "node")]
 
@@ -34,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("parts", nargs="*")
     given = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="injections-") as folder:
         home, parts = parts_in(Path(folder))
