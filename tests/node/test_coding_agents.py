@@ -368,3 +368,14 @@ def test_output_of_any_shape_is_heard_without_harm(name, junk):
 
     assert all(usage.tokens >= 0 for usage in heard.usages)
     assert heard.told_usd is None or 0 <= heard.told_usd < math.inf
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_an_edit_that_holds_the_owners_key_goes_nowhere(tools, name):
+    key = "sk-a-long-key-of-its-owner"
+    plan = plan_of(edits={"train.py": f"{EDITED}# {key}\n"})
+
+    agent = agent_of(tools, name, plan, environ={KEYS[name][0]: key})
+
+    with pytest.raises(EditRefused, match="its key"):
+        await agent.propose(make_context())

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from node.agent.anthropic.key import NO_KEY
 from node.agent.base import AgentContext
 from node.agent.coding.attempt import attempt, base_environ
 from node.agent.coding.tool import Folders, Setup, Tool
@@ -26,6 +27,8 @@ class CodingAgent(DraftingAgent):
         self._tool = tool
         self._setup = setup
         self._base = base_environ(setup, environ)
+        named = {name: self._base[name] for name in setup.variables if name in self._base}
+        self.keys = named if setup.key.reveal() == NO_KEY else {"its key": setup.key.reveal(), **named}
 
     async def draft(self, context: AgentContext, source: str, prompt: str) -> Draft:
         with tempfile.TemporaryDirectory(prefix="autoresearch-agent-", ignore_cleanup_errors=True) as name:
@@ -39,7 +42,7 @@ class CodingAgent(DraftingAgent):
                 account=context.account,
             )
             draft = await asyncio.to_thread(read_back, folders.work, before)
-        output = self._setup.key.hidden_in(heard.said)
+        output = self.hidden_in(heard.said)
         said = inline(output[-SAID_SHOWN_CHARS:], SAID_SHOWN_CHARS) or "nothing"
         return replace(draft, said=said, output=output)
 
