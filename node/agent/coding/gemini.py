@@ -36,7 +36,11 @@ def _files(setup: Setup) -> dict[str, str]:
         "privacy": {"usageStatisticsEnabled": False},
         "telemetry": {"enabled": False},
         "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
-        "model": {"name": setup.model, "maxSessionTurns": setup.limits.turns},
+        "model": {
+            "name": setup.model,
+            "maxSessionTurns": setup.limits.turns,
+            "disableLoopDetection": True,  # it gives up calls without telling what they took
+        },
         "context": {"fileName": NO_SUCH_FILE},
         "tools": {"core": list(FILE_TOOLS)},
         "skills": {"enabled": False},
