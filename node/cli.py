@@ -24,6 +24,8 @@ EXTRA_OF_MODULE = {
     "anthropic": "anthropic",
     "optuna": "node",
     "git": "node",
+    "mcp": "mcp",
+    "mcp_types": "mcp",
     "pynvml": "node",
     "stamina": "node",
     "numpy": "trainer",
@@ -383,6 +385,26 @@ def drain(*, name: Name = None, state_dir: StateDir = None) -> None:
         from node.owner import drain_node  # noqa: PLC0415 - see pause
 
         typer.echo(_run(drain_node(config.node_dir)))
+
+
+@app.command()
+def mcp(
+    *,
+    name: Name = None,
+    state_dir: StateDir = None,
+    skill: Annotated[bool, typer.Option("--skill", help="Print the skill file for your agent.")] = False,
+) -> None:
+    """Serve the swarm's tools to a coding agent over stdio: it is the researcher of a node that runs."""
+    with _one_sentence():
+        from node.agent.mcp import skill_text  # noqa: PLC0415 - kept off the path of --help
+
+        if skill:
+            typer.echo(skill_text(), nl=False)
+            return
+        config = _load(name=name, state_dir=state_dir).config
+        from node.agent.mcp.server import serve  # noqa: PLC0415 - the SDK
+
+        serve(config.node_dir)
 
 
 @app.command()

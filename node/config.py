@@ -48,20 +48,23 @@ def _setting(default: Any, help_text: str) -> Any:
 class Config:
     """Everything that ``join`` and ``solo`` can be told."""
 
-    agent: Literal["search", "anthropic", "claude-code", "codex", "gemini", "opencode", "command", "none"] = (
-        _setting(
-            "search",
-            "Who has the ideas: search (turns constants; no key, no network), anthropic (a model behind the "
-            "Messages API), claude-code, codex, gemini or opencode (that coding agent, docs/agents.md), "
-            "command (any other), none (runs the work of others).",
-        )
+    agent: Literal[
+        "search", "anthropic", "claude-code", "codex", "gemini", "opencode", "command", "mcp", "none"
+    ] = _setting(
+        "search",
+        "Who has the ideas: search (turns constants; no key, no network), anthropic (a model behind the "
+        "Messages API), claude-code, codex, gemini or opencode (that coding agent, docs/agents.md), "
+        "command (any other), mcp (a coding agent that you talk to, through `autoresearch-node mcp`), "
+        "none (runs the work of others).",
     )
     agent_command: str = _setting(
         "",
         "Command line of a headless coding agent, with {prompt}, {prompt_file} or {workdir}; "
         "for --agent command.",
     )
-    agent_time_limit_s: float = _setting(900.0, "Seconds after which an agent's attempt is ended.")
+    agent_time_limit_s: float = _setting(
+        900.0, "Seconds after which an agent's attempt is ended; for mcp, after which a silent one is gone."
+    )
     agent_limit_turns: int = _setting(
         40, "Calls of its model after which an attempt of claude-code, codex, gemini or opencode is ended."
     )

@@ -1,6 +1,7 @@
 """How a running node takes its owner's commands: a socket in its state dir, one line of JSON each way.
 
     {"command": "pause", "now": true}  ->  {"reply": {...}}  or  {"error": "what was wrong"}
+    {"command": "research", "tool": "claim", "arguments": {...}}  ->  the same, from a node with agent ``mcp``
 
 Only the node's own user (and root) may speak: the socket's mode says so, and the kernel tells who called. A
 request has a size, a connection has a time, and there are only so many at once, so that nothing here can hold
@@ -18,7 +19,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ import structlog
 
 from node.places import socket_path
 
-REQUEST_LIMIT_BYTES = 4_096
+REQUEST_LIMIT_BYTES = 512 * 1024
+"""A train.py of 64 KiB, of which JSON escapes every sign at worst, and room for the words."""
 REPLY_LIMIT_BYTES = 4 * 1024 * 1024
 """A picture of a node with many workers, each with its last results."""
 EXCHANGE_LIMIT_S = 10.0
@@ -47,14 +49,17 @@ class Command(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     DRAIN = "drain"
+    RESEARCH = "research"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """``now`` goes with a pause: give the work in hand back."""
+    """``now`` goes with a pause: give the work in hand back. ``tool`` and ``arguments`` go with research."""
 
     command: Command
     now: bool = False
+    tool: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 class NobodyThere(Exception):
@@ -160,17 +165,20 @@ def read_request(line: bytes) -> Request:
     """A request as it came. Raises ValueError, whose message says what is wrong with it."""
     try:
         fields = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError("a request is one line of JSON") from error
-    if not isinstance(fields, dict) or set(fields) - {"command", "now"}:
-        raise ValueError("a request has a command and may have now")
+    if not isinstance(fields, dict) or set(fields) - {"command", "now", "tool", "arguments"}:
+        raise ValueError("a request has a command and may have now, tool and arguments")
     known = [command.value for command in Command]
     if fields.get("command") not in known:
         raise ValueError(f"the command is none of {', '.join(known)}")
     now = fields.get("now", False)
     if not isinstance(now, bool):
         raise ValueError("now is neither true nor false")  # noqa: TRY004 - the caller asks for one kind
-    return Request(command=Command(fields["command"]), now=now)
+    tool, arguments = fields.get("tool", ""), fields.get("arguments", {})
+    if not isinstance(tool, str) or not isinstance(arguments, dict):
+        raise ValueError("tool is a text and arguments are an object")  # noqa: TRY004 - see above
+    return Request(command=Command(fields["command"]), now=now, tool=tool, arguments=arguments)
 
 
 def is_owner(connection: socket.socket) -> bool:

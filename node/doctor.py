@@ -153,6 +153,8 @@ async def agent_findings(config: Config, environ: Mapping[str, str]) -> list[Fin
     match config.agent:
         case "search" | "none":
             return [Finding(name="agent", seen=f"{config.agent}: needs nothing")]
+        case "mcp":
+            return [_researcher()]
         case "command":
             return [_command_agent(config, environ)]
         case "anthropic":
@@ -201,6 +203,14 @@ def _command_agent(config: Config, environ: Mapping[str, str]) -> Finding:
         fix = f"set {', '.join(missing)}, or leave out its --agent-env"
         return Finding(name="agent", seen=f"command: {program} gets variables that are not set", fix=fix)
     return Finding(name="agent", seen=f"command: {program}")
+
+
+def _researcher() -> Finding:
+    """The node works without the SDK; its researcher does not."""
+    if importlib.util.find_spec("mcp") is None:
+        fix = "where your coding agent runs: pip install 'autoresearch-swarm[mcp]'"
+        return Finding(name="agent", seen="mcp: the package of that name is not installed", fix=fix)
+    return Finding(name="agent", seen="mcp: register `autoresearch-node mcp` with your coding agent")
 
 
 def check_sandbox(

@@ -40,6 +40,8 @@ from node.agent.anthropic.assembly import anthropic_agent
 from node.agent.base import Agent, AgentError, BudgetSpent, NoAgent
 from node.agent.coding.assembly import coding_agent
 from node.agent.command import AgentCommand, CommandAgent
+from node.agent.mcp.agent import McpAgent
+from node.agent.mcp.assembly import researching, with_desk
 from node.agent.search import SearchAgent
 from node.alone import AloneSwarm
 from node.assignment import NodeFacts
@@ -114,6 +116,7 @@ class Crew:
     prepared_dir: Path | None = None
     token: str = field(default="", repr=False)
     program: str | None = None
+    host: str = ""
 
     @property
     def folder(self) -> Path:
@@ -132,7 +135,7 @@ def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRA
         crew = _crew(
             config, key, challenge, trainer_argv, agent=agent, purse=purse, coordinator=address.target
         )
-        crew = replace(crew, token=token, program=program)
+        crew = replace(crew, token=token, program=program, host=host)
         with _last_word(crew.board):
             asyncio.run(_check_in(crew, address))
             _check_isolation(config, trainer_argv)
@@ -180,7 +183,13 @@ def run_seat(order: Order, stdin: BinaryIO) -> ExitCode:
             link=Link.ONLINE if address else Link.SOLO,
             seat=order.seat,
         )
-        crew = replace(crew, token=order.token, prepared_dir=order.challenge_dir, program=order.program)
+        crew = replace(
+            crew,
+            token=order.token,
+            prepared_dir=order.challenge_dir,
+            program=order.program,
+            host=order.host,
+        )
         living = _live_joined(crew, address) if address else _live_alone(crew)
         with _last_word(crew.board):
             return asyncio.run(_heed(crew.stop, stdin, living))
@@ -310,7 +319,12 @@ def _heartbeat(crew: Crew, swarm: Swarm) -> Heartbeat:
 async def _live(crew: Crew, swarm: Swarm, heartbeat: Heartbeat) -> ExitCode:
     """Gets ready, opens the session and runs the loop; the swarm is closed whatever happens."""
     adopt_orphans()
-    commands = Commands(pauses=crew.pauses, stop=crew.stop, picture=crew.board.picture)
+    commands = Commands(
+        pauses=crew.pauses,
+        stop=crew.stop,
+        picture=crew.board.picture,
+        research=researching(crew.agent),
+    )
     async with controlled(crew.folder, commands.answer):
         if is_noted(crew.config.node_dir):  # read where the socket is open, so that no wish falls between
             crew.pauses.hold(Cause.OWNER, PAUSED_BY_OWNER)
@@ -356,6 +370,21 @@ async def _work(
     first = session.program or program_of_challenge(crew.challenge.program_md)
     program = ProgramInForce(swarm.program, first, own=crew.program)
     scrub = scrubber(Identity.detect(config.node_dir, challenge_dir))
+
+    def on_word() -> None:
+        preparer.tell_news()
+
+    swarm = with_desk(
+        crew.agent,
+        swarm,
+        config=config,
+        host=crew.host,
+        facts=facts,
+        leases=heartbeat,
+        board=crew.board,
+        scrub=scrub,
+        tell_news=on_word,
+    )
     preparer = Preparer(
         swarm=swarm,
         agent=crew.agent,
@@ -501,6 +530,8 @@ def _agent(config: Config, key: SigningKey, seat: str = "") -> Agent:
             return SearchAgent(node_id=node_id, seed=config.agent_seed)
         case "none":
             return NoAgent()
+        case "mcp":
+            return McpAgent(patience_s=config.agent_time_limit_s, seat=seat)
         case "anthropic":
             return anthropic_agent(config, os.environ)
         case "claude-code" | "codex" | "gemini" | "opencode":

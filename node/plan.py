@@ -145,7 +145,7 @@ def _cost(config: Config) -> Finding:
     match config.agent:
         case "search" | "none":
             return Finding(name="cost", seen="nothing but power")
-        case "command":
+        case "command" | "mcp":
             limit = f"{config.agent_time_limit_s:g} s an attempt"
             return Finding(name="cost", seen=f"what your agent charges, which no node can see; {limit}")
         case "anthropic":

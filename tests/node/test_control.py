@@ -10,6 +10,7 @@ import pytest
 
 from node.control import (
     CONNECTIONS_LIMIT,
+    REQUEST_LIMIT_BYTES,
     Command,
     ControlError,
     NobodyThere,
@@ -81,7 +82,9 @@ async def test_a_path_that_is_too_long_for_the_kernel_is_reached_all_the_same(tm
         (b'{"command": "pause", "code": "x"}\n', "has a command"),
         (b'{"command": "reboot"}\n', "none of status, pause, resume, drain"),
         (b'{"command": "pause", "now": 1}\n', "neither true nor false"),
-        (b'{"command": "' + b"x" * 10_000 + b'"}\n', "at most 4096 bytes"),
+        (b'{"command": "research", "tool": "best", "arguments": []}\n', "arguments are an object"),
+        (b"[" * 100_000 + b"\n", "one line of JSON"),
+        (b'{"command": "' + b"x" * REQUEST_LIMIT_BYTES + b'"}\n', f"at most {REQUEST_LIMIT_BYTES} bytes"),
     ],
 )
 async def test_nonsense_is_answered_with_what_is_wrong_and_the_next_caller_is_served(

@@ -1,0 +1,331 @@
+"""The node's side of the tools: what a researcher asks is checked, done at the desk, and told.
+
+A reply is a text, or a refusal that says what to do. Where more may come of waiting, it names in ``again``
+what to ask next: no exchange is held up for longer than a slice, since the socket serves others too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autoresearch.errors import NotFound, SwarmError
+from autoresearch.limits import check_text
+from autoresearch.model import (
+    INSIGHT_LIMIT_CHARS,
+    RATIONALE_LIMIT_CHARS,
+    ExperimentQuery,
+    HardwareClass,
+    Hypothesis,
+    HypothesisId,
+    InsightQuery,
+    SearchQuery,
+    new_id,
+)
+
+from node.agent.anthropic.toolbox import BadArguments
+from node.agent.base import AgentContext
+from node.agent.mcp.arguments import (
+    Arguments,
+    check_names,
+    choice_of,
+    hypothesis_of,
+    id_of,
+    line_of,
+    number_of,
+    source_of,
+)
+from node.agent.mcp.desk import Desk, NotNow
+from node.agent.mcp.shelf import Shelf
+from node.agent.mcp.telling import (
+    QUOTED,
+    best_line,
+    code_text,
+    history_text,
+    ideas_text,
+    learned_text,
+    picture_text,
+    program_text,
+    state_word,
+    summary_line,
+    task_text,
+    ticket_text,
+)
+from node.agent.mcp.tickets import Kind, Stage, Ticket
+from node.agent.quoting import inline, insights_text, numbered
+from node.agent.scratch import Draft
+from node.agent.words import hypothesis_of as words_of
+from node.assignment import Leases
+from node.swarm.protocol import Swarm
+from node.training.scrub import Scrub
+
+SLICE_S = 2.0
+LISTED_MOST = 50
+PARTS = ("all", "task", "code", "history", "program", "insights")
+AGENT = "mcp"
+TITLE_TAKEN_CHARS = 190
+IDEA_ARGUMENTS = ("title", "rationale", "changes", "distinction")
+UNTIL: Mapping[str, frozenset[Stage]] = {
+    "finished": frozenset({Stage.JUDGING, Stage.STARTING, Stage.QUEUED}),
+    "judged": frozenset({Stage.JUDGING}),
+    "started": frozenset({Stage.STARTING}),
+}
+"""For each end of a wait, the stages that are waited through; a granted one waits for the researcher."""
+
+Reply = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the tools look at beside the desk."""
+
+    swarm: Swarm
+    shelf: Shelf
+    leases: Leases
+    hardware_class: HardwareClass
+    picture: Callable[[], Mapping[str, Any]]
+    scrub: Scrub
+
+
+class Tools:
+    """Answers one researcher."""
+
+    def __init__(self, desk: Desk, around: Surroundings) -> None:
+        self._desk = desk
+        self._around = around
+        self._shown_parent = ""
+        self._tools: Mapping[str, Callable[[Arguments], Awaitable[Reply]]] = {
+            "what_to_try": self._what_to_try,
+            "claim": self._claim,
+            "run": self._run,
+            "result": self._result,
+            "give_up": self._give_up,
+            "best": self._best,
+            "search": self._search,
+            "insights": self._insights,
+            "ideas": self._ideas,
+            "status": self._status,
+            "readiness": self._readiness,
+        }
+
+    async def answer(self, tool: str, arguments: Arguments) -> Reply:
+        """One exchange; nothing is raised for what the researcher sent."""
+        handler = self._tools.get(tool)
+        if handler is None:
+            return {
+                "refusal": f"there is no tool {inline(tool, 40)!r}; this node has {', '.join(self._tools)}"
+            }
+        self._desk.hear()
+        try:
+            return await handler(arguments)
+        except (BadArguments, NotNow) as error:
+            return {"refusal": str(error)}
+        except SwarmError as error:
+            return {"refusal": inline(error.message, 500)}
+
+    # What to do
+
+    async def _what_to_try(self, arguments: Arguments) -> Reply:
+        check_names(arguments, {"part"})
+        part = choice_of(arguments, "part", PARTS)
+        desk = self._desk
+        waiting = [one for one in desk.tickets if one.stage is Stage.GRANTED]
+        if not waiting:
+            await desk.until(lambda: desk.open_context is not None or self._has_asked(), SLICE_S)
+            waiting = [one for one in desk.tickets if one.stage is Stage.GRANTED]
+        context = desk.open_context or desk.last_context
+        if waiting and waiting[-1].kind is Kind.ASKED:
+            context = waiting[-1].context
+        if context is None:
+            lines = ["The node wants no idea yet; it is at something else. Ask again.", ""]
+            text = "\n".join([*lines, *picture_text(self._around.picture())])
+            return {"text": text, "again": {"tool": "what_to_try", "arguments": dict(arguments)}}
+        self._shown_parent = context.parent.experiment_id
+        texts = {
+            "task": task_text(context, waiting, is_open=desk.open_context is not None),
+            "program": program_text(context),
+            "code": code_text(context),
+            "history": history_text(context),
+            "insights": learned_text(context),
+        }
+        return {"text": "\n\n".join(texts.values()) if part == "all" else texts[part]}
+
+    def _has_asked(self) -> bool:
+        return any(one.kind is Kind.ASKED and one.stage is Stage.GRANTED for one in self._desk.tickets)
+
+    async def _claim(self, arguments: Arguments) -> Reply:
+        check_names(arguments, IDEA_ARGUMENTS)
+        ticket = self._desk.submit(self._hypothesis(arguments, self._context()))
+        return await self._look(ticket.ticket_id, "judged")
+
+    async def _run(self, arguments: Arguments) -> Reply:
+        check_names(arguments, ("id", "code", "edits"))
+        ticket = self._desk.find(id_of(arguments))
+        source = source_of(arguments, ticket.base_source)
+        mending = self._mending(ticket, source) if ticket.kind is Kind.REPAIR else None
+        self._desk.hand_in(ticket.ticket_id, source, mending)
+        return await self._look(ticket.ticket_id, "started")
+
+    async def _result(self, arguments: Arguments) -> Reply:
+        check_names(arguments, ("id", "until"))
+        return await self._look(id_of(arguments), choice_of(arguments, "until", tuple(UNTIL)))
+
+    async def _give_up(self, arguments: Arguments) -> Reply:
+        check_names(arguments, ("id",))
+        return {"text": self._told(self._desk.give_up(id_of(arguments)))}
+
+    # What is known
+
+    async def _best(self, arguments: Arguments) -> Reply:
+        check_names(arguments, ())
+        best = await self._around.swarm.best()
+        if best is None:
+            raise NotFound("nothing has been measured yet: the baseline comes first")
+        code = numbered(best.source.decode("utf-8", "replace"))
+        return {"text": f"{QUOTED}\n{best_line(best.best)}\n\n{code}"}
+
+    async def _search(self, arguments: Arguments) -> Reply:
+        check_names(arguments, ("text", "limit"))
+        text = line_of(arguments, "text", limit=RATIONALE_LIMIT_CHARS)
+        limit = number_of(arguments, "limit", default=10, least=1, most=LISTED_MOST)
+        query = SearchQuery(text=text, hardware_class=self._around.hardware_class, limit=limit)
+        found = await self._around.shelf.search(query)
+        if found is not None:
+            summaries = [match.summary for match in found.matches]
+        else:
+            page = await self._around.swarm.experiments(
+                ExperimentQuery(hardware_class=query.hardware_class, text=text, limit=limit)
+            )
+            summaries = list(page.experiments)
+        lines = [summary_line(summary) for summary in summaries]
+        return {"text": "\n".join([QUOTED, *lines]) if lines else "Nothing like it has been tried."}
+
+    async def _insights(self, arguments: Arguments) -> Reply:
+        if choice_of(arguments, "action", ("list", "share")) == "share":
+            check_names(arguments, ("action", "id", "text"))
+            text = self._around.scrub(line_of(arguments, "text", limit=INSIGHT_LIMIT_CHARS))
+            check_text(text, "text", limit=INSIGHT_LIMIT_CHARS, required=True)
+            ticket = self._desk.teach(id_of(arguments), text)
+            return {"text": f"Taken; the node shares it as the lesson of {ticket.ticket_id}."}
+        check_names(arguments, ("action", "text", "limit"))
+        query = InsightQuery(
+            text=line_of(arguments, "text", limit=INSIGHT_LIMIT_CHARS, default=""),
+            hardware_class=self._around.hardware_class,
+            limit=number_of(arguments, "limit", default=10, least=1, most=LISTED_MOST),
+        )
+        found = await self._around.swarm.insights(query)
+        return {"text": insights_text(found).strip() or "Nothing like it was learned yet."}
+
+    async def _ideas(self, arguments: Arguments) -> Reply:
+        if choice_of(arguments, "action", ("list", "propose")) == "list":
+            check_names(arguments, ("action",))
+            waiting = await self._around.shelf.ideas()
+            if waiting is None:
+                raise NotFound(
+                    "the queue is the coordinator's, and none can be reached; ideas go on with claim"
+                )
+            return {"text": ideas_text(waiting)}
+        check_names(arguments, ("action", "code", "edits", *IDEA_ARGUMENTS))
+        context = self._context()
+        hypothesis = self._hypothesis(arguments, context)
+        has_source = arguments.get("code") is not None or arguments.get("edits") is not None
+        source = source_of(arguments, context.parent_source).encode() if has_source else None
+        idea_id = HypothesisId(new_id())
+        await self._around.swarm.propose(idea_id, hypothesis, source, None)
+        return {"text": f"Proposed as {idea_id}: it waits for any node, and the credit is yours."}
+
+    async def _status(self, arguments: Arguments) -> Reply:
+        check_names(arguments, ())
+        lines = picture_text(self._around.picture())
+        if self._desk.open_context is not None:
+            lines.append("The node waits for an idea: what_to_try, claim.")
+        lines += [
+            f"{one.ticket_id} ({one.kind.value}): {self._state(one)}, {inline(one.hypothesis.title)!r}"
+            for one in self._desk.tickets[-LISTED_MOST:]
+        ]
+        return {"text": "\n".join(lines)}
+
+    async def _readiness(self, arguments: Arguments) -> Reply:
+        """For choosing among workers: the lower, the sooner something comes of an idea."""
+        check_names(arguments, ())
+        desk = self._desk
+        if self._has_asked():
+            return {"text": "0"}
+        if desk.open_context is not None:
+            return {"text": "1"}
+        return {"text": "2" if all(one.stage is not Stage.JUDGING for one in desk.tickets) else "3"}
+
+    # Below
+
+    def _context(self) -> AgentContext:
+        context = self._desk.open_context or self._desk.last_context
+        if context is None:
+            raise NotNow("the node has wanted no idea yet; call what_to_try first")
+        return context
+
+    def _hypothesis(self, arguments: Arguments, context: AgentContext) -> Hypothesis:
+        stated = {name: value for name, value in arguments.items() if name in IDEA_ARGUMENTS}
+        was_asked = any(one.question for one in self._desk.tickets)
+        hypothesis = hypothesis_of(stated, context.parent_source, agent=AGENT, was_asked=was_asked)
+        scrub = self._around.scrub
+        return replace(
+            hypothesis,
+            title=scrub(hypothesis.title),
+            rationale=scrub(hypothesis.rationale),
+            distinction=scrub(hypothesis.distinction),
+        )
+
+    def _mending(self, ticket: Ticket, source: str) -> Hypothesis:
+        """What the mended code does to the parent, in the words of the idea that it mends."""
+        words = {
+            "title": f"repair: {ticket.hypothesis.title[:TITLE_TAKEN_CHARS]}",
+            "rationale": ticket.hypothesis.rationale,
+        }
+        return words_of(ticket.context.parent_source, Draft(source=source, words=words), agent=AGENT)
+
+    async def _look(self, ticket_id: str, until: str) -> Reply:
+        stages = UNTIL[until]
+        self._desk.find(ticket_id)
+
+        def is_settled() -> bool:
+            ticket = self._desk.find(ticket_id)
+            return ticket.stage not in stages or self._is_lost(ticket)
+
+        is_done = await self._desk.until(is_settled, SLICE_S)
+        ticket = self._desk.find(ticket_id)
+        text = self._told(ticket)
+        if is_done:
+            return {"text": text}
+        return {"text": text, "again": {"tool": "result", "arguments": {"id": ticket_id, "until": until}}}
+
+    def _told(self, ticket: Ticket) -> str:
+        text = ticket_text(
+            ticket,
+            patience_s=self._desk.patience_s,
+            is_training=self._is_training(ticket),
+            is_lost=self._is_lost(ticket),
+        )
+        if ticket.kind is Kind.IDEA and ticket.context.parent.experiment_id != self._shown_parent:
+            text += (
+                "\nAttention: the code to start from is another than what_to_try showed you last; "
+                "get it with what_to_try (part code) before you edit."
+                if ticket.stage is Stage.GRANTED
+                else ""
+            )
+        mending = next((one for one in self._desk.tickets if one.repairs == ticket.ticket_id), None)
+        if mending is not None and mending.stage is Stage.GRANTED:
+            text += f"\nYou may mend it: {mending.ticket_id}; run takes the code."
+        return text
+
+    def _state(self, ticket: Ticket) -> str:
+        return state_word(ticket, is_training=self._is_training(ticket), is_lost=self._is_lost(ticket))
+
+    def _is_training(self, ticket: Ticket) -> bool:
+        current = self._around.picture().get("current") or {}
+        return ticket.experiment_id is not None and current.get("experiment_id") == ticket.experiment_id
+
+    def _is_lost(self, ticket: Ticket) -> bool:
+        if ticket.stage is not Stage.QUEUED or ticket.claim_id is None or self._is_training(ticket):
+            return False
+        return self._around.leases.is_lost(ticket.claim_id)
