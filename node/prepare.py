@@ -46,6 +46,7 @@ from node.agent.base import (
     AgentError,
     CannotDo,
     Failure,
+    Outdated,
     Proposal,
     Refusal,
     UnsuitableParent,
@@ -158,6 +159,8 @@ class Preparer:
                 return await self._paid_for(task)
             except (UnknownChallenge, StateFileDamaged, AgentEnded):
                 raise
+            except Outdated:
+                continue
             except _NoParent as error:
                 failures += 1
                 self._give_up(error.parent, str(error))

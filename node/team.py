@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from node.agent.mcp.routing import route
 from node.board import Board, StatusUnreadable, read_status
 from node.commands import DRAINED_BY_OWNER
 from node.config import Config
@@ -66,6 +67,8 @@ class Team:
 
     async def answer(self, request: Request) -> Mapping[str, Any]:
         """Passes on what the owner says; a worker that does not hear it now reads it when it starts."""
+        if request.command is Command.RESEARCH:
+            return await route(self._names, self._research, request)
         if request.command is Command.DRAIN:
             self.stop.drain(DRAINED_BY_OWNER)
         asked = Request(command=Command.STATUS) if request.command is Command.DRAIN else request
@@ -75,6 +78,9 @@ class Team:
     @property
     def _names(self) -> list[str]:
         return [seat.name for seat in self.seats]
+
+    async def _research(self, seat: str, request: Request) -> Mapping[str, Any]:
+        return await ask(worker_dir(self.config.node_dir, seat), request, limit_s=self.worker_limit_s)
 
     async def _ask(self, seat: Seat, request: Request) -> Mapping[str, Any] | None:
         folder = worker_dir(self.config.node_dir, seat.name)

@@ -30,6 +30,7 @@ from node.agent.errors import (
     BudgetSpent,
     CannotDo,
     EditRefused,
+    Outdated,
     UnsuitableParent,
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "Failure",
     "Material",
     "NoAgent",
+    "Outdated",
     "Proposal",
     "Refusal",
     "UnsuitableParent",

@@ -3,6 +3,7 @@
 AgentError                  could not do what it was asked; asked again later
 ├── UnsuitableParent        can do nothing with this parent; it may with another
 ├── CannotDo                is not made for what it was asked; another agent may be
+├── Outdated                what it was told is not so any more; asked again at once with what is known now
 ├── EditRefused             an edit broke a rule
 └── AgentEnded              will do nothing any more: the node finishes what it has, and leaves
     ├── BudgetSpent         a cap of the day or in total is reached
@@ -22,6 +23,10 @@ class UnsuitableParent(AgentError):
 
 class CannotDo(AgentError):
     """The agent is not made for what it was asked; it is somebody else's to do."""
+
+
+class Outdated(AgentError):
+    """What the agent was told is not so any more: it is asked anew, with what is known now."""
 
 
 class EditRefused(AgentError):

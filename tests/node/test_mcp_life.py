@@ -1,5 +1,6 @@
 """A coding agent as the researcher of a real node: the SDK's own client drives the tools over stdio."""
 
+import asyncio
 import re
 import sys
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from mcp.client.stdio import stdio_client
 from node_builders import BASELINE
 from node_process import INHERITED, NodeProcess
 
+CRASH = 'MARK = """\n# fake: crash\n"""\n'
 PROGRAM = "import sys; from node.cli import main; sys.argv[0] = 'autoresearch-node'; main()"
 
 
@@ -48,7 +50,7 @@ async def claim_of(session, new, name="MATRIX_LR", old="0.04"):
 
 
 async def finished(session, name):
-    while (text := await call(session, "result", id=name)).count("state: queued") or "state: training" in text:
+    while field(text := await call(session, "result", id=name), "state") in ("queued", "training"):
         pass
     return text
 
@@ -70,25 +72,42 @@ def start(tmp_path):
 async def test_a_coding_agent_makes_experiments_is_told_of_duplicates_and_mends_a_crash(start):
     node = start("-")
     async with researcher(node.state) as session:
+        tools = {tool.name for tool in (await session.list_tools()).tools}
         told = await call(session, "what_to_try")
-        first = field(await claim_of(session, "0.06"), "id")
-        edits = [{"old": "MATRIX_LR = 0.04 ", "new": "MATRIX_LR = 0.06 "}]
-        await call(session, "run", id=first, edits=edits)
+        first = field(await claim_of(session, "0.03"), "id")
+        await call(session, "run", id=first, edits=[{"old": "MATRIX_LR = 0.04 ", "new": "MATRIX_LR = 0.03 "}])
         done = await finished(session, first)
-        await call(session, "insights", action="share", id=first, text="warmer matrices learn faster")
-
-        duplicate = await claim_of(session, "0.06")
-        if "state: granted" in duplicate:  # the new best is another parent: there it is no change
-            duplicate = await complaint(session, "run", id=field(duplicate, "id"), edits=edits)
-
+        await call(session, "insights", action="share", id=first, text="colder matrices learn slower")
+        duplicate = await claim_of(session, "0.03")
         second = field(await claim_of(session, "128", "WIDTH", "64"), "id")
-        crashing = [{"old": "WIDTH = 64 ", "new": "# fake: crash\nWIDTH = 128 "}]
-        await call(session, "run", id=second, edits=crashing)
+        await call(session, "run", id=second, edits=[{"old": "WIDTH = 64 ", "new": f"{CRASH}WIDTH = 128 "}])
         crashed = await finished(session, second)
         repair = re.search(r"You may mend it: (\S+);", crashed).group(1)
-        await call(session, "run", id=repair, edits=[{"old": "# fake: crash\n", "new": ""}])
+        await call(session, "run", id=repair, edits=[{"old": CRASH, "new": ""}])
         mended = await finished(session, repair)
-        status = await call(session, "status")
-        learned = await call(session, "insights")
+        history = await call(session, "what_to_try", part="history")
+        unfinished = await complaint(session, "insights", action="share", id=first, text="again")
+        scored = await complaint(session, "run", id=first, code="x", score=0.1)
+        await node_leaves(node)
+        alone = await complaint(session, "status")
 
-    print(told, done, duplicate, crashed, mended, status, learned, sep="\n----\n")
+    assert tools >= {"what_to_try", "claim", "run", "result", "best", "search", "insights", "ideas", "status"}
+    assert "  5| MATRIX_LR = 0.04     # for matrices" in told
+    assert (field(done, "state"), field(done, "val_bpb")) == ("completed", "2.05")
+    assert "+0.01000, where a rerun spreads by" in done
+    assert field(duplicate, "state") == "duplicate"
+    assert "> MATRIX_LR 0.04 -> 0.03 (completed, +0.01000 against its parent)" in duplicate
+    assert field(crashed, "state") == "crashed"
+    assert "> exception boom" in crashed
+    assert (field(mended, "state"), field(mended, "repairs")) == ("completed", second)
+    assert "| repair: WIDTH 64 -> 128 |" in history
+    assert "> MATRIX_LR: 0.03 (+0.01000)" in history
+    assert "one is taken for each run" in unfinished
+    assert "score" in scored
+    assert "no node runs in" in alone
+    assert "colder matrices learn slower" in (node.folder / "log").read_text()
+
+
+async def node_leaves(node):
+    node.process.terminate()
+    assert await asyncio.to_thread(node.wait) == 130

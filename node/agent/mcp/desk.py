@@ -36,7 +36,7 @@ from autoresearch.model import (
     new_id,
 )
 
-from node.agent.base import AgentContext, AgentError, CannotDo, Failure, Proposal
+from node.agent.base import AgentContext, AgentError, CannotDo, Failure, Outdated, Proposal
 from node.agent.mcp.tickets import Kind, LessonStage, Stage, Ticket
 from node.training.runner import BROKEN_TRAINER_KINDS
 
@@ -66,6 +66,8 @@ class Desk:
         self._tray: str | None = None
         self._in_hand: str | None = None
         self._open: AgentContext | None = None
+        self._is_stale = False
+        self._has_news = False
         self._shown: AgentContext | None = None
         self._bell = asyncio.Event()
 
@@ -97,12 +99,15 @@ class Desk:
         """The researcher's next idea, or its repair of a crash with the code."""
         self.failed("the node did not go on with it")  # whatever was left
         self._open = self._shown = context
+        self._is_stale, self._has_news = False, False
         self._ring()
         try:
             while self._tray is None:
                 if not self.is_present:
                     raise AgentError(f"no researcher has said anything for {self.patience_s:g} s")
-                await self.until(lambda: self._tray is not None, self._patience_left_s())
+                await self.until(lambda: self._tray is not None or self._is_stale, self._patience_left_s())
+                if self._tray is None and self._is_stale:
+                    raise Outdated("there is news: it is asked for an idea with what is known now")
         finally:
             self._open = None
         ticket = self._tickets[self._tray]
@@ -193,6 +198,7 @@ class Desk:
         self, experiment: Experiment, result: Result, state: ExperimentState | None, why: str = ""
     ) -> None:
         """A run is over; ``state`` is what the swarm made of it, None where it did not take it."""
+        self._has_news = True
         ticket = self._of_experiment(experiment.experiment_id)
         if ticket is None or result.purpose is not Purpose.EXPLORE:
             return
@@ -220,6 +226,17 @@ class Desk:
     def last_context(self) -> AgentContext | None:
         """What it wanted one for the last time; None if it never did."""
         return self._shown
+
+    @property
+    def has_news(self) -> bool:
+        """True where a run has ended since the node last told what it knows."""
+        return self._has_news
+
+    def refresh(self) -> None:
+        """What the node told when it asked for an idea is not so any more: it is to ask anew."""
+        if self._open is not None and self._tray is None:
+            self._is_stale = True
+            self._ring()
 
     def find(self, ticket_id: str) -> Ticket:
         """One ticket."""
@@ -320,7 +337,7 @@ class Desk:
             base_source=base_source,
         )
         for old in self.tickets:
-            if len(self._tickets) >= TICKETS_KEPT and old.is_over:
+            if len(self._tickets) >= TICKETS_KEPT and old.ticket_id not in (self._tray, self._in_hand):
                 del self._tickets[old.ticket_id]
         return self._put(ticket)
 

@@ -286,7 +286,8 @@ def _contest(challenge: Challenge) -> str:
     budget = f"{amount} steps" if kind == "steps" else f"{amount} {kind} seconds"
     return (
         f"Make {challenge.metric_name} ({inline(challenge.metric.unit)}) {challenge.direction} "
-        f"within {budget} of training by editing one file, train.py. The node trains and measures; no score is taken from you."
+        f"within {budget} of training by editing one file, train.py. "
+        "The node trains and measures; no score is taken from you."
     )
 
 

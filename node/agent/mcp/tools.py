@@ -130,6 +130,7 @@ class Tools:
         check_names(arguments, {"part"})
         part = choice_of(arguments, "part", PARTS)
         desk = self._desk
+        await self._freshen()
         waiting = [one for one in desk.tickets if one.stage is Stage.GRANTED]
         if not waiting:
             await desk.until(lambda: desk.open_context is not None or self._has_asked(), SLICE_S)
@@ -156,6 +157,7 @@ class Tools:
 
     async def _claim(self, arguments: Arguments) -> Reply:
         check_names(arguments, IDEA_ARGUMENTS)
+        await self._freshen()
         ticket = self._desk.submit(self._hypothesis(arguments, self._context()))
         return await self._look(ticket.ticket_id, "judged")
 
@@ -258,6 +260,18 @@ class Tools:
 
     # Below
 
+    async def _freshen(self) -> None:
+        """The node asked for an idea some time ago: what it said then may not be so any more."""
+        desk = self._desk
+        asked = desk.open_context
+        if asked is None:
+            return
+        best = await self._around.swarm.best()
+        is_old = best is not None and best.best.experiment_id != asked.parent.experiment_id
+        if is_old or desk.has_news:
+            desk.refresh()
+            await desk.until(lambda: desk.open_context not in (None, asked), SLICE_S)
+
     def _context(self) -> AgentContext:
         context = self._desk.open_context or self._desk.last_context
         if context is None:
@@ -306,12 +320,11 @@ class Tools:
             is_training=self._is_training(ticket),
             is_lost=self._is_lost(ticket),
         )
-        if ticket.kind is Kind.IDEA and ticket.context.parent.experiment_id != self._shown_parent:
+        is_mine = ticket.kind is Kind.IDEA and ticket.stage is Stage.GRANTED
+        if is_mine and self._shown_parent not in ("", ticket.context.parent.experiment_id):
             text += (
                 "\nAttention: the code to start from is another than what_to_try showed you last; "
                 "get it with what_to_try (part code) before you edit."
-                if ticket.stage is Stage.GRANTED
-                else ""
             )
         mending = next((one for one in self._desk.tickets if one.repairs == ticket.ticket_id), None)
         if mending is not None and mending.stage is Stage.GRANTED:
