@@ -1,6 +1,7 @@
 """What the supervisor of several workers answers; the workers are sockets of the test."""
 
 import asyncio
+from dataclasses import replace
 
 from autoresearch.model import utc_now
 
@@ -82,3 +83,21 @@ def test_a_worker_that_is_over_shows_how_it_ended(tmp_path):
 
     rows = team.board.picture()["workers"]
     assert [(row["pid"], row["exit_code"]) for row in rows] == [(None, 7), (2, None)]
+
+
+async def test_what_a_researcher_asks_goes_to_the_worker_that_it_concerns(tmp_path):
+    team, heard = make_team(tmp_path), []
+
+    async def answer(request):
+        heard.append((request.tool, dict(request.arguments)))
+        return {"text": "1"}
+
+    request = Request(command=Command.RESEARCH, tool="result", arguments={"id": "cpu-1.abc"})
+    async with controlled(worker_dir(tmp_path, "cpu-1"), answer):
+        told = await team.answer(request)
+        missing = await team.answer(replace(request, arguments={"id": "cpu-0.abc"}))
+        claimed = await team.answer(replace(request, tool="claim", arguments={"title": "x"}))
+
+    assert (told, claimed) == ({"text": "1"}, {"text": "1"})
+    assert "worker cpu-0 does not answer" in missing["refusal"]
+    assert heard == [("result", {"id": "cpu-1.abc"}), ("readiness", {}), ("claim", {"title": "x"})]
