@@ -88,7 +88,7 @@ class Bench:
             agent=self.agent,
             leases=self.leases,
             facts=facts,
-            program=ProgramInForce(self.swarm.program, program_of_challenge(challenge.program_md)),
+            program=ProgramInForce(self.swarm.program, program_of_challenge(challenge.program_md), own=None),
             now=utc_now,
             sleep=lambda _: asyncio.sleep(3600),  # only news end a pause here
             jitter=random.Random(1),
@@ -319,7 +319,7 @@ async def test_news_since_the_node_asked_are_told_when_the_researcher_comes(tmp_
         ("run", {"id": "ID"}, "give either 'edits'"),
         ("run", {"id": "ID", "edits": EDITS, "code": EDITED}, "give either 'edits'"),
         ("run", {"id": "ID", "edits": EDITS, "metrics": {"val_bpb": 0.1}}, "unknown: metrics"),
-        ("run", {"id": "ID", "edits": [{"old": "WEIGHT", "new": "x"}]}, "that changes nothing|Python"),
+        ("run", {"id": "ID", "edits": [{"old": "DEPTH = 4 ", "new": "DEPTH = "}]}, "would be no Python"),
         ("run", {"id": "ID", "edits": [{"old": " = ", "new": "="}]}, "occurs 8 times"),
         ("run", {"id": "ID", "edits": [{"old": "", "new": "="}]}, "occurs 0 times"),
         ("run", {"id": "ID", "edits": ["x"]}, "'old' must be a text"),
@@ -451,7 +451,8 @@ async def test_one_researcher_is_sent_to_the_worker_that_an_idea_helps_most():
 
 
 def test_the_skill_file_is_printed_without_the_sdk(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mcp", None)
+    for name in ("mcp", "mcp.server", "mcp.server.mcpserver"):
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "node.agent.mcp.server", raising=False)
 
     skill = CliRunner().invoke(app, ["mcp", "--skill"])

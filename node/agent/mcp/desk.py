@@ -124,6 +124,7 @@ class Desk:
                 raise CannotDo(f"no researcher is here to write {hypothesis.title!r}")
             ticket = self._new(Kind.ASKED, Stage.GRANTED, hypothesis, context, context.parent_source)
             self._in_hand = ticket.ticket_id
+            self._shown = self._shown or context
         else:
             ticket = self._put(ticket, context=context)
         name = ticket.ticket_id
