@@ -289,7 +289,7 @@ async def test_an_idea_of_somebody_else_that_is_given_up_goes_to_another_node(tm
         await bench.ask("give_up", id=re.search(r"Waits for you: (\S+),", told).group(1))
         granted, _ = await bench.claim()
 
-    assert swarm.released == [(ClaimId("q"), "the agent could not do it")]
+    assert swarm.released[0] == (ClaimId("q"), "the agent could not do it")
     assert "state: granted" in granted
 
 
@@ -376,6 +376,17 @@ async def test_texts_of_the_swarm_are_quoted_wherever_a_tool_shows_them(tmp_path
     lines = [line for text in texts for line in text.split("\n") if "CANARY" in line or "Ignore" in line]
     assert len(lines) >= len(texts)
     assert [line for line in lines if not re.match(r"> |\| |\s*\d+\| ", line)] == []
+
+
+async def test_an_idea_that_others_are_to_run_goes_into_the_queue_with_its_code(tmp_path):
+    bench = Bench(tmp_path)
+    async with bench.preparing():
+        await bench.ask("what_to_try")
+        told = await bench.ask("ideas", action="propose", **WARMER, edits=EDITS)
+
+    (proposed,) = bench.swarm.history
+    assert f"Proposed as {proposed}" in told
+    assert not bench.swarm.claims
 
 
 async def test_a_lesson_is_the_nodes_to_share_and_comes_once(tmp_path):

@@ -7,8 +7,9 @@ from typing import Any
 
 from node.agent.base import Agent
 from node.agent.mcp.agent import McpAgent
+from node.agent.mcp.knowledge import Surroundings
 from node.agent.mcp.shelf import Shelf
-from node.agent.mcp.tools import Surroundings, Tools
+from node.agent.mcp.tools import Tools
 from node.agent.mcp.witness import WitnessedSwarm
 from node.assignment import Leases, NodeFacts
 from node.board import Board

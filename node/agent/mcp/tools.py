@@ -7,85 +7,45 @@ what to ask next: no exchange is held up for longer than a slice, since the sock
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
 
-from autoresearch.errors import NotFound, SwarmError
-from autoresearch.limits import check_text
-from autoresearch.model import (
-    INSIGHT_LIMIT_CHARS,
-    RATIONALE_LIMIT_CHARS,
-    ExperimentQuery,
-    HardwareClass,
-    Hypothesis,
-    HypothesisId,
-    InsightQuery,
-    SearchQuery,
-    new_id,
-)
+from autoresearch.errors import SwarmError
+from autoresearch.model import Hypothesis
 
 from node.agent.anthropic.toolbox import BadArguments
-from node.agent.base import AgentContext
-from node.agent.mcp.arguments import (
-    Arguments,
-    check_names,
-    choice_of,
-    hypothesis_of,
-    id_of,
-    line_of,
-    number_of,
-    source_of,
-)
+from node.agent.mcp.arguments import Arguments, check_names, choice_of, id_of, source_of
 from node.agent.mcp.desk import Desk, NotNow
-from node.agent.mcp.shelf import Shelf
+from node.agent.mcp.knowledge import (
+    AGENT,
+    IDEA_ARGUMENTS,
+    LISTED_MOST,
+    Knowledge,
+    Reply,
+    Surroundings,
+    stated,
+)
+from node.agent.mcp.progress import state_word, ticket_text
 from node.agent.mcp.telling import (
-    QUOTED,
-    best_line,
     code_text,
     history_text,
-    ideas_text,
     learned_text,
     picture_text,
     program_text,
-    state_word,
-    summary_line,
     task_text,
-    ticket_text,
 )
 from node.agent.mcp.tickets import Kind, Stage, Ticket
-from node.agent.quoting import inline, insights_text, numbered
+from node.agent.quoting import inline
 from node.agent.scratch import Draft
 from node.agent.words import hypothesis_of as words_of
-from node.assignment import Leases
-from node.swarm.protocol import Swarm
-from node.training.scrub import Scrub
 
 SLICE_S = 2.0
-LISTED_MOST = 50
 PARTS = ("all", "task", "code", "history", "program", "insights")
-AGENT = "mcp"
 TITLE_TAKEN_CHARS = 190
-IDEA_ARGUMENTS = ("title", "rationale", "changes", "distinction")
 UNTIL: Mapping[str, frozenset[Stage]] = {
     "finished": frozenset({Stage.JUDGING, Stage.STARTING, Stage.QUEUED}),
     "judged": frozenset({Stage.JUDGING}),
     "started": frozenset({Stage.STARTING}),
 }
 """For each end of a wait, the stages that are waited through; a granted one waits for the researcher."""
-
-Reply = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What the tools look at beside the desk."""
-
-    swarm: Swarm
-    shelf: Shelf
-    leases: Leases
-    hardware_class: HardwareClass
-    picture: Callable[[], Mapping[str, Any]]
-    scrub: Scrub
 
 
 class Tools:
@@ -95,16 +55,17 @@ class Tools:
         self._desk = desk
         self._around = around
         self._shown_parent = ""
+        knowledge = Knowledge(desk, around)
         self._tools: Mapping[str, Callable[[Arguments], Awaitable[Reply]]] = {
             "what_to_try": self._what_to_try,
             "claim": self._claim,
             "run": self._run,
             "result": self._result,
             "give_up": self._give_up,
-            "best": self._best,
-            "search": self._search,
-            "insights": self._insights,
-            "ideas": self._ideas,
+            "best": knowledge.best,
+            "search": knowledge.search,
+            "insights": knowledge.insights,
+            "ideas": knowledge.ideas,
             "status": self._status,
             "readiness": self._readiness,
         }
@@ -158,7 +119,7 @@ class Tools:
     async def _claim(self, arguments: Arguments) -> Reply:
         check_names(arguments, IDEA_ARGUMENTS)
         await self._freshen()
-        ticket = self._desk.submit(self._hypothesis(arguments, self._context()))
+        ticket = self._desk.submit(stated(arguments, self._desk, self._around.scrub))
         return await self._look(ticket.ticket_id, "judged")
 
     async def _run(self, arguments: Arguments) -> Reply:
@@ -176,66 +137,6 @@ class Tools:
     async def _give_up(self, arguments: Arguments) -> Reply:
         check_names(arguments, ("id",))
         return {"text": self._told(self._desk.give_up(id_of(arguments)))}
-
-    # What is known
-
-    async def _best(self, arguments: Arguments) -> Reply:
-        check_names(arguments, ())
-        best = await self._around.swarm.best()
-        if best is None:
-            raise NotFound("nothing has been measured yet: the baseline comes first")
-        code = numbered(best.source.decode("utf-8", "replace"))
-        return {"text": f"{QUOTED}\n{best_line(best.best)}\n\n{code}"}
-
-    async def _search(self, arguments: Arguments) -> Reply:
-        check_names(arguments, ("text", "limit"))
-        text = line_of(arguments, "text", limit=RATIONALE_LIMIT_CHARS)
-        limit = number_of(arguments, "limit", default=10, least=1, most=LISTED_MOST)
-        query = SearchQuery(text=text, hardware_class=self._around.hardware_class, limit=limit)
-        found = await self._around.shelf.search(query)
-        if found is not None:
-            summaries = [match.summary for match in found.matches]
-        else:
-            page = await self._around.swarm.experiments(
-                ExperimentQuery(hardware_class=query.hardware_class, text=text, limit=limit)
-            )
-            summaries = list(page.experiments)
-        lines = [summary_line(summary) for summary in summaries]
-        return {"text": "\n".join([QUOTED, *lines]) if lines else "Nothing like it has been tried."}
-
-    async def _insights(self, arguments: Arguments) -> Reply:
-        if choice_of(arguments, "action", ("list", "share")) == "share":
-            check_names(arguments, ("action", "id", "text"))
-            text = self._around.scrub(line_of(arguments, "text", limit=INSIGHT_LIMIT_CHARS))
-            check_text(text, "text", limit=INSIGHT_LIMIT_CHARS, required=True)
-            ticket = self._desk.teach(id_of(arguments), text)
-            return {"text": f"Taken; the node shares it as the lesson of {ticket.ticket_id}."}
-        check_names(arguments, ("action", "text", "limit"))
-        query = InsightQuery(
-            text=line_of(arguments, "text", limit=INSIGHT_LIMIT_CHARS, default=""),
-            hardware_class=self._around.hardware_class,
-            limit=number_of(arguments, "limit", default=10, least=1, most=LISTED_MOST),
-        )
-        found = await self._around.swarm.insights(query)
-        return {"text": insights_text(found).strip() or "Nothing like it was learned yet."}
-
-    async def _ideas(self, arguments: Arguments) -> Reply:
-        if choice_of(arguments, "action", ("list", "propose")) == "list":
-            check_names(arguments, ("action",))
-            waiting = await self._around.shelf.ideas()
-            if waiting is None:
-                raise NotFound(
-                    "the queue is the coordinator's, and none can be reached; ideas go on with claim"
-                )
-            return {"text": ideas_text(waiting)}
-        check_names(arguments, ("action", "code", "edits", *IDEA_ARGUMENTS))
-        context = self._context()
-        hypothesis = self._hypothesis(arguments, context)
-        has_source = arguments.get("code") is not None or arguments.get("edits") is not None
-        source = source_of(arguments, context.parent_source).encode() if has_source else None
-        idea_id = HypothesisId(new_id())
-        await self._around.swarm.propose(idea_id, hypothesis, source, None)
-        return {"text": f"Proposed as {idea_id}: it waits for any node, and the credit is yours."}
 
     async def _status(self, arguments: Arguments) -> Reply:
         check_names(arguments, ())
@@ -271,24 +172,6 @@ class Tools:
         if is_old or desk.has_news:
             desk.refresh()
             await desk.until(lambda: desk.open_context not in (None, asked), SLICE_S)
-
-    def _context(self) -> AgentContext:
-        context = self._desk.open_context or self._desk.last_context
-        if context is None:
-            raise NotNow("the node has wanted no idea yet; call what_to_try first")
-        return context
-
-    def _hypothesis(self, arguments: Arguments, context: AgentContext) -> Hypothesis:
-        stated = {name: value for name, value in arguments.items() if name in IDEA_ARGUMENTS}
-        was_asked = any(one.question for one in self._desk.tickets)
-        hypothesis = hypothesis_of(stated, context.parent_source, agent=AGENT, was_asked=was_asked)
-        scrub = self._around.scrub
-        return replace(
-            hypothesis,
-            title=scrub(hypothesis.title),
-            rationale=scrub(hypothesis.rationale),
-            distinction=scrub(hypothesis.distinction),
-        )
 
     def _mending(self, ticket: Ticket, source: str) -> Hypothesis:
         """What the mended code does to the parent, in the words of the idea that it mends."""
