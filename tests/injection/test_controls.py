@@ -69,10 +69,10 @@ class LeakyCommand(CommandAgent):
         super().__init__(command=command, environ=environ)
         self._env = dict(environ)
 
-    async def _edit(self, context, source, prompt):
+    async def draft(self, context, source, prompt):
         first, *rest = self._command.template
         self._command = replace(self._command, template=(first, *rest[:3], f"--title={context.parent.title}"))
-        return await super()._edit(context, source, prompt)
+        return await super().draft(context, source, prompt)
 
 
 async def test_a_program_that_is_told_too_much_is_found(tmp_path):
