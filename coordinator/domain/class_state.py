@@ -27,10 +27,10 @@ from autoresearch.model import (
     WorkingBest,
 )
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the text form; a reader refuses what it does not know. What older ones lack has defaults."""
 
-SCHEMAS_READ = frozenset({1, 2, 3})
+SCHEMAS_READ = frozenset({1, 2, 3, 4})
 
 RUNS_LIMIT = 64
 """Latest runs of one code that its mean is taken over; an interval gains nothing from more."""
@@ -60,7 +60,8 @@ class Rules:
 class Candidate:
     """A code that ran once. ``screen_score`` is that run's, which is never its score afterwards.
 
-    ``size`` is its length in syntax nodes, 0 where that is not known.
+    ``size`` is its length in syntax nodes, 0 where that is not known. ``proposer_owner_id`` is the owner of
+    whoever had the idea, where its runner took it from the queue.
     """
 
     experiment_id: ExperimentId
@@ -71,9 +72,16 @@ class Candidate:
     title: str
     screen_score: float
     size: int = 0
+    proposer_owner_id: OwnerId | None = None
 
     def __post_init__(self) -> None:
         check_score(self.screen_score)
+
+    @property
+    def owners(self) -> frozenset[OwnerId]:
+        """Whose it is: its runner's and its proposer's owner. Neither of them vouches for it."""
+        named = (self.owner_id, self.proposer_owner_id)
+        return frozenset(owner for owner in named if owner is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

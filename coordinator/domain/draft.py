@@ -68,7 +68,7 @@ def is_settled(standing: Standing, context: Context) -> bool:
         return True
     if not standing.has_passed:
         return False
-    others = context.voters - {standing.candidate.owner_id}
+    others = context.voters - standing.candidate.owners
     has_votes = len(standing.confirmed_by) >= min(OWNERS_TO_CONFIRM, len(others))
     return has_votes or context.now - standing.evidence_at > SETTLE_PATIENCE
 
@@ -79,7 +79,7 @@ def is_final(standing: Standing, context: Context) -> bool:
         return True
     if not standing.has_passed:
         return False
-    others = context.voters - {standing.candidate.owner_id}
+    others = context.voters - standing.candidate.owners
     is_alone = len(others) < OWNERS_TO_CONFIRM and is_settled(standing, context)
     return is_alone or context.now - standing.evidence_at > SETTLE_PATIENCE
 

@@ -78,7 +78,7 @@ def is_trusted(state: ClassState, owner_id: OwnerId, voters: Collection[OwnerId]
 
 def can_spare_any(state: ClassState, standing: Standing, voters: Collection[OwnerId]) -> bool:
     """True if so many trusted owners could verify a code that no one of them has to be needed for it."""
-    others = [one for one in voters if one != standing.candidate.owner_id]
+    others = [one for one in voters if one not in standing.candidate.owners]
     return sum(is_trusted(state, one, voters) for one in others) >= TRUSTED_MAJORITY
 
 

@@ -49,16 +49,17 @@ def wanted_slot(
     """The pair that ``node`` should run for the class's working best, or None.
 
     Other owners with a vote come first and fill the series that can confirm; while none of them is
-    active, other owners do, and the proposer's own nodes only where nobody else is active.
+    active, other owners do, and nodes of those whose code it is only where nobody else is active.
     """
     standing = state.working
     if standing is None or standing.level in (Level.BASELINE, Level.CONFIRMED):
         return None
-    others = [one for one in workers if one.owner_id != standing.candidate.owner_id]
+    own = standing.candidate.owners
+    others = [one for one in workers if one.owner_id not in own]
     voting_owners = {one.owner_id for one in others if one.has_vote}
-    if node.owner_id != standing.candidate.owner_id and node.has_vote:
+    if node.owner_id not in own and node.has_vote:
         return _vote(state, standing, node, frozenset(voting_owners | {node.owner_id}), live)
-    is_own_but_need_not_be = node.owner_id == standing.candidate.owner_id and others
+    is_own_but_need_not_be = node.owner_id in own and others
     if voting_owners or standing.has_passed or is_own_but_need_not_be or standing.control_id is None:
         return None
     return _replication(state, standing, standing.control_id, live)

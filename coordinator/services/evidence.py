@@ -99,6 +99,7 @@ class Evidence:
             title=experiment.hypothesis.title,
             screen_score=score,
             size=self.size,
+            proposer_owner_id=experiment.proposer_owner_id,
         )
 
     def _half(self) -> Half | None:

@@ -83,6 +83,7 @@ def _candidate(experiment: Experiment, score: float) -> Candidate:
         owner_id=experiment.owner_id,
         title=experiment.hypothesis.title,
         screen_score=score,
+        proposer_owner_id=experiment.proposer_owner_id,
     )
 
 

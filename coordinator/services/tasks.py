@@ -16,7 +16,6 @@ from autoresearch.model import (
     Idea,
     IdeaKind,
     IdleTask,
-    Intent,
     Lease,
     Level,
     Node,
@@ -182,12 +181,13 @@ class Tasks:
     def _proposer(self, idea: Idea, caller: Node) -> Proposer | None:
         """Who gets the credit for an idea that the caller runs; None for its own and for the coordinator's.
 
-        What is tried again on another parent is the idea of whoever had it first.
+        What is moved onto another parent is the idea of whoever had it first. Code that came with its idea is
+        its proposer's, whatever it says that it comes from: its own owner is not to vouch for it.
         """
         proposer = Proposer(node_id=idea.node_id, owner_id=idea.owner_id)
         origin = idea.origin_experiment_id
         entry = self._c.catalog.entry(origin) if origin else None
-        if entry is not None and idea.hypothesis.intent is Intent.REBASE:
+        if entry is not None and idea.kind is IdeaKind.REBASE:
             proposer = proposer_of(entry.experiment)
         return None if proposer.node_id in (caller.node_id, BASELINE_NODE) else proposer
 

@@ -27,6 +27,7 @@ def candidate(
     owner: str = "proposer",
     parent: str | None = "baseline",
     size: int = 0,
+    proposer: str | None = None,
 ) -> Candidate:
     return Candidate(
         experiment_id=ExperimentId(name),
@@ -37,6 +38,7 @@ def candidate(
         title=name,
         screen_score=score,
         size=size,
+        proposer_owner_id=OwnerId(proposer) if proposer else None,
     )
 
 

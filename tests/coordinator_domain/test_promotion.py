@@ -299,7 +299,7 @@ def test_the_state_survives_its_text() -> None:
 
 
 def test_a_state_of_another_schema_is_refused() -> None:
-    text = dump_state(open_class()).replace('"schema":3', '"schema":99')
+    text = dump_state(open_class()).replace('"schema":4', '"schema":99')
 
     with pytest.raises(ValueError, match="schema 99"):
         load_state(text, CLASS)
@@ -323,6 +323,26 @@ def test_the_proposer_does_not_count_among_the_voters_needed() -> None:
 
     assert state.working_id == "y"
     assert OwnerId("ann") not in state.standings[ExperimentId("x")].confirmed_by
+
+
+def test_the_owner_of_the_idea_does_not_count_among_the_voters_needed() -> None:
+    one = candidate("x", 0.95, owner="runner", proposer="ann")
+    state = explore(open_class(), one, ("ann",)).state
+    state = explore(state, candidate("y", 0.90), ("ann",)).state
+
+    for _ in range(3):
+        state = pair(state, "x", 0.95, 1.0, owner="runner", voters=("ann",)).state
+
+    assert state.working_id == "y"
+
+
+def test_a_candidate_keeps_whose_idea_it_was() -> None:
+    state = explore(open_class(), candidate("x", 0.95, proposer="ann")).state
+
+    read = load_state(dump_state(state), CLASS)
+
+    assert read == state
+    assert read.standings[ExperimentId("x")].candidate.owners == {"proposer", "ann"}
 
 
 def test_a_baseline_slot_counts_once() -> None:

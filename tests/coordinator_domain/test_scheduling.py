@@ -217,3 +217,24 @@ def test_nobody_looks_for_dead_weight_while_a_candidate_is_verified() -> None:
     choices = choose(verifying(), RULES, proposer, RUNNER, swarm(proposer, ideas=(ablation,)), coin=0.9)
 
     assert RunQueued(hypothesis_id=HypothesisId("ablation")) not in choices
+
+
+def test_who_had_the_idea_does_not_vouch_for_it_either() -> None:
+    state = explore(open_class(), candidate("x", 0.95, proposer="thinker")).state
+    thinker, other = worker("thinker", has_vote=True), worker("other", has_vote=True)
+    nodes = (worker("proposer"), thinker, other)
+
+    assert wanted_slot(state, thinker, nodes, ()) is None
+    slot = wanted_slot(state, other, nodes, ())
+    assert slot is not None
+    assert slot.is_vote
+
+
+def test_who_had_the_idea_replicates_it_where_nobody_else_is_active() -> None:
+    state = explore(open_class(), candidate("x", 0.95, proposer="thinker")).state
+    thinker = worker("thinker", has_vote=True)
+
+    slot = wanted_slot(state, thinker, (thinker, worker("proposer")), ())
+
+    assert slot is not None
+    assert not slot.is_vote

@@ -11,6 +11,7 @@ from autoresearch.model import (
     Granted,
     Hypothesis,
     HypothesisId,
+    IdleTask,
     Intent,
     Node,
     NodeId,
@@ -22,6 +23,9 @@ from autoresearch.model import (
 from swarm_builders import Rig, change, edited, make_rig
 
 from coordinator.services.sources import hash_of
+
+ASKS = 8
+"""Tasks that a node asks for where a coin decides what it gets."""
 
 
 async def propose(rig: Rig, node: Node, hypothesis: Hypothesis, **more) -> HypothesisId:
@@ -65,6 +69,32 @@ async def test_node_that_runs_anothers_idea_names_whose_it_was(rig: Rig) -> None
     summary, _ = await rig.one.leaderboard.get_experiment(experiment_id)
     assert summary.experiment.node_id == bob.node_id
     assert await ideas_run(rig) == {"ada": 1, "bob": 0}
+
+
+async def test_nobody_vouches_for_an_idea_of_their_own(rig: Rig) -> None:
+    ada, bob, cid = [await rig.join(name, owner=name) for name in ("ada", "bob", "cid")]
+    await rig.open_class(bob)
+    source = edited(LR="0.05")
+    await propose(rig, ada, change("LR", "0.05"), source=source)
+
+    experiment_id = await run_queued(rig, bob, source, score=0.9)
+    tasks = [await rig.next(one, can_propose=False) for one in (ada, bob) for _ in range(ASKS)]
+
+    assert all(isinstance(task, IdleTask) for task in tasks), tasks
+    assert (await rig.next_pair(cid)).candidate_id == experiment_id
+
+
+async def test_nobody_puts_their_own_code_down_to_another_by_naming_its_origin(rig: Rig) -> None:
+    ada, bob, eve = [await rig.join(name, owner=name) for name in ("ada", "bob", "eve")]
+    await rig.open_class(ada)
+    origin, _ = await rig.explore(ada, 1.2, LR="0.05")
+    again = replace(change("LR", "0.06"), intent=Intent.REBASE)
+    source = edited(LR="0.06")
+    await propose(rig, eve, again, source=source, origin_experiment_id=origin)
+
+    experiment_id = await run_queued(rig, bob, source)
+
+    assert await proposer_of(rig, experiment_id) == (eve.node_id, OwnerId("eve"))
 
 
 async def test_own_idea_is_nobody_elses(rig: Rig) -> None:
