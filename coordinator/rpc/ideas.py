@@ -31,6 +31,8 @@ class IdeaServicer(ideas_pb2_grpc.IdeaServiceServicer):
             source=call.source,
             origin_experiment_id=call.origin,
             priority=call.priority,
+            parent_id=call.parent,
+            usage=call.usage,
         )
         return codec.propose_reply_to_message(call.hypothesis_id, is_repeat=is_repeat)
 

@@ -101,7 +101,10 @@ class SwarmServicer(swarm_pb2_grpc.SwarmServiceServicer):
         call = codec.next_task_call_from_message(request)
         claiming = self._services.challenge(call.challenge_id).claiming
         task = await claiming.next_task(
-            calling_node(), can_propose=call.can_propose, can_train=call.can_train
+            calling_node(),
+            can_propose=call.can_propose,
+            can_train=call.can_train,
+            hardware_class=call.hardware_class,
         )
         return codec.task_to_message(task)
 

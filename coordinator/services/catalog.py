@@ -56,8 +56,9 @@ ABLATES = "ablates:"
 class Entry:
     """One experiment with the runs that its score is made of.
 
-    ``result_ids`` are of all its results, ``usage`` is what its own node's agent spent. Its outcome blocks
-    the same edit on machines with up to ``blocks_mb`` of memory; None for an outcome that blocks nobody.
+    ``result_ids`` are of all its results, ``usage`` is what the agents of its proposer and of its own node
+    spent. Its outcome blocks the same edit on machines with up to ``blocks_mb`` of memory; None for an outcome
+    that blocks nobody.
     """
 
     experiment: Experiment
@@ -108,14 +109,14 @@ class Catalog:
                 runs=tuple([run for run in runs if run is not None]),
                 result_ids=frozenset([result.result_id for result in results]),
                 blocks_mb=_widest([_blocks_mb(experiment, result) for result in results]),
-                usage=_sum_of([_spent(experiment, result) for result in results]),
+                usage=_sum_of([experiment.idea_usage, *[_spent(experiment, result) for result in results]]),
             )
         )
 
     def put_started(self, experiment: Experiment) -> None:
         """An experiment that has begun; nothing if it is known."""
         if experiment.experiment_id not in self._entries:
-            self._put(Entry(experiment=experiment, state=ExperimentState.RUNNING))
+            self._put(_begun(experiment))
 
     def add_result(
         self,
@@ -128,9 +129,7 @@ class Catalog:
         is_scored: bool = True,
     ) -> None:
         """A result that the store has just taken; nothing if it is counted already."""
-        entry = self._entries.get(experiment.experiment_id) or Entry(
-            experiment=experiment, state=ExperimentState.RUNNING
-        )
+        entry = self._entries.get(experiment.experiment_id) or _begun(experiment)
         if result.result_id in entry.result_ids:
             return
         self._own_writes[position] = None
@@ -402,6 +401,10 @@ def _blocks_mb(experiment: Experiment, result: Result) -> float | None:
 
 def _widest(limits: Iterable[float | None]) -> float | None:
     return max((limit for limit in limits if limit is not None), default=None)
+
+
+def _begun(experiment: Experiment) -> Entry:
+    return Entry(experiment=experiment, state=ExperimentState.RUNNING, usage=experiment.idea_usage)
 
 
 def _spent(experiment: Experiment, result: Result) -> Usage | None:

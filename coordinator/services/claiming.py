@@ -21,6 +21,7 @@ from autoresearch.model import (
     Duplicate,
     ExperimentId,
     Granted,
+    HardwareClass,
     Hypothesis,
     IdeaKind,
     Lease,
@@ -50,6 +51,7 @@ from coordinator.services.reading import (
 )
 from coordinator.services.settling import Settling
 from coordinator.services.tasks import Tasks
+from coordinator.services.thinking import Thinking
 from coordinator.storage.base import (
     ClaimIdTaken,
     ClaimKind,
@@ -91,9 +93,23 @@ class Claiming:
         self._precedents = Precedents(context)
         self._settling = Settling(context)
         self._tasks = Tasks(context)
+        self._thinking = Thinking(context)
 
-    async def next_task(self, caller: Node, *, can_propose: bool, can_train: bool) -> Task:
-        """What the caller does next; exclusive tasks come with a lease."""
+    async def next_task(
+        self,
+        caller: Node,
+        *,
+        can_propose: bool,
+        can_train: bool,
+        hardware_class: HardwareClass | None = None,
+    ) -> Task:
+        """What the caller does next; exclusive tasks come with a lease.
+
+        A caller without hardware thinks for ``hardware_class``, or for the busiest; InvalidArgument if it
+        says that it trains.
+        """
+        if not can_train and not caller.hardware_class:
+            return await self._thinking.next_task(hardware_class, can_propose=can_propose)
         check_connected(caller)
         return await self._tasks.next_task(caller, can_propose=can_propose, can_train=can_train)
 
@@ -286,6 +302,7 @@ class Claiming:
             idea=note.idea,
             proposer_id=note.proposer_id if is_as_proposed else None,
             proposer_owner_id=note.proposer_owner_id if is_as_proposed else None,
+            idea_usage=note.idea_usage if is_as_proposed else None,
             code_hash=note.code_hash,
             parents=note.parents,
             kind=note.kind,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -111,6 +111,12 @@ class Activity:
             Worker(node_id=node.node_id, owner_id=node.owner_id, has_vote=node.has_vote)
             for node in active.values()
         )
+
+    async def busiest(self, classes: Sequence[HardwareClass]) -> HardwareClass | None:
+        """That of the classes with the most nodes active within ``ACTIVE_WINDOW``; of equals the first."""
+        oldest = self._clock() - ACTIVE_WINDOW
+        active = Counter(node.hardware_class for node in await self.nodes() if node.is_active(oldest))
+        return max(classes, key=lambda one: active[one], default=None)
 
     async def voting(self) -> frozenset[OwnerId]:
         """Every owner with a vote that is not banned, active or not, of whatever class."""

@@ -7,14 +7,13 @@ from dataclasses import replace
 from datetime import datetime, time, timedelta
 from itertools import islice
 
-from autoresearch.errors import InvalidArgument, LimitExceeded
+from autoresearch.errors import InvalidArgument, LimitExceeded, NotFound
 from autoresearch.limits import SEARCH_LIMIT, SEARCH_TEXT_LIMIT_CHARS, check_insight, check_line
-from autoresearch.model import Insight, InsightId, InsightQuery, Node
+from autoresearch.model import HardwareClass, Insight, InsightId, InsightQuery, Node
 
 from coordinator.dedup.embedding_queue import Lane
 from coordinator.dedup.insights import accepting
 from coordinator.services.context import ChallengeContext
-from coordinator.services.membership import check_connected
 
 INSIGHTS_KEPT = 10_000
 """Of a challenge: the newest. With text and vector about 20 MB of the store at most."""
@@ -52,7 +51,7 @@ class Insights:
             experiment_ids=tuple(dict.fromkeys(insight.experiment_ids)),
             node_id=caller.node_id,
             owner_id=caller.owner_id,
-            hardware_class=check_connected(caller),
+            hardware_class=caller.hardware_class or self._class_of(insight),
             created_at=now,
         )
         is_new = await self._c.store.put_insight(taken, max_per_day=share, kept=INSIGHTS_KEPT)
@@ -75,6 +74,13 @@ class Insights:
             return tuple(islice(self._c.insights.newest(query), query.limit))
         near = await self._nearest(query)
         return self._c.insights.sharing_words(query) if near is None else near
+
+    def _class_of(self, insight: Insight) -> HardwareClass:
+        """Where it was learned, for a caller that has no hardware."""
+        entry = self._c.catalog.entry(insight.experiment_ids[0])
+        if entry is None:
+            raise NotFound(f"there is no experiment {insight.experiment_ids[0]} to learn from")
+        return entry.experiment.hardware_class
 
     async def catch_up(self) -> None:
         """Reads what any coordinator on this store has taken in since the last time: one short trip."""

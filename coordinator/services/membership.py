@@ -49,6 +49,9 @@ TOUCHES_CACHED = 100_000
 CLASSES_PER_NODE = 8
 """Hardware classes that a node may connect with per ``CLASSES_WINDOW``."""
 
+NO_CLASS = HardwareClass("")
+"""Of a node that only proposes."""
+
 CLASSES_WINDOW = timedelta(hours=24)
 CLASSES_RETRY_S = 3600.0
 OPEN_OWNER_CHARS = 12
@@ -142,10 +145,10 @@ class Membership:
         protocol_min: int,
         protocol_max: int,
         challenge: str,
-        hardware: Hardware,
+        hardware: Hardware | None,
         node_version: str,
     ) -> Session:
-        """Opens a session; idempotent.
+        """Opens a session; idempotent. Without hardware the node is of no class from now on.
 
         Raises:
             InvalidArgument: the hardware cannot be, or the challenge does not run on it.
@@ -160,21 +163,18 @@ class Membership:
                 f"{PROTOCOL_MIN} to {PROTOCOL_MAX}; update the older of the two"
             )
         check_line(node_version, "node_version", limit=NAME_LIMIT_CHARS)
-        check_hardware(hardware)
         context = self._find(challenge)
-        kinds = context.challenge.device_kinds
-        if hardware.device_kind not in kinds:
-            raise InvalidArgument(
-                f"challenge {context.challenge.name} runs on {', '.join(kinds)}, "
-                f"not on {hardware.device_kind!r}; choose another challenge"
-            )
-        self._count_class(caller.node_id, hardware.hardware_class)
-        await self._identity.touch_node(caller.node_id, hardware.hardware_class, activity=ACTIVITY_CONNECTING)
+        if hardware is not None:
+            self._check_hardware(caller, hardware, context)
+        hardware_class = hardware.hardware_class if hardware is not None else NO_CLASS
+        await self._identity.touch_node(caller.node_id, hardware_class, activity=ACTIVITY_CONNECTING)
         self._touched[caller.node_id] = (time.monotonic(), ACTIVITY_CONNECTING)
-        self._sessions.put(caller.node_id, hardware)
-        await context.see_class(hardware.hardware_class)
-        view = await context.classes.get(hardware.hardware_class)
-        working = view.state.working
+        best = None
+        if hardware is not None:
+            self._sessions.put(caller.node_id, hardware)
+            await context.see_class(hardware_class)
+            state = (await context.classes.get(hardware_class)).state
+            best = working_best(state.working, state, context.rules) if state.working else None
         return Session(
             protocol=protocol,
             challenge=_text(context),
@@ -182,7 +182,7 @@ class Membership:
             lease_ttl_s=self._settings.lease_ttl_s,
             heartbeat_interval_s=self._settings.heartbeat_interval_s,
             owner_id=caller.owner_id,
-            best=working_best(working, view.state, context.rules) if working else None,
+            best=best,
             program=await context.programs.current(),
         )
 
@@ -210,6 +210,16 @@ class Membership:
             best_experiment_id=best_id,
             program_hash=(await context.programs.current()).program_hash,
         )
+
+    def _check_hardware(self, caller: Node, hardware: Hardware, context: ChallengeContext) -> None:
+        check_hardware(hardware)
+        kinds = context.challenge.device_kinds
+        if hardware.device_kind not in kinds:
+            raise InvalidArgument(
+                f"challenge {context.challenge.name} runs on {', '.join(kinds)}, "
+                f"not on {hardware.device_kind!r}; choose another challenge"
+            )
+        self._count_class(caller.node_id, hardware.hardware_class)
 
     def _count_class(self, node_id: NodeId, hardware_class: HardwareClass) -> None:
         oldest = self._clock() - CLASSES_WINDOW

@@ -13,7 +13,7 @@ import secrets
 from dataclasses import asdict, dataclass, field
 
 from autoresearch.edits.words import PackedReading
-from autoresearch.model import ExperimentId, HypothesisId, IdeaKind, NodeId, OwnerId, SourceHash
+from autoresearch.model import ExperimentId, HypothesisId, IdeaKind, NodeId, OwnerId, SourceHash, Usage
 
 from coordinator.domain.class_state import Slot
 
@@ -27,10 +27,11 @@ class TaskNote:
 
     ``code_hash`` is set where the code is known when the lease is made. ``kind``, ``parents`` and
     ``material_ids`` are the idea's; what becomes of it has these parents. ``proposer_id`` and
-    ``proposer_owner_id`` say whose the idea is, where it is not the claimant's own, and ``words``
-    (``words_of_idea``) what it says. ``waived`` are experiments of the same edit that only warned, and that
-    the claimant has answered. ``said`` is a packed reading of what is claimed in words, and ``is_whole`` that
-    its keys say all of it: by them it is compared with others that are about the same.
+    ``proposer_owner_id`` say whose the idea is, where it is not the claimant's own, ``idea_usage`` what was
+    spent on it before it was queued, and ``words`` (``words_of_idea``) what it says. ``waived`` are
+    experiments of the same edit that only warned, and that the claimant has answered. ``said`` is a packed
+    reading of what is claimed in words, and ``is_whole`` that its keys say all of it: by them it is compared
+    with others that are about the same.
     """
 
     nonce: str = field(default_factory=lambda: secrets.token_hex(NONCE_BYTES))
@@ -39,6 +40,7 @@ class TaskNote:
     idea: HypothesisId | None = None
     proposer_id: NodeId | None = None
     proposer_owner_id: OwnerId | None = None
+    idea_usage: Usage | None = None
     words: str = ""
     code_hash: SourceHash | None = None
     parents: tuple[ExperimentId, ...] = ()
@@ -65,12 +67,13 @@ def dump_note(note: TaskNote) -> str:
 def load_note(text: str) -> TaskNote:
     """The note from its text."""
     document = json.loads(text)
-    slot = document.pop("slot")
+    slot, usage = document.pop("slot"), document.pop("idea_usage", None)
     parents, material_ids, waived, said = (
         tuple(document.pop(name, ())) for name in ("parents", "material_ids", "waived", "said")
     )
     return TaskNote(
         slot=Slot(**slot) if slot else None,
+        idea_usage=Usage(**usage) if usage else None,
         kind=IdeaKind(document.pop("kind", IdeaKind.FREE)),
         parents=parents,
         material_ids=material_ids,

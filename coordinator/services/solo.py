@@ -96,6 +96,7 @@ class SoloReader:
             # Whose idea it was is known of what the coordinator handed out alone.
             proposer_id=None,
             proposer_owner_id=None,
+            idea_usage=None,
             source_hash=result.code_hash,
             hardware_class=result.hardware.hardware_class,
             # A replication goes first, so that no cap can cut it off.

@@ -179,6 +179,7 @@ class Starting:
             flags=_flags(asked, verdict)[:FLAGS_LIMIT],
             proposer_id=note.proposer_id,
             proposer_owner_id=note.proposer_owner_id,
+            idea_usage=note.idea_usage,
         )
 
     def _started(self, asked: _Asked, experiment: Experiment, tried: TriedEdit, lease: Lease) -> Started:

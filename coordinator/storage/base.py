@@ -642,7 +642,7 @@ class IdentityStore(Protocol):
     async def touch_node(
         self, node_id: NodeId, hardware_class: HardwareClass | None = None, *, activity: str = ""
     ) -> None:
-        """Marks the node as seen now, doing this, on this hardware if given."""
+        """Marks the node as seen now, doing this, on this hardware if given; the empty class is none."""
 
     async def list_nodes(self) -> tuple[Node, ...]:
         """Every node."""

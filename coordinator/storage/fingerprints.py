@@ -29,11 +29,10 @@ def result_fingerprint(result: Result) -> bytes:
 
 
 def idea_fingerprint(idea: Idea) -> bytes:
-    """What makes an idea the same one: its words, its code and who proposed it."""
-    hypothesis = idea.hypothesis
-    return _digest(
-        [hypothesis.title, hypothesis.rationale, repr(hypothesis.changes), idea.node_id, idea.source_hash]
-    )
+    """What makes an idea the same one: its words, its code, what that was made on and who proposed it."""
+    words = idea.hypothesis
+    parts: list[object] = [words.title, words.rationale, repr(words.changes), idea.node_id, idea.source_hash]
+    return _digest([*parts, *idea.parents])
 
 
 def insight_fingerprint(insight: Insight) -> bytes:

@@ -67,6 +67,7 @@ from autoresearch.model import (
     StartVerdict,
     SwarmStatus,
     Task,
+    Usage,
 )
 from autoresearch.signing import SigningKey
 from autoresearch.v1 import leaderboard_pb2, swarm_pb2
@@ -232,8 +233,11 @@ class GrpcSwarm:
         )
         return enrolment
 
-    async def connect(self, hardware: Hardware, challenge: str = "") -> Session:
-        """Opens a session, after enrolling with a token not shown yet, or if this key is unknown there."""
+    async def connect(self, hardware: Hardware | None, challenge: str = "") -> Session:
+        """Opens a session, after enrolling with a token not shown yet, or if this key is unknown there.
+
+        Without hardware the node may propose, and is given nothing that trains.
+        """
         call = ConnectCall(
             protocol_min=PROTOCOL_MIN,
             protocol_max=PROTOCOL_MAX,
@@ -252,8 +256,16 @@ class GrpcSwarm:
         self._session = session
         return session
 
-    async def next_task(self, *, can_propose: bool, can_train: bool) -> Task:
-        call = NextTaskCall(challenge_id=self._challenge_id, can_propose=can_propose, can_train=can_train)
+    async def next_task(
+        self, *, can_propose: bool, can_train: bool, hardware_class: HardwareClass | None = None
+    ) -> Task:
+        """``hardware_class`` is the one that a node without hardware thinks for; None for the busiest."""
+        call = NextTaskCall(
+            challenge_id=self._challenge_id,
+            can_propose=can_propose,
+            can_train=can_train,
+            hardware_class=hardware_class,
+        )
         return await self._caller.call(
             SWARM_SERVICE + "NextTask",
             codec.next_task_call_to_message(call),
@@ -364,9 +376,15 @@ class GrpcSwarm:
         return await _experiments(self._caller, self._challenge_id, query)
 
     async def experiment(self, experiment_id: ExperimentId) -> ExperimentSummary:
-        call = GetExperimentCall(challenge=self._challenge_id, experiment=experiment_id)
-        summary, _ = await _experiment(self._caller, call)
+        summary, _ = await self.experiment_with_runs(experiment_id)
         return summary
+
+    async def experiment_with_runs(
+        self, experiment_id: ExperimentId
+    ) -> tuple[ExperimentSummary, tuple[Result, ...]]:
+        """One experiment, and what its runs brought. Raises NotFound."""
+        call = GetExperimentCall(challenge=self._challenge_id, experiment=experiment_id)
+        return await _experiment(self._caller, call)
 
     async def propose(
         self,
@@ -376,7 +394,10 @@ class GrpcSwarm:
         origin: ExperimentId | None,
         *,
         priority: int = 0,
+        parent: ExperimentId | None = None,
+        usage: Usage | None = None,
     ) -> None:
+        """``parent`` is what the source is an edit of, ``usage`` what an agent spent on both."""
         call = ProposeCall(
             challenge_id=self._challenge_id,
             hypothesis_id=hypothesis_id,
@@ -384,8 +405,14 @@ class GrpcSwarm:
             source=source,
             origin=origin,
             priority=priority,
+            parent=parent,
+            usage=usage,
         )
         await contributions.propose(self._caller, call)
+
+    async def withdraw(self, hypothesis_id: HypothesisId) -> bool:
+        """Takes back a waiting idea of this owner's; False where it waits no more."""
+        return await contributions.withdraw(self._caller, self._challenge_id, hypothesis_id)
 
     async def share(self, insight: Insight) -> None:
         await contributions.share(self._caller, insight)

@@ -22,6 +22,7 @@ from autoresearch.model import (
     Result,
     SearchQuery,
     SourceHash,
+    Usage,
     WatchScope,
 )
 
@@ -43,12 +44,12 @@ class EnrolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectCall:
-    """Opens a session; ``challenge`` is a name, an id, or empty for the first."""
+    """Opens a session; ``challenge`` is a name, an id, or empty for the first. No hardware: a proposer."""
 
     protocol_min: int
     protocol_max: int
     challenge: str
-    hardware: Hardware
+    hardware: Hardware | None
     node_version: str
 
 
@@ -63,11 +64,12 @@ class HeartbeatCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextTaskCall:
-    """Asks for work."""
+    """Asks for work. A class is named by nodes without hardware; None leaves it to the coordinator."""
 
     challenge_id: ChallengeId
     can_propose: bool
     can_train: bool
+    hardware_class: HardwareClass | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +185,7 @@ class SearchCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposeCall:
-    """Puts an idea into the queue."""
+    """Puts an idea into the queue. ``parent`` is what ``source`` is an edit of, ``usage`` what it cost."""
 
     challenge_id: ChallengeId
     hypothesis_id: HypothesisId
@@ -191,6 +193,8 @@ class ProposeCall:
     source: bytes | None = None
     origin: ExperimentId | None = None
     priority: int = 0
+    parent: ExperimentId | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

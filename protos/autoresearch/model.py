@@ -269,7 +269,7 @@ class Experiment:
     """A hypothesis with its code. ``parents``: base first, then others by role; empty for a baseline.
 
     ``proposer_id`` and ``proposer_owner_id`` say whose idea it was, where the node that ran it picked it
-    from the queue.
+    from the queue, and ``idea_usage`` what an agent had spent on it by then.
     """
 
     experiment_id: ExperimentId
@@ -284,6 +284,7 @@ class Experiment:
     flags: tuple[str, ...] = ()
     proposer_id: NodeId | None = None
     proposer_owner_id: OwnerId | None = None
+    idea_usage: Usage | None = None
 
     @property
     def parent(self) -> ExperimentId | None:
@@ -699,7 +700,9 @@ class Comparison:
 class Idea:
     """A hypothesis that waits for a node, with its code or without.
 
-    ``parents`` are those of a bundle: its base first, then the experiments whose edits are merged onto it.
+    ``parents`` are what its code was made on: one experiment or, of a bundle, its base first, then those
+    whose edits are merged onto it. Without any it is tried on what whoever runs it builds on. ``usage`` is
+    what its proposer's agent spent.
     ``material_ids`` are the experiments whose edits it is about, as its kind says. ``priority`` is 0 to 9,
     the higher the sooner.
     """
@@ -715,6 +718,7 @@ class Idea:
     priority: int = 0
     material_ids: tuple[ExperimentId, ...] = ()
     owner_id: OwnerId | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,6 +136,7 @@ def make_experiment(
         flags=("words do not match",),
         proposer_id=NodeId("n_proposer"),
         proposer_owner_id=OwnerId("o_proposer"),
+        idea_usage=make_usage(),
     )
 
 
@@ -290,6 +291,7 @@ def make_idea(title: str = "Try SwiGLU", *, node: NodeId = ANN, source: NewSourc
         priority=3,
         material_ids=(ExperimentId(new_id()),),
         owner_id=OwnerId(f"owner-{node}"),
+        usage=make_usage(),
     )
 
 

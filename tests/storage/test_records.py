@@ -78,6 +78,7 @@ def test_records_of_before_programs_usage_and_proposers_are_read() -> None:
     run = read_result(result.result_id, result_parts(result)[:17], is_late=False, published_ms=0.0)
 
     assert (read.hypothesis.program_hash, read.proposer_id, read.proposer_owner_id) == (None, None, None)
+    assert (read.idea_usage, waiting.usage) == (None, None)
     assert (read.hypothesis.title, read.flags) == (experiment.hypothesis.title, experiment.flags)
     assert (waiting.kind, waiting.priority, waiting.material_ids) == (IdeaKind.FREE, 0, ())
     assert (run.usage, run.metrics) == (None, result.metrics)
@@ -88,10 +89,11 @@ def test_what_is_not_there_takes_no_room() -> None:
         make_experiment(),
         proposer_id=None,
         proposer_owner_id=None,
+        idea_usage=None,
         hypothesis=replace(make_experiment().hypothesis, program_hash=None),
     )
 
-    assert len(experiment_parts(bare)) == len(experiment_parts(make_experiment())) - 3
+    assert len(experiment_parts(bare)) == len(experiment_parts(make_experiment())) - 4
     assert len(result_parts(replace(make_result(bare), usage=None))) == 17
 
 

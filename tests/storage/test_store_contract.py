@@ -1880,6 +1880,17 @@ async def test_a_node_without_a_class_can_say_what_it_does(identity: IdentitySto
     assert (node.hardware_class, node.activity) == ("", "exploring")
 
 
+async def test_a_node_can_say_that_it_has_no_hardware_any_more(identity: IdentityStore) -> None:
+    await identity.enrol(make_node(), None)
+    await identity.touch_node(ANN, H100)
+
+    await identity.touch_node(ANN, HardwareClass(""), activity="exploring")
+
+    node = await identity.get_node(ANN)
+    assert node is not None
+    assert (node.hardware_class, node.activity) == ("", "exploring")
+
+
 # Health ----------------------------------------------------------------------------------------------
 
 

@@ -65,7 +65,7 @@ class MemoryIdentity:
             self._nodes[node_id] = replace(
                 node,
                 last_seen_at=self._clock(),
-                hardware_class=hardware_class or node.hardware_class,
+                hardware_class=node.hardware_class if hardware_class is None else hardware_class,
                 activity=activity,
             )
 

@@ -14,6 +14,9 @@ from coordinator.storage.redis.overview import as_table
 from coordinator.storage.redis.records import from_millis, micros
 from coordinator.storage.tokens import Refusal, refused
 
+NO_CLASS = "-"
+"""Tells the script to forget a class; no class is called so."""
+
 
 class RedisIdentity:
     """The identity store of a server."""
@@ -72,7 +75,8 @@ class RedisIdentity:
     async def touch_node(
         self, node_id: NodeId, hardware_class: HardwareClass | None = None, *, activity: str = ""
     ) -> None:
-        await self._runner.run("touch_node", [node_id, hardware_class or "", activity])
+        told = "" if hardware_class is None else hardware_class or NO_CLASS
+        await self._runner.run("touch_node", [node_id, told, activity])
 
     async def list_nodes(self) -> tuple[Node, ...]:
         named = self._runner.keys.named

@@ -211,6 +211,7 @@ def experiment_parts(experiment: Experiment) -> list[Any]:
             program_text(experiment.hypothesis),
             experiment.proposer_id or "",
             experiment.proposer_owner_id or "",
+            usage_parts(experiment.idea_usage) if experiment.idea_usage else [],
         ),
     ]
 
@@ -243,7 +244,7 @@ def memory_text(blocks: Blocks | None) -> str:
 def read_experiment(experiment_id: str, parts: list[Any]) -> Experiment:
     """The experiment of ``experiment_parts``."""
     challenge, source, parents, node, owner, hardware_class, created, flags, *later = parts[6:]
-    program, proposer, proposer_owner = _padded(later, ("", "", ""))
+    program, proposer, proposer_owner, usage = _padded(later, ("", "", "", []))
     return Experiment(
         experiment_id=ExperimentId(experiment_id),
         challenge_id=ChallengeId(challenge),
@@ -257,6 +258,7 @@ def read_experiment(experiment_id: str, parts: list[Any]) -> Experiment:
         flags=tuple(flags),
         proposer_id=NodeId(proposer) if proposer else None,
         proposer_owner_id=OwnerId(proposer_owner) if proposer_owner else None,
+        idea_usage=read_usage(usage) if usage else None,
     )
 
 
@@ -424,6 +426,7 @@ def idea_parts(idea: Idea) -> list[Any]:
             idea.priority,
             list(idea.material_ids),
             idea.owner_id or "",
+            usage_parts(idea.usage) if idea.usage else [],
         ),
     ]
 
@@ -431,7 +434,7 @@ def idea_parts(idea: Idea) -> list[Any]:
 def read_idea(hypothesis_id: str, parts: list[Any]) -> Idea:
     """The idea of ``idea_parts``."""
     node, proposed, origin, source, *later = parts[6:]
-    parents, program, kind, priority, materials, owner = _padded(later, ([], "", "", 0, [], ""))
+    parents, program, kind, priority, materials, owner, usage = _padded(later, ([], "", "", 0, [], "", []))
     return Idea(
         hypothesis_id=HypothesisId(hypothesis_id),
         hypothesis=with_program(read_hypothesis(parts[:6]), program),
@@ -444,6 +447,7 @@ def read_idea(hypothesis_id: str, parts: list[Any]) -> Idea:
         priority=priority,
         material_ids=tuple(ExperimentId(one) for one in materials),
         owner_id=OwnerId(owner) if owner else None,
+        usage=read_usage(usage) if usage else None,
     )
 
 

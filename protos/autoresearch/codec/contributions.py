@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoresearch.codec.experiments import hypothesis_from_message, hypothesis_to_message
+from autoresearch.codec.experiments import (
+    hypothesis_from_message,
+    hypothesis_to_message,
+    usage_from_message,
+    usage_to_message,
+)
 from autoresearch.codec.fields import (
     EnumTable,
     need,
@@ -59,6 +64,7 @@ def idea_to_message(value: Idea) -> pb.Idea:
         priority=value.priority,
         material_ids=value.material_ids,
         owner_id=value.owner_id,
+        usage=usage_to_message(value.usage) if value.usage else None,
     )
 
 
@@ -79,6 +85,7 @@ def idea_from_message(message: pb.Idea) -> Idea:
         priority=message.priority,
         material_ids=tuple(ExperimentId(one) for one in read_uuids(message, "material_ids")),
         owner_id=None if owner_id is None else OwnerId(owner_id),
+        usage=usage_from_message(message.usage) if message.HasField("usage") else None,
     )
 
 

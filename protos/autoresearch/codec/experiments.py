@@ -167,6 +167,7 @@ def experiment_to_message(value: Experiment) -> pb.Experiment:
         flags=value.flags,
         proposer_id=value.proposer_id,
         proposer_owner_id=value.proposer_owner_id,
+        idea_usage=usage_to_message(value.idea_usage) if value.idea_usage else None,
     )
 
 
@@ -187,6 +188,7 @@ def experiment_from_message(message: pb.Experiment) -> Experiment:
         flags=tuple(message.flags),
         proposer_id=None if proposer is None else NodeId(proposer),
         proposer_owner_id=None if proposer_owner is None else OwnerId(proposer_owner),
+        idea_usage=usage_from_message(message.idea_usage) if message.HasField("idea_usage") else None,
     )
 
 

@@ -42,6 +42,8 @@ from autoresearch.codec.experiments import (
     hypothesis_to_message,
     result_from_message,
     result_to_message,
+    usage_from_message,
+    usage_to_message,
 )
 from autoresearch.codec.fields import (
     EnumTable,
@@ -106,15 +108,15 @@ def connect_call_to_message(value: ConnectCall) -> pb.ConnectRequest:
         protocol_min=value.protocol_min,
         protocol_max=value.protocol_max,
         challenge=value.challenge,
-        hardware=hardware_to_message(value.hardware),
+        hardware=hardware_to_message(value.hardware) if value.hardware else None,
         node_version=value.node_version,
     )
 
 
 def connect_call_from_message(message: pb.ConnectRequest) -> ConnectCall:
-    need(message, "hardware")
-    hardware = hardware_from_message(message.hardware)
-    limits.check_hardware(hardware)
+    hardware = hardware_from_message(message.hardware) if message.HasField("hardware") else None
+    if hardware is not None:
+        limits.check_hardware(hardware)
     limits.check_line(message.node_version, "ConnectRequest.node_version", limit=NAME_LIMIT_CHARS)
     return ConnectCall(
         protocol_min=message.protocol_min,
@@ -143,7 +145,10 @@ def heartbeat_call_from_message(message: pb.HeartbeatRequest) -> HeartbeatCall:
 
 def next_task_call_to_message(value: NextTaskCall) -> pb.NextTaskRequest:
     return pb.NextTaskRequest(
-        challenge_id=value.challenge_id, can_propose=value.can_propose, can_train=value.can_train
+        challenge_id=value.challenge_id,
+        can_propose=value.can_propose,
+        can_train=value.can_train,
+        hardware_class=value.hardware_class,
     )
 
 
@@ -152,6 +157,7 @@ def next_task_call_from_message(message: pb.NextTaskRequest) -> NextTaskCall:
         challenge_id=ChallengeId(read_handle(message, "challenge_id")),
         can_propose=message.can_propose,
         can_train=message.can_train,
+        hardware_class=_optional_class(message),
     )
 
 
@@ -412,6 +418,8 @@ def propose_call_to_message(value: ProposeCall) -> ideas_pb2.ProposeRequest:
         source=value.source,
         origin_experiment_id=value.origin,
         priority=value.priority,
+        parent_id=value.parent,
+        usage=usage_to_message(value.usage) if value.usage else None,
     )
 
 
@@ -423,6 +431,10 @@ def propose_call_from_message(message: ideas_pb2.ProposeRequest) -> ProposeCall:
         limits.check_source(message.source, "ProposeRequest.source")
     origin = read_optional(message, "origin_experiment_id", read_uuid)
     limits.check_number(message.priority, "ProposeRequest.priority", low=0, high=PRIORITY_MAX)
+    parent = read_optional(message, "parent_id", read_uuid)
+    usage = usage_from_message(message.usage) if message.HasField("usage") else None
+    if usage is not None:
+        limits.check_usage(usage)
     return ProposeCall(
         challenge_id=ChallengeId(read_handle(message, "challenge_id")),
         hypothesis_id=HypothesisId(read_uuid(message, "hypothesis_id")),
@@ -430,6 +442,8 @@ def propose_call_from_message(message: ideas_pb2.ProposeRequest) -> ProposeCall:
         source=message.source or None,
         origin=None if origin is None else ExperimentId(origin),
         priority=message.priority,
+        parent=None if parent is None else ExperimentId(parent),
+        usage=usage,
     )
 
 
@@ -551,6 +565,7 @@ def _challenge_name(
 
 def _optional_class(
     message: pb.GetBestRequest
+    | pb.NextTaskRequest
     | leaderboard_pb2.ListExperimentsRequest
     | leaderboard_pb2.GetProgressRequest
     | leaderboard_pb2.SearchRequest

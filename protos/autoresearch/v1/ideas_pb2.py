@@ -26,7 +26,7 @@ from autoresearch.v1 import types_pb2 as autoresearch_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61utoresearch/v1/ideas.proto\x12\x0f\x61utoresearch.v1\x1a\x1b\x61utoresearch/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x01\n\x0eProposeRequest\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12\x15\n\rhypothesis_id\x18\x02 \x01(\t\x12/\n\nhypothesis\x18\x03 \x01(\x0b\x32\x1b.autoresearch.v1.Hypothesis\x12\x0e\n\x06source\x18\x04 \x01(\x0c\x12\x1c\n\x14origin_experiment_id\x18\x05 \x01(\t\x12\x10\n\x08priority\x18\x06 \x01(\r\"8\n\x0cProposeReply\x12\x15\n\rhypothesis_id\x18\x01 \x01(\t\x12\x11\n\tis_repeat\x18\x02 \x01(\x08\"%\n\x10ListIdeasRequest\x12\x11\n\tchallenge\x18\x01 \x01(\t\"\xb7\x02\n\x04Idea\x12\x15\n\rhypothesis_id\x18\x01 \x01(\t\x12/\n\nhypothesis\x18\x02 \x01(\x0b\x32\x1b.autoresearch.v1.Hypothesis\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12/\n\x0bproposed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14origin_experiment_id\x18\x05 \x01(\t\x12\x13\n\x0bsource_hash\x18\x06 \x01(\t\x12\x0f\n\x07parents\x18\x07 \x03(\t\x12\'\n\x04kind\x18\x08 \x01(\x0e\x32\x19.autoresearch.v1.IdeaKind\x12\x10\n\x08priority\x18\t \x01(\r\x12\x14\n\x0cmaterial_ids\x18\n \x03(\t\x12\x10\n\x08owner_id\x18\x0b \x01(\t\"6\n\x0eListIdeasReply\x12$\n\x05ideas\x18\x01 \x03(\x0b\x32\x15.autoresearch.v1.Idea\">\n\x0fWithdrawRequest\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12\x15\n\rhypothesis_id\x18\x02 \x01(\t\"$\n\rWithdrawReply\x12\x13\n\x0bwas_waiting\x18\x01 \x01(\x08\"V\n\x13ShareInsightRequest\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12)\n\x07insight\x18\x02 \x01(\x0b\x32\x18.autoresearch.v1.Insight\":\n\x11ShareInsightReply\x12\x12\n\ninsight_id\x18\x01 \x01(\t\x12\x11\n\tis_repeat\x18\x02 \x01(\x08\"t\n\x13ListInsightsRequest\x12\x11\n\tchallenge\x18\x01 \x01(\t\x12\x16\n\x0ehardware_class\x18\x02 \x01(\t\x12\x15\n\rexperiment_id\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\r\"?\n\x11ListInsightsReply\x12*\n\x08insights\x18\x01 \x03(\x0b\x32\x18.autoresearch.v1.Insight2\xab\x03\n\x0bIdeaService\x12I\n\x07Propose\x12\x1f.autoresearch.v1.ProposeRequest\x1a\x1d.autoresearch.v1.ProposeReply\x12O\n\tListIdeas\x12!.autoresearch.v1.ListIdeasRequest\x1a\x1f.autoresearch.v1.ListIdeasReply\x12L\n\x08Withdraw\x12 .autoresearch.v1.WithdrawRequest\x1a\x1e.autoresearch.v1.WithdrawReply\x12X\n\x0cShareInsight\x12$.autoresearch.v1.ShareInsightRequest\x1a\".autoresearch.v1.ShareInsightReply\x12X\n\x0cListInsights\x12$.autoresearch.v1.ListInsightsRequest\x1a\".autoresearch.v1.ListInsightsReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61utoresearch/v1/ideas.proto\x12\x0f\x61utoresearch.v1\x1a\x1b\x61utoresearch/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x01\n\x0eProposeRequest\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12\x15\n\rhypothesis_id\x18\x02 \x01(\t\x12/\n\nhypothesis\x18\x03 \x01(\x0b\x32\x1b.autoresearch.v1.Hypothesis\x12\x0e\n\x06source\x18\x04 \x01(\x0c\x12\x1c\n\x14origin_experiment_id\x18\x05 \x01(\t\x12\x10\n\x08priority\x18\x06 \x01(\r\x12\x11\n\tparent_id\x18\x07 \x01(\t\x12%\n\x05usage\x18\x08 \x01(\x0b\x32\x16.autoresearch.v1.Usage\"8\n\x0cProposeReply\x12\x15\n\rhypothesis_id\x18\x01 \x01(\t\x12\x11\n\tis_repeat\x18\x02 \x01(\x08\"%\n\x10ListIdeasRequest\x12\x11\n\tchallenge\x18\x01 \x01(\t\"\xde\x02\n\x04Idea\x12\x15\n\rhypothesis_id\x18\x01 \x01(\t\x12/\n\nhypothesis\x18\x02 \x01(\x0b\x32\x1b.autoresearch.v1.Hypothesis\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12/\n\x0bproposed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14origin_experiment_id\x18\x05 \x01(\t\x12\x13\n\x0bsource_hash\x18\x06 \x01(\t\x12\x0f\n\x07parents\x18\x07 \x03(\t\x12\'\n\x04kind\x18\x08 \x01(\x0e\x32\x19.autoresearch.v1.IdeaKind\x12\x10\n\x08priority\x18\t \x01(\r\x12\x14\n\x0cmaterial_ids\x18\n \x03(\t\x12\x10\n\x08owner_id\x18\x0b \x01(\t\x12%\n\x05usage\x18\x0c \x01(\x0b\x32\x16.autoresearch.v1.Usage\"6\n\x0eListIdeasReply\x12$\n\x05ideas\x18\x01 \x03(\x0b\x32\x15.autoresearch.v1.Idea\">\n\x0fWithdrawRequest\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12\x15\n\rhypothesis_id\x18\x02 \x01(\t\"$\n\rWithdrawReply\x12\x13\n\x0bwas_waiting\x18\x01 \x01(\x08\"V\n\x13ShareInsightRequest\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12)\n\x07insight\x18\x02 \x01(\x0b\x32\x18.autoresearch.v1.Insight\":\n\x11ShareInsightReply\x12\x12\n\ninsight_id\x18\x01 \x01(\t\x12\x11\n\tis_repeat\x18\x02 \x01(\x08\"t\n\x13ListInsightsRequest\x12\x11\n\tchallenge\x18\x01 \x01(\t\x12\x16\n\x0ehardware_class\x18\x02 \x01(\t\x12\x15\n\rexperiment_id\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\r\"?\n\x11ListInsightsReply\x12*\n\x08insights\x18\x01 \x03(\x0b\x32\x18.autoresearch.v1.Insight2\xab\x03\n\x0bIdeaService\x12I\n\x07Propose\x12\x1f.autoresearch.v1.ProposeRequest\x1a\x1d.autoresearch.v1.ProposeReply\x12O\n\tListIdeas\x12!.autoresearch.v1.ListIdeasRequest\x1a\x1f.autoresearch.v1.ListIdeasReply\x12L\n\x08Withdraw\x12 .autoresearch.v1.WithdrawRequest\x1a\x1e.autoresearch.v1.WithdrawReply\x12X\n\x0cShareInsight\x12$.autoresearch.v1.ShareInsightRequest\x1a\".autoresearch.v1.ShareInsightReply\x12X\n\x0cListInsights\x12$.autoresearch.v1.ListInsightsRequest\x1a\".autoresearch.v1.ListInsightsReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,27 +34,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'autoresearch.v1.ideas_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROPOSEREQUEST']._serialized_start=111
-  _globals['_PROPOSEREQUEST']._serialized_end=285
-  _globals['_PROPOSEREPLY']._serialized_start=287
-  _globals['_PROPOSEREPLY']._serialized_end=343
-  _globals['_LISTIDEASREQUEST']._serialized_start=345
-  _globals['_LISTIDEASREQUEST']._serialized_end=382
-  _globals['_IDEA']._serialized_start=385
-  _globals['_IDEA']._serialized_end=696
-  _globals['_LISTIDEASREPLY']._serialized_start=698
-  _globals['_LISTIDEASREPLY']._serialized_end=752
-  _globals['_WITHDRAWREQUEST']._serialized_start=754
-  _globals['_WITHDRAWREQUEST']._serialized_end=816
-  _globals['_WITHDRAWREPLY']._serialized_start=818
-  _globals['_WITHDRAWREPLY']._serialized_end=854
-  _globals['_SHAREINSIGHTREQUEST']._serialized_start=856
-  _globals['_SHAREINSIGHTREQUEST']._serialized_end=942
-  _globals['_SHAREINSIGHTREPLY']._serialized_start=944
-  _globals['_SHAREINSIGHTREPLY']._serialized_end=1002
-  _globals['_LISTINSIGHTSREQUEST']._serialized_start=1004
-  _globals['_LISTINSIGHTSREQUEST']._serialized_end=1120
-  _globals['_LISTINSIGHTSREPLY']._serialized_start=1122
-  _globals['_LISTINSIGHTSREPLY']._serialized_end=1185
-  _globals['_IDEASERVICE']._serialized_start=1188
-  _globals['_IDEASERVICE']._serialized_end=1615
+  _globals['_PROPOSEREQUEST']._serialized_end=343
+  _globals['_PROPOSEREPLY']._serialized_start=345
+  _globals['_PROPOSEREPLY']._serialized_end=401
+  _globals['_LISTIDEASREQUEST']._serialized_start=403
+  _globals['_LISTIDEASREQUEST']._serialized_end=440
+  _globals['_IDEA']._serialized_start=443
+  _globals['_IDEA']._serialized_end=793
+  _globals['_LISTIDEASREPLY']._serialized_start=795
+  _globals['_LISTIDEASREPLY']._serialized_end=849
+  _globals['_WITHDRAWREQUEST']._serialized_start=851
+  _globals['_WITHDRAWREQUEST']._serialized_end=913
+  _globals['_WITHDRAWREPLY']._serialized_start=915
+  _globals['_WITHDRAWREPLY']._serialized_end=951
+  _globals['_SHAREINSIGHTREQUEST']._serialized_start=953
+  _globals['_SHAREINSIGHTREQUEST']._serialized_end=1039
+  _globals['_SHAREINSIGHTREPLY']._serialized_start=1041
+  _globals['_SHAREINSIGHTREPLY']._serialized_end=1099
+  _globals['_LISTINSIGHTSREQUEST']._serialized_start=1101
+  _globals['_LISTINSIGHTSREQUEST']._serialized_end=1217
+  _globals['_LISTINSIGHTSREPLY']._serialized_start=1219
+  _globals['_LISTINSIGHTSREPLY']._serialized_end=1282
+  _globals['_IDEASERVICE']._serialized_start=1285
+  _globals['_IDEASERVICE']._serialized_end=1712
 # @@protoc_insertion_point(module_scope)

@@ -9,20 +9,24 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ProposeRequest(_message.Message):
-    __slots__ = ("challenge_id", "hypothesis_id", "hypothesis", "source", "origin_experiment_id", "priority")
+    __slots__ = ("challenge_id", "hypothesis_id", "hypothesis", "source", "origin_experiment_id", "priority", "parent_id", "usage")
     CHALLENGE_ID_FIELD_NUMBER: _ClassVar[int]
     HYPOTHESIS_ID_FIELD_NUMBER: _ClassVar[int]
     HYPOTHESIS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     challenge_id: str
     hypothesis_id: str
     hypothesis: _types_pb2.Hypothesis
     source: bytes
     origin_experiment_id: str
     priority: int
-    def __init__(self, challenge_id: _Optional[str] = ..., hypothesis_id: _Optional[str] = ..., hypothesis: _Optional[_Union[_types_pb2.Hypothesis, _Mapping]] = ..., source: _Optional[bytes] = ..., origin_experiment_id: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
+    parent_id: str
+    usage: _types_pb2.Usage
+    def __init__(self, challenge_id: _Optional[str] = ..., hypothesis_id: _Optional[str] = ..., hypothesis: _Optional[_Union[_types_pb2.Hypothesis, _Mapping]] = ..., source: _Optional[bytes] = ..., origin_experiment_id: _Optional[str] = ..., priority: _Optional[int] = ..., parent_id: _Optional[str] = ..., usage: _Optional[_Union[_types_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class ProposeReply(_message.Message):
     __slots__ = ("hypothesis_id", "is_repeat")
@@ -39,7 +43,7 @@ class ListIdeasRequest(_message.Message):
     def __init__(self, challenge: _Optional[str] = ...) -> None: ...
 
 class Idea(_message.Message):
-    __slots__ = ("hypothesis_id", "hypothesis", "node_id", "proposed_at", "origin_experiment_id", "source_hash", "parents", "kind", "priority", "material_ids", "owner_id")
+    __slots__ = ("hypothesis_id", "hypothesis", "node_id", "proposed_at", "origin_experiment_id", "source_hash", "parents", "kind", "priority", "material_ids", "owner_id", "usage")
     HYPOTHESIS_ID_FIELD_NUMBER: _ClassVar[int]
     HYPOTHESIS_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +55,7 @@ class Idea(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     MATERIAL_IDS_FIELD_NUMBER: _ClassVar[int]
     OWNER_ID_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     hypothesis_id: str
     hypothesis: _types_pb2.Hypothesis
     node_id: str
@@ -62,7 +67,8 @@ class Idea(_message.Message):
     priority: int
     material_ids: _containers.RepeatedScalarFieldContainer[str]
     owner_id: str
-    def __init__(self, hypothesis_id: _Optional[str] = ..., hypothesis: _Optional[_Union[_types_pb2.Hypothesis, _Mapping]] = ..., node_id: _Optional[str] = ..., proposed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., origin_experiment_id: _Optional[str] = ..., source_hash: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[_types_pb2.IdeaKind, str]] = ..., priority: _Optional[int] = ..., material_ids: _Optional[_Iterable[str]] = ..., owner_id: _Optional[str] = ...) -> None: ...
+    usage: _types_pb2.Usage
+    def __init__(self, hypothesis_id: _Optional[str] = ..., hypothesis: _Optional[_Union[_types_pb2.Hypothesis, _Mapping]] = ..., node_id: _Optional[str] = ..., proposed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., origin_experiment_id: _Optional[str] = ..., source_hash: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[_types_pb2.IdeaKind, str]] = ..., priority: _Optional[int] = ..., material_ids: _Optional[_Iterable[str]] = ..., owner_id: _Optional[str] = ..., usage: _Optional[_Union[_types_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class ListIdeasReply(_message.Message):
     __slots__ = ("ideas",)

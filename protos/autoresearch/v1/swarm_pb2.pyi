@@ -121,14 +121,16 @@ class HeartbeatReply(_message.Message):
     def __init__(self, position: _Optional[_Union[_types_pb2.Position, _Mapping]] = ..., renewed: _Optional[_Iterable[_Union[_types_pb2.Lease, _Mapping]]] = ..., lost: _Optional[_Iterable[str]] = ..., best_experiment_id: _Optional[str] = ..., program_hash: _Optional[str] = ...) -> None: ...
 
 class NextTaskRequest(_message.Message):
-    __slots__ = ("challenge_id", "can_propose", "can_train")
+    __slots__ = ("challenge_id", "can_propose", "can_train", "hardware_class")
     CHALLENGE_ID_FIELD_NUMBER: _ClassVar[int]
     CAN_PROPOSE_FIELD_NUMBER: _ClassVar[int]
     CAN_TRAIN_FIELD_NUMBER: _ClassVar[int]
+    HARDWARE_CLASS_FIELD_NUMBER: _ClassVar[int]
     challenge_id: str
     can_propose: bool
     can_train: bool
-    def __init__(self, challenge_id: _Optional[str] = ..., can_propose: bool = ..., can_train: bool = ...) -> None: ...
+    hardware_class: str
+    def __init__(self, challenge_id: _Optional[str] = ..., can_propose: bool = ..., can_train: bool = ..., hardware_class: _Optional[str] = ...) -> None: ...
 
 class ExploreTask(_message.Message):
     __slots__ = ("parent",)

@@ -217,7 +217,7 @@ class Hardware(_message.Message):
     def __init__(self, hardware_class: _Optional[str] = ..., device_kind: _Optional[str] = ..., device_name: _Optional[str] = ..., memory_mb: _Optional[float] = ..., torch_version: _Optional[str] = ..., device_count: _Optional[int] = ...) -> None: ...
 
 class Experiment(_message.Message):
-    __slots__ = ("experiment_id", "challenge_id", "hypothesis", "source_hash", "parents", "node_id", "owner_id", "hardware_class", "created_at", "flags", "proposer_id", "proposer_owner_id")
+    __slots__ = ("experiment_id", "challenge_id", "hypothesis", "source_hash", "parents", "node_id", "owner_id", "hardware_class", "created_at", "flags", "proposer_id", "proposer_owner_id", "idea_usage")
     EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
     CHALLENGE_ID_FIELD_NUMBER: _ClassVar[int]
     HYPOTHESIS_FIELD_NUMBER: _ClassVar[int]
@@ -230,6 +230,7 @@ class Experiment(_message.Message):
     FLAGS_FIELD_NUMBER: _ClassVar[int]
     PROPOSER_ID_FIELD_NUMBER: _ClassVar[int]
     PROPOSER_OWNER_ID_FIELD_NUMBER: _ClassVar[int]
+    IDEA_USAGE_FIELD_NUMBER: _ClassVar[int]
     experiment_id: str
     challenge_id: str
     hypothesis: Hypothesis
@@ -242,7 +243,8 @@ class Experiment(_message.Message):
     flags: _containers.RepeatedScalarFieldContainer[str]
     proposer_id: str
     proposer_owner_id: str
-    def __init__(self, experiment_id: _Optional[str] = ..., challenge_id: _Optional[str] = ..., hypothesis: _Optional[_Union[Hypothesis, _Mapping]] = ..., source_hash: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., hardware_class: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., flags: _Optional[_Iterable[str]] = ..., proposer_id: _Optional[str] = ..., proposer_owner_id: _Optional[str] = ...) -> None: ...
+    idea_usage: Usage
+    def __init__(self, experiment_id: _Optional[str] = ..., challenge_id: _Optional[str] = ..., hypothesis: _Optional[_Union[Hypothesis, _Mapping]] = ..., source_hash: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., node_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., hardware_class: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., flags: _Optional[_Iterable[str]] = ..., proposer_id: _Optional[str] = ..., proposer_owner_id: _Optional[str] = ..., idea_usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
 
 class CurvePoint(_message.Message):
     __slots__ = ("progress", "loss")
