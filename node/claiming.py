@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -14,9 +12,6 @@ from typing import TypeVar
 import structlog
 from autoresearch.errors import LeaseLost, SwarmError
 from autoresearch.model import (
-    CHANGE_TEXT_LIMIT_CHARS,
-    RATIONALE_LIMIT_CHARS,
-    SOURCE_LIMIT_BYTES,
     TITLE_LIMIT_CHARS,
     Advice,
     ClaimId,
@@ -26,23 +21,20 @@ from autoresearch.model import (
     Granted,
     Hypothesis,
     Lease,
-    MechanismChange,
     NeedsDistinction,
     Purpose,
     Started,
     StartRefused,
-    Usage,
     new_id,
 )
-from autoresearch.program import program_hash
 
 from node.agent.account import Account
 from node.agent.base import Agent, AgentContext, AgentError, Failure, Proposal, Refusal
 from node.assignment import Assignment, Leases, NodeFacts, Run, experiment_of
+from node.drafting import Drafter
 from node.swarm.protocol import Swarm
 from node.training.scrub import Scrub
 
-REPAIRS_LIMIT = 2
 RELEASE_TIMEOUT_S = 5.0
 
 _log = structlog.get_logger(__name__)
@@ -75,10 +67,10 @@ class Claimer:
         """``scrub`` takes what says who and where a volunteer is out of an agent's words."""
         self._swarm = swarm
         self._agent = agent
+        self._drafter = Drafter(agent, scrub=scrub)
         self._leases = leases
         self._facts = facts
         self._now = now
-        self._scrub = scrub
         self._broken: deque[_Broken] = deque(maxlen=1)
 
     def offer_repair(self, assignment: Assignment, failure: Failure) -> None:
@@ -95,21 +87,15 @@ class Claimer:
             )
 
     async def idea(self, context: AgentContext) -> Proposal:
-        """The agent's next idea: first of all a repair of its last crash, if it makes one.
-
-        The node, never the agent, says which program.md it went by.
-        """
+        """The agent's next idea: first of all a repair of its last crash, if it makes one."""
         mended = await self._mended(context.account)
         if mended is not None:
             return mended
-        proposal = await self.ask(self._agent.propose(context), context.account)
-        went_by = program_hash(context.program) if self._agent.reads_program else None
-        hypothesis = _scrubbed(proposal.hypothesis, self._scrub)
-        return replace(proposal, hypothesis=replace(hypothesis, program_hash=went_by))
+        return await self._drafter.idea(context)
 
     async def code_for(self, context: AgentContext, hypothesis: Hypothesis) -> Proposal:
         """Somebody else's idea with the agent's code for it."""
-        draft = await self.ask(self._agent.edit(context, hypothesis), context.account)
+        draft = await self._drafter.ask(self._agent.edit(context, hypothesis), context.account)
         return Proposal(hypothesis=hypothesis, draft=draft)
 
     async def claim_and_start(
@@ -151,7 +137,7 @@ class Claimer:
         self, context: AgentContext, proposal: Proposal, lease: Lease, advice: Advice
     ) -> Assignment | Refusal:
         context = replace(context, advice=advice)
-        source = (await self._code(context, proposal)).encode()
+        source = (await self._drafter.code(context, proposal)).encode()
         experiment_id = ExperimentId(new_id())
         verdict = await self._swarm.start(lease, experiment_id, source)
         _log.debug("start answered", claim_id=lease.claim_id, answer=type(verdict).__name__)
@@ -190,24 +176,6 @@ class Claimer:
             context=context,
         )
 
-    async def _code(self, context: AgentContext, proposal: Proposal) -> str:
-        """The proposal's code; one that is no Python goes back to the agent a few times."""
-        source = proposal.draft
-        if source is None:
-            source = await self.ask(self._agent.edit(context, proposal.hypothesis), context.account)
-        for _ in range(REPAIRS_LIMIT):
-            failure = _static_failure(source)
-            if failure is None:
-                break
-            mended = await self.ask(self._agent.repair(context, source, failure), context.account)
-            if mended is None:
-                break  # what the agent stands by is run: a crash is an outcome too
-            source = mended
-        size = len(source.encode())
-        if size > SOURCE_LIMIT_BYTES:
-            raise AgentError(f"the agent's train.py has {size:,} bytes, over {SOURCE_LIMIT_BYTES:,}")
-        return source
-
     async def give_back(self, lease: Lease, reason: str) -> None:
         """Releases a claim as far as the swarm can be reached; else its lease expires."""
         self._leases.drop(lease.claim_id)
@@ -229,54 +197,17 @@ class Claimer:
             await asyncio.shield(self.give_back(lease, _why_given_back(error)))
             raise
 
-    async def ask(self, answer: Awaitable[T], account: Account) -> T:
-        """The agent's answer, with the time that it took on its account.
-
-        A bug of an agent is an agent that could not do it, not the node's end.
-        """
-        began_s = time.monotonic()
-        try:
-            return await answer
-        except (AgentError, SwarmError):
-            raise
-        except Exception as error:
-            _log.exception("agent failed", agent=self._agent.name)
-            raise AgentError(f"agent {self._agent.name!r} failed: {error!r}") from error
-        finally:
-            if not self._agent.thinks_for_free:
-                account.add(Usage(seconds=time.monotonic() - began_s))
-
     async def _mended(self, account: Account) -> Proposal | None:
         """The agent's repair of its last crash, if it makes one."""
         if not self._broken:
             return None
         broken = self._broken.popleft()
         context = replace(broken.context, account=account)
-        source = await self.ask(self._agent.repair(context, broken.source, broken.failure), account)
+        source = await self._drafter.ask(self._agent.repair(context, broken.source, broken.failure), account)
         if source is None or source == broken.source:
             return None
         title = f"repair: {broken.hypothesis.title}"[:TITLE_LIMIT_CHARS]
         return Proposal(hypothesis=replace(broken.hypothesis, title=title), draft=source)
-
-
-def _scrubbed(hypothesis: Hypothesis, scrub: Scrub) -> Hypothesis:
-    """The agent's words; changed constants are code."""
-    return replace(
-        hypothesis,
-        title=scrub(hypothesis.title)[:TITLE_LIMIT_CHARS],
-        rationale=scrub(hypothesis.rationale)[:RATIONALE_LIMIT_CHARS],
-        distinction=scrub(hypothesis.distinction)[:RATIONALE_LIMIT_CHARS],
-        changes=tuple(
-            replace(
-                change,
-                what=scrub(change.what)[:CHANGE_TEXT_LIMIT_CHARS],
-                where=scrub(change.where)[:CHANGE_TEXT_LIMIT_CHARS],
-            )
-            if isinstance(change, MechanismChange)
-            else change
-            for change in hypothesis.changes
-        ),
-    )
 
 
 def _constants(hypothesis: Hypothesis) -> dict[str, str]:
@@ -296,14 +227,3 @@ def _why_given_back(error: BaseException) -> str:
             return error.strerror or type(error).__name__  # the rest would name files of this machine
         case _:
             return str(error)[:TITLE_LIMIT_CHARS]
-
-
-def _static_failure(source: str) -> Failure | None:
-    """What Python says about the text before anything runs it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(source, "train.py", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return Failure(kind="syntax", reason=str(error))
-    return None

@@ -91,6 +91,9 @@ TokensExperiment = Annotated[
 TokensDay = Annotated[int | None, _option("budget_tokens_day", "--budget-tokens-day", metavar="N")]
 TokensTotal = Annotated[int | None, _option("budget_tokens_total", "--budget-tokens-total", metavar="N")]
 Program = Annotated[Path | None, _option("program", "--program", metavar="FILE")]
+ProposeOnly = Annotated[bool, _option("propose_only", "--propose-only")]
+ForClass = Annotated[str | None, _option("propose_for", "--for-class", metavar="CLASS")]
+IdeasAhead = Annotated[int | None, _option("ideas_ahead", "--ideas-ahead", metavar="N")]
 Name = Annotated[str | None, _option("name", "--name")]
 Challenge = Annotated[str | None, _option("challenge", "--challenge")]
 TokenFile = Annotated[Path | None, _option("token_file", "--token-file")]
@@ -171,6 +174,9 @@ def join(
     budget_tokens_day: TokensDay = None,
     budget_tokens_total: TokensTotal = None,
     program: Program = None,
+    propose_only: ProposeOnly = False,
+    for_class: ForClass = None,
+    ideas_ahead: IdeasAhead = None,
     token_file: TokenFile = None,
     name: Name = None,
     challenge: Challenge = None,
@@ -219,6 +225,9 @@ def join(
             budget_tokens_day=budget_tokens_day,
             budget_tokens_total=budget_tokens_total,
             program=program,
+            propose_only=propose_only or None,
+            propose_for=for_class,
+            ideas_ahead=ideas_ahead,
             token_file=token_file,
             name=name,
             challenge=challenge,
@@ -242,6 +251,10 @@ def join(
         if dry_run:
             _plan(loaded, host)
         _set_up_logging(loaded)
+        if loaded.config.propose_only:
+            from node.propose_only import run_proposer  # noqa: PLC0415 - gRPC and more
+
+            raise typer.Exit(run_proposer(loaded.config, host))
         from node.join import run_joined  # noqa: PLC0415 - gRPC and more
 
         raise typer.Exit(run_joined(loaded.config, host))

@@ -28,6 +28,8 @@ TOKENS_MIN, TOKENS_MAX = 1_000, 1_000_000
 HOURS_MAX = 24.0 * 365
 WORKERS_MAX = 64
 TEMPERATURE_MAX_C = 150.0
+IDEAS_AHEAD_MAX = 16
+"""What a coordinator lets one node have in its queue by default."""
 
 
 class ConfigError(ValueError):
@@ -129,6 +131,16 @@ class Config:
     program: Path | None = _setting(  # noqa: RUF009
         None, "A program.md of your own that this node's agents go by, in place of the swarm's."
     )
+    propose_only: bool = _setting(
+        False,
+        "Have ideas with code for the queue and train nothing: no GPU and no data is needed.",
+    )
+    propose_for: str = _setting(
+        "", "Hardware class whose best --propose-only thinks about; unset takes the one with the most nodes."
+    )
+    ideas_ahead: int = _setting(
+        4, "How many ideas of --propose-only may wait for a node at once; it thinks on as they are run."
+    )
     name: str = _setting("", "Public name of this node; several nodes on one machine need one each.")
     challenge: str = _setting("", "Challenge by name or id; unset takes the coordinator's first.")
     token_file: Path | None = _setting(None, "File with an enrolment token from the operator.")  # noqa: RUF009
@@ -201,6 +213,7 @@ def _describe(spec: dataclasses.Field[Any]) -> Setting:
 
 
 FLAGS: Mapping[str, str] = {
+    "propose_for": "--for-class",
     "agent_time_limit_s": "--agent-time-limit",
     "agent_variables": "--agent-env",
     "agent_price_in_usd": "--agent-price-in",
@@ -333,6 +346,7 @@ def _check(config: Config) -> None:
         raise ConfigError("agent 'command' needs agent_command, for example 'claude -p {prompt}'")
     _check_model(config)
     _check_budgets(config)
+    _check_proposing(config)
     if not _is_name(config.name):
         raise ConfigError(
             f"name is {config.name!r}; use up to {NAME_LIMIT_CHARS} letters, digits, '.', '_' and '-', "
@@ -378,6 +392,15 @@ def _check_manners(config: Config) -> None:
         value = getattr(config, name)
         if value is not None and not 0 < value <= most:
             raise ConfigError(f"{name} is {value}; give a number over 0 and up to {most:g}")
+
+
+def _check_proposing(config: Config) -> None:
+    if not 1 <= config.ideas_ahead <= IDEAS_AHEAD_MAX:
+        raise ConfigError(f"ideas_ahead is {config.ideas_ahead}; give 1 to {IDEAS_AHEAD_MAX}")
+    if config.propose_only and config.agent == "none":
+        raise ConfigError("propose_only needs somebody with ideas; give --agent search, anthropic or command")
+    if config.propose_only and (config.gpus or config.workers > 1):
+        raise ConfigError("propose_only trains nothing; leave out gpus and workers")
 
 
 def _check_workers(config: Config) -> None:

@@ -127,16 +127,16 @@ class Crew:
 def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) -> ExitCode:
     """``join``: the node's whole life with a coordinator. Raises SwarmError and Failed."""
     address = parse_address(host)
-    with _plain_failures(), held_state_dir(config.node_dir):
+    with plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
-        agent, token = _agent(config, key), read_token(config.token_file)
-        purse, program = _purse(config, agent), read_program(config.program)
-        challenge = asyncio.run(_choose_challenge(config, host, address))
+        agent, token = make_agent(config, key), read_token(config.token_file)
+        purse, program = make_purse(config, agent), read_program(config.program)
+        challenge = asyncio.run(choose_challenge(config, host, address))
         crew = _crew(
             config, key, challenge, trainer_argv, agent=agent, purse=purse, coordinator=address.target
         )
         crew = replace(crew, token=token, program=program, host=host)
-        with _last_word(crew.board):
+        with last_word(crew.board):
             asyncio.run(_check_in(crew, address))
             _check_isolation(config, trainer_argv)
             if crew.seats:
@@ -146,17 +146,17 @@ def run_joined(config: Config, host: str, *, trainer_argv: tuple[str, ...] = TRA
 
 def run_solo(config: Config, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) -> ExitCode:
     """``solo``: the same without anybody. Results wait in the outbox for a later ``join``."""
-    with _plain_failures(), held_state_dir(config.node_dir):
+    with plain_failures(), held_state_dir(config.node_dir):
         key = load_identity(config.node_dir)
-        agent = _agent(config, key)
-        purse, program = _purse(config, agent), read_program(config.program)
+        agent = make_agent(config, key)
+        purse, program = make_purse(config, agent), read_program(config.program)
         try:
             challenge = load_challenge(find_challenge(config.challenge or "pocket"))
         except ChallengeError as error:
             raise Failed(str(error), ExitCode.USAGE) from error
         crew = _crew(config, key, challenge, trainer_argv, agent=agent, purse=purse, link=Link.SOLO)
         crew = replace(crew, program=program)
-        with _last_word(crew.board):
+        with last_word(crew.board):
             _check_isolation(config, trainer_argv)
             if crew.seats:
                 return asyncio.run(_supervise(crew, ""))
@@ -166,10 +166,10 @@ def run_solo(config: Config, *, trainer_argv: tuple[str, ...] = TRAINER_ARGV) ->
 def run_seat(order: Order, stdin: BinaryIO) -> ExitCode:
     """One worker of a node with several: the part of its life that is not its supervisor's."""
     config = order.config
-    with _plain_failures(), held_state_dir(places.worker_dir(config.node_dir, order.seat)):
+    with plain_failures(), held_state_dir(places.worker_dir(config.node_dir, order.seat)):
         key = load_identity(config.node_dir)
-        agent = _agent(config, key, order.seat)
-        purse = _purse(config, agent)
+        agent = make_agent(config, key, order.seat)
+        purse = make_purse(config, agent)
         challenge = load_challenge(order.challenge_dir)
         address = parse_address(order.host) if order.host else None
         crew = _crew(
@@ -191,7 +191,7 @@ def run_seat(order: Order, stdin: BinaryIO) -> ExitCode:
             host=order.host,
         )
         living = _live_joined(crew, address) if address else _live_alone(crew)
-        with _last_word(crew.board):
+        with last_word(crew.board):
             return asyncio.run(_heed(crew.stop, stdin, living))
 
 
@@ -202,7 +202,7 @@ async def _heed(stop: Stop, stdin: BinaryIO, living: Coroutine[None, None, ExitC
 
 async def _supervise(crew: Crew, host: str) -> ExitCode:
     """Gets ready once for all workers, then keeps them."""
-    with _signals(crew.stop):
+    with on_signals(crew.stop):
         try:
             challenge_dir = await crew.stop.or_stopped(_get_ready(crew))
         except Aborted:
@@ -231,7 +231,7 @@ def _check_isolation(config: Config, trainer_argv: tuple[str, ...]) -> None:
         _log.warning("sandbox", note=note)
 
 
-async def _choose_challenge(config: Config, host: str, address: Address) -> Challenge:
+async def choose_challenge(config: Config, host: str, address: Address) -> Challenge:
     """The challenge that the coordinator hosts, agreed to; the one of last time if it cannot be reached."""
     place = Place(host=host, ca_file=config.ca_file, insecure=config.insecure)
     folder = places.challenges_dir(config.node_dir)
@@ -278,7 +278,7 @@ def _online(crew: Crew, address: Address) -> GrpcSwarm:
         open_channel(address, ca_file=config.ca_file, insecure=config.insecure),
         address.target,
         key,
-        JoinTerms(token=crew.token, name=_public_name(config, key), has_consented=True),
+        JoinTerms(token=crew.token, name=public_name(config, key), has_consented=True),
         node_version=version("autoresearch-swarm"),
     )
 
@@ -328,7 +328,7 @@ async def _live(crew: Crew, swarm: Swarm, heartbeat: Heartbeat) -> ExitCode:
     async with controlled(crew.folder, commands.answer):
         if is_noted(crew.config.node_dir):  # read where the socket is open, so that no wish falls between
             crew.pauses.hold(Cause.OWNER, PAUSED_BY_OWNER)
-        with _signals(crew.stop):
+        with on_signals(crew.stop):
             return await _live_controlled(crew, swarm, heartbeat)
 
 
@@ -433,7 +433,7 @@ async def _work(
                 await task
     with contextlib.suppress(SwarmError):
         await heartbeat.beat_once()  # the last one says that this node has left
-    return _exit_code(ending, loop.why)
+    return exit_code(ending, loop.why)
 
 
 def _pieces(crew: Crew) -> Pieces:
@@ -443,7 +443,8 @@ def _pieces(crew: Crew) -> Pieces:
     return SharedPieces(places.pieces_path(crew.config.node_dir), limit, worker=crew.seat)
 
 
-def _exit_code(ending: Ending, why: str) -> ExitCode:
+def exit_code(ending: Ending, why: str) -> ExitCode:
+    """What a node's life came to. Raises Failed where it could not go on."""
     _log.info("left", because=why or ending.value)
     match ending:
         case Ending.DONE | Ending.DRAINED:
@@ -475,7 +476,7 @@ def _crew(
         path=places.worker_dir(config.node_dir, seat) / STATUS_NAME,
         now=utc_now,
         facts={
-            "name": _public_name(config, key),
+            "name": public_name(config, key),
             "node_id": key.node_id,
             "coordinator": coordinator,
             "challenge": challenge.name,
@@ -523,7 +524,8 @@ def _hardware(config: Config, challenge: Challenge, environ: Mapping[str, str] |
         raise Failed(str(error)) from error
 
 
-def _agent(config: Config, key: SigningKey, seat: str = "") -> Agent:
+def make_agent(config: Config, key: SigningKey, seat: str = "") -> Agent:
+    """Whoever has the ideas, as the settings say. Raises Failed."""
     match config.agent:
         case "search":
             node_id = f"{key.node_id}/{seat}" if seat else key.node_id
@@ -548,7 +550,7 @@ def _agent(config: Config, key: SigningKey, seat: str = "") -> Agent:
             return CommandAgent(command=command, environ=os.environ)
 
 
-def _purse(config: Config, agent: Agent) -> Purse:
+def make_purse(config: Config, agent: Agent) -> Purse:
     """What agents may spend; an agent that costs is not begun with where all of it is spent."""
     budget = Budget(
         experiment=Cap(usd=config.budget_usd_experiment, tokens=config.budget_tokens_experiment),
@@ -611,7 +613,7 @@ def _notebook(crew: Crew) -> Workspace:
     return workspace
 
 
-def _public_name(config: Config, key: SigningKey) -> str:
+def public_name(config: Config, key: SigningKey) -> str:
     """Chosen by the owner, or made of the key: never the host's or the user's name."""
     return config.name or f"node-{key.node_id.removeprefix('n_')[:ANONYMOUS_NAME_CHARS]}"
 
@@ -625,7 +627,7 @@ def _check_protocol(info: ServerInfo) -> None:
 
 
 @contextmanager
-def _last_word(board: Board) -> Iterator[None]:
+def last_word(board: Board) -> Iterator[None]:
     """However a node ends, and however early, its board says that it has."""
     try:
         yield
@@ -637,7 +639,7 @@ def _last_word(board: Board) -> Iterator[None]:
 
 
 @contextmanager
-def _signals(stop: Stop) -> Iterator[None]:
+def on_signals(stop: Stop) -> Iterator[None]:
     """Ctrl-C once drains, twice aborts; SIGTERM aborts."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, stop.interrupt)
@@ -650,7 +652,7 @@ def _signals(stop: Stop) -> Iterator[None]:
 
 
 @contextmanager
-def _plain_failures() -> Iterator[None]:
+def plain_failures() -> Iterator[None]:
     """Failures of the parts as failures of the command."""
     try:
         yield

@@ -38,10 +38,12 @@ async def plan_join(
     if info is not None:
         challenge, hosted = _challenge(config, host, info)
         findings += hosted
-    if challenge is not None:
-        findings += _hardware(config, challenge)
+    if config.propose_only:
+        findings.append(Finding(name="hardware", seen="none needed: ideas only, which others train"))
+    else:
+        findings += _hardware(config, challenge) if challenge is not None else []
+        findings.append(check_sandbox(config.sandbox, environ, trainer_argv))
     findings += [
-        check_sandbox(config.sandbox, environ, trainer_argv),
         *await agent_findings(config, environ),
         _cost(config),
         *check_token(config.token_file),
@@ -67,7 +69,7 @@ def _challenge(config: Config, host: str, info: ServerInfo) -> tuple[Challenge |
     return challenge, [
         Finding(name="challenge", seen=seen, fix=fix),
         _terms(config, host, challenge, info),
-        _download(config, challenge),
+        *(() if config.propose_only else (_download(config, challenge),)),
     ]
 
 

@@ -13,11 +13,7 @@ from typing import Protocol
 
 import structlog
 from autoresearch.errors import LimitExceeded, ReadOnly, SwarmError, Unavailable
-from autoresearch.limits import clip_text
 from autoresearch.model import (
-    INSIGHT_LIMIT_CHARS,
-    Insight,
-    InsightId,
     Lease,
     Published,
     Result,
@@ -29,6 +25,7 @@ from autoresearch.model import (
 from node.agent.base import AgentContext
 from node.assignment import Assignment, NodeFacts, Run
 from node.board import Board, ResultLine
+from node.lessons import lesson_of
 from node.stopping import Stop
 from node.swarm.database import StateFileDamaged, StateFileError
 from node.swarm.protocol import Publication, Swarm
@@ -126,20 +123,15 @@ class Recorder:
 
     async def share(self, result: Result, lesson: str, *, agent: str) -> None:
         """Shares what an agent learned from a run. A lesson that cannot be kept is told, and is no more."""
-        text = clip_text(self._scrub(lesson), INSIGHT_LIMIT_CHARS).strip()
-        if not text:
-            return
-        insight = Insight(
-            insight_id=InsightId(new_id()),
-            challenge_id=self._facts.challenge.challenge_id,
-            text=text,
-            experiment_ids=(result.experiment_id,),
+        insight = lesson_of(
+            result,
+            self._scrub(lesson),
             node_id=self._facts.node_id,
             owner_id=self._facts.owner_id,
-            hardware_class=self._facts.hardware.hardware_class,
             agent=agent,
-            created_at=result.finished_at,
         )
+        if insight is None:
+            return
         try:
             await self._swarm.share(insight)
         except (SwarmError, OSError) as error:

@@ -57,7 +57,7 @@ class Entry:
     """One experiment with the runs that its score is made of.
 
     ``result_ids`` are of all its results, ``usage`` is what the agents of its proposer and of its own node
-    spent. Its outcome blocks the same edit on machines with up to ``blocks_mb`` of memory; None for an outcome
+    spent. Its outcome blocks the same edit on machines with up to ``blocks_mb`` of memory; None for one
     that blocks nobody.
     """
 

@@ -49,7 +49,7 @@ def test_the_installed_command_answers_with_its_commands():
 @pytest.mark.parametrize("command", ["join", "solo"])
 def test_every_setting_of_a_life_has_its_flag_and_help(command):
     shown = " ".join(runner.invoke(app, [command, "--help"]).output.split())
-    only_joined = {"token_file", "yes", "insecure", "ca_file"}
+    only_joined = {"token_file", "yes", "insecure", "ca_file", "propose_only", "propose_for", "ideas_ahead"}
     for setting in SETTINGS:
         if setting.name == "log_level" or (command == "solo" and setting.name in only_joined):
             continue
