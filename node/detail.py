@@ -202,11 +202,13 @@ def _facts(
             "hidden gap",
             f"{mean:+.{digits}f} over {counted(runs, 'run')}; near 0 if it never looks ahead ({name})",
         )
-    if experiment.proposer_id is not None:
+    worked = f", agent {agent or '-'}"
+    if experiment.proposer_id is None:
+        yield "node", f"{node} (owner {owner}){worked}"
+    else:
         proposer = clean(names.get(experiment.proposer_id, experiment.proposer_id))
-        yield "proposed by", f"{proposer} (owner {clean(experiment.proposer_owner_id or 'unknown')})"
-    label = "node" if experiment.proposer_id is None else "run by"
-    yield label, f"{node} (owner {owner}), agent {agent or '-'}"
+        yield "proposed by", f"{proposer} (owner {clean(experiment.proposer_owner_id or 'unknown')}){worked}"
+        yield "run by", f"{node} (owner {owner})"
     if summary.usage is not None:
         yield "agent spent", usage_line(summary.usage)
     yield "class", experiment.hardware_class
