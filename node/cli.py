@@ -665,6 +665,10 @@ def ideas_propose(
         list[str] | None, typer.Option("--change", metavar="NAME=VALUE", help="A constant of train.py.")
     ] = None,
     source: Annotated[Path | None, typer.Option("--source", help="A train.py that carries it out.")] = None,
+    parent: Annotated[
+        str | None,
+        typer.Option("--parent", metavar="EXPERIMENT", help="The whole id of what --source is an edit of."),
+    ] = None,
     priority: Annotated[
         int, typer.Option("--priority", min=0, max=9, help="The higher the sooner; above 4 with a token.")
     ] = 0,
@@ -682,7 +686,12 @@ def ideas_propose(
         from node import ideas  # noqa: PLC0415 - see leaderboard
 
         new = ideas.NewIdea(
-            title=title, rationale=rationale, changes=change or (), source_file=source, priority=priority
+            title=title,
+            rationale=rationale,
+            changes=change or (),
+            source_file=source,
+            parent=parent,
+            priority=priority,
         )
         config = _signing(name, challenge, token_file, state_dir, ca, yes=yes, insecure=insecure)
         ideas.propose(config, host, new, as_json=as_json)

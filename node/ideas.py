@@ -18,6 +18,7 @@ from autoresearch.limits import check_hypothesis, check_source
 from autoresearch.model import (
     ChallengeId,
     ConstantChange,
+    ExperimentId,
     Hypothesis,
     HypothesisId,
     Idea,
@@ -60,6 +61,7 @@ class NewIdea:
     rationale: str = ""
     changes: Sequence[str] = ()
     source_file: Path | None = None
+    parent: str | None = None
     priority: int = 0
 
 
@@ -102,6 +104,7 @@ def propose(config: Config, host: str, new: NewIdea, *, as_json: bool) -> None:
             hypothesis=hypothesis,
             source=source,
             priority=new.priority,
+            parent=ExperimentId(new.parent) if new.parent else None,
         )
         return await contributions.enrolled(
             lambda: contributions.propose(contributor.caller, call), contributor.enrol

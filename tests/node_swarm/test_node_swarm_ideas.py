@@ -78,6 +78,7 @@ async def test_idea_is_proposed_listed_and_taken_back(node, tmp_path, challenge)
     [
         (("--title", "deeper", "--change", "DEPTH"), ExitCode.USAGE),
         (("--title", "deeper", "--source", "missing.py"), ExitCode.USAGE),
+        (("--title", "deeper", "--parent", "no id"), ExitCode.USAGE),
         (("--title", "x" * 201), ExitCode.USAGE),
         (("--title", "deeper", "--priority", "10"), ExitCode.USAGE),
         (("--title", "deeper", "--priority", "5"), ExitCode.AUTH),
