@@ -56,7 +56,7 @@ class Ideas:
 
         Raises:
             InvalidArgument: a limit is broken, the source is not Python, or a parent is named without code.
-            NotFound: the parent is unknown.
+            NotFound: the parent is unknown, or has no score: nobody would be given the idea.
             PermissionDenied: a priority that only owners with a vote may give.
             Conflict: the id was used for another idea.
             LimitExceeded: the caller's share of the queue is full.
@@ -125,8 +125,8 @@ class Ideas:
         if source is None:
             raise InvalidArgument("an idea without code has no parent of its own; leave out parent_id")
         entry = self._c.catalog.entry(parent_id)
-        if entry is None:
-            raise NotFound(f"there is no experiment {parent_id} to build on")
+        if entry is None or self._c.catalog.score_of(parent_id) is None:
+            raise NotFound(f"there is no experiment {parent_id} with a score to build on")
         return entry.experiment
 
     async def _code(self, source: bytes, parent: Experiment | None) -> NewSource:

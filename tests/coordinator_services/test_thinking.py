@@ -196,6 +196,15 @@ async def test_idea_with_a_parent_that_nobody_knows_is_refused(rig: Rig) -> None
         await propose(rig, ada, None, usage=replace(SPENT, cost_usd=-1.0))
 
 
+async def test_idea_with_a_parent_that_has_no_score_is_refused(rig: Rig) -> None:
+    bob, ada = await rig.join("bob", owner="bob"), await thinker(rig)
+    await rig.open_class(bob)
+    _, running = await rig.begin(bob, change("LR", "0.03"), edited(LR="0.03"))
+
+    with pytest.raises(NotFound, match="with a score"):
+        await propose(rig, ada, running)
+
+
 async def test_lesson_of_a_node_without_hardware_is_of_the_class_that_it_was_learned_in(rig: Rig) -> None:
     bob, ada = await rig.join("bob", owner="bob"), await thinker(rig)
     await rig.open_class(bob)

@@ -67,7 +67,7 @@ class IdeaServiceServicer(object):
     def Propose(self, request, context):
         """Puts a hypothesis, with its code or without, into the queue. Nodes (signed); idempotent by
         hypothesis id. ALREADY_EXISTS: the id was used for something else. RESOURCE_EXHAUSTED: the
-        caller's share of the queue is full. NOT_FOUND: there is no such parent.
+        caller's share of the queue is full. NOT_FOUND: there is no such parent with a score.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
