@@ -397,8 +397,10 @@ def _check_manners(config: Config) -> None:
 def _check_proposing(config: Config) -> None:
     if not 1 <= config.ideas_ahead <= IDEAS_AHEAD_MAX:
         raise ConfigError(f"ideas_ahead is {config.ideas_ahead}; give 1 to {IDEAS_AHEAD_MAX}")
-    if config.propose_only and config.agent == "none":
-        raise ConfigError("propose_only needs somebody with ideas; give --agent search, anthropic or command")
+    if config.propose_only and config.agent in ("mcp", "none"):
+        raise ConfigError(
+            f"propose_only needs an agent with ideas of its own, and {config.agent!r} has none; give another"
+        )
     if config.propose_only and (config.gpus or config.workers > 1):
         raise ConfigError("propose_only trains nothing; leave out gpus and workers")
 

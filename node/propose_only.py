@@ -20,6 +20,7 @@ from autoresearch.signing import SigningKey
 
 from node import places
 from node.agent.base import Agent
+from node.agent.mcp.assembly import researching
 from node.board import STATUS_NAME, Board
 from node.commands import PAUSED_BY_OWNER, Commands
 from node.config import Config
@@ -111,7 +112,12 @@ def run_proposer(config: Config, host: str) -> ExitCode:
 
 
 async def _live(head: _Head, swarm: GrpcSwarm) -> ExitCode:
-    commands = Commands(pauses=head.pauses, stop=head.stop, picture=head.board.picture)
+    commands = Commands(
+        pauses=head.pauses,
+        stop=head.stop,
+        picture=head.board.picture,
+        research=researching(head.agent),
+    )
     try:
         async with controlled(head.config.node_dir, commands.answer):
             if is_noted(head.config.node_dir):
