@@ -175,7 +175,7 @@ class Head:
 class Node:
     """A proposer whose time passes at once; ``slept`` is how long it would have rested."""
 
-    def __init__(self, tmp_path, desk, head, *, budget=None, **pace):
+    def __init__(self, tmp_path, desk, head, *, budget=None, scrub=str, **pace):
         self.stop, self.slept = Stop(), []
         purse = Purse(tmp_path / "purse.sqlite", budget or Budget(), now=utc_now)
         challenge = make_challenge()
@@ -189,6 +189,7 @@ class Node:
                 agent=head,
                 challenge=challenge,
                 program=ProgramInForce(lambda: None, program, own=None),
+                scrub=scrub,
                 open_account=purse.open_account,
             ),
             agent=head,
@@ -197,7 +198,7 @@ class Node:
             board=self.board,
             stop=self.stop,
             pauses=Pauses(),
-            scrub=lambda text: text,
+            scrub=scrub,
             sleep=self.sleep,
             jitter=random.Random(0),
         )
@@ -222,6 +223,14 @@ async def test_no_more_ideas_wait_than_its_owner_allows(tmp_path):
     assert len(desk.proposed) == 2
     assert node.slept[-1] == LOOK_EVERY_S
     assert {parent for _, _, parent, _ in desk.proposed} == {PARENT.experiment_id}
+
+
+async def test_words_of_its_agent_leave_scrubbed(tmp_path):
+    desk = Desk()
+
+    await Node(tmp_path, desk, Head(), scrub=lambda text: text.replace("idea", "<user>"), ideas_ahead=1).run()
+
+    assert [hypothesis.title for hypothesis, _, _, _ in desk.proposed] == ["<user> 1"]
 
 
 async def test_it_leaves_when_all_that_it_was_to_propose_was_run(tmp_path):
