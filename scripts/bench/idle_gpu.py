@@ -220,8 +220,8 @@ def on_pocket(*, experiments: int, agent_s: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "slow_agent.py"
         script.write_text(SLOW_AGENT, encoding="utf-8")
-        argv = [sys.executable, "-m", "node.cli", "solo", "--challenge", "pocket", "--agent", "command"]
-        argv += ["--agent-command", f"{sys.executable} {script} {agent_s} {{workdir}}"]
+        argv = [sys.executable, "-c", "from node.cli import main; main()", "solo", "--challenge", "pocket"]
+        argv += ["--agent", "command", "--agent-command", f"{sys.executable} {script} {agent_s} {{workdir}}"]
         argv += ["--state-dir", f"{folder}/state", "--max-experiments", str(experiments), "--json-logs"]
         done = subprocess.run(argv, check=False, stderr=subprocess.PIPE, text=True)
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]

@@ -73,7 +73,7 @@ async def test_why_a_claim_is_given_back_names_no_file_of_this_machine():
     agent = Talkative(PermissionError(13, "Permission denied", "/home/ada/.config/key"))
     preparer = preparer_of(swarm, agent)
 
-    preparer._claimer.ask = lambda answer, account: answer  # an agent's own errors are named for it
+    preparer._claimer._drafter.ask = lambda answer, account: answer  # an agent's own errors are named for it
     with pytest.raises(PermissionError):
         await preparer.next_assignment()
 
