@@ -23,7 +23,9 @@ import contextlib, ctypes, errno, fcntl, os, pathlib, signal, socket, struct, su
 libc = ctypes.CDLL(None, use_errno=True)
 
 def call(number, *given):
-    result = libc.syscall(number, *given)
+    # Longs: of a plain int that goes by the stack, as a sixth one does, half of the place is left as it was.
+    longs = [ctypes.c_long(one) if isinstance(one, int) else one for one in given]
+    result = libc.syscall(number, *longs)
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
