@@ -292,17 +292,19 @@ class Claiming:
         )
 
     async def _note(self, caller: Node, queued_claim_id: ClaimId | None, hypothesis: Hypothesis) -> TaskNote:
-        """What becomes of a queued idea's note: nobody is credited with words that were not theirs."""
+        """What becomes of a queued idea's note: who says it otherwise has an idea of their own, unless they
+        start the code that came with it.
+        """
         queued = await self._c.leases.find(queued_claim_id) if queued_claim_id else None
         if queued is None or queued.request.node_id != caller.node_id:
             return TaskNote()
         note = queued.note
-        is_as_proposed = note.words == words_of_idea(hypothesis)
         return TaskNote(
             idea=note.idea,
-            proposer_id=note.proposer_id if is_as_proposed else None,
-            proposer_owner_id=note.proposer_owner_id if is_as_proposed else None,
-            idea_usage=note.idea_usage if is_as_proposed else None,
+            proposer_id=note.proposer_id,
+            proposer_owner_id=note.proposer_owner_id,
+            idea_usage=note.idea_usage,
+            is_reworded=note.words != words_of_idea(hypothesis),
             code_hash=note.code_hash,
             parents=note.parents,
             kind=note.kind,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from autoresearch.edits.words import PackedReading
 from autoresearch.model import ExperimentId, HypothesisId, IdeaKind, NodeId, OwnerId, SourceHash, Usage
@@ -28,10 +28,11 @@ class TaskNote:
     ``code_hash`` is set where the code is known when the lease is made. ``kind``, ``parents`` and
     ``material_ids`` are the idea's; what becomes of it has these parents. ``proposer_id`` and
     ``proposer_owner_id`` say whose the idea is, where it is not the claimant's own, ``idea_usage`` what was
-    spent on it before it was queued, and ``words`` (``words_of_idea``) what it says. ``waived`` are
-    experiments of the same edit that only warned, and that the claimant has answered. ``said`` is a packed
-    reading of what is claimed in words, and ``is_whole`` that its keys say all of it: by them it is compared
-    with others that are about the same.
+    spent on it before it was queued, and ``words`` (``words_of_idea``) what it says. ``is_reworded`` where it
+    was claimed in other words: its proposer is credited then with the very code that came with it.
+    ``waived`` are experiments of the same edit that only warned, and that the claimant has answered. ``said``
+    is a packed reading of what is claimed in words, and ``is_whole`` that its keys say all of it: by them it
+    is compared with others that are about the same.
     """
 
     nonce: str = field(default_factory=lambda: secrets.token_hex(NONCE_BYTES))
@@ -42,6 +43,7 @@ class TaskNote:
     proposer_owner_id: OwnerId | None = None
     idea_usage: Usage | None = None
     words: str = ""
+    is_reworded: bool = False
     code_hash: SourceHash | None = None
     parents: tuple[ExperimentId, ...] = ()
     kind: IdeaKind = IdeaKind.FREE
@@ -49,6 +51,12 @@ class TaskNote:
     waived: tuple[ExperimentId, ...] = ()
     said: PackedReading = ()
     is_whole: bool = False
+
+    def without_foreign_credit(self, source_hash: SourceHash) -> TaskNote:
+        """The note of a start with this code: nobody is credited with words and code that were not theirs."""
+        if not self.is_reworded or source_hash == self.code_hash:
+            return self
+        return replace(self, proposer_id=None, proposer_owner_id=None, idea_usage=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -298,7 +298,7 @@ class Publishing:
             source=self._c.baseline_source() if is_baseline else solo.source if solo is not None else None,
             blocked=await self._blocked(request, experiment),
             settles=held.note.idea if held is not None else None,
-            proposer=held.note.proposer_id if held is not None else None,
+            proposer=experiment.proposer_id if held is not None and is_explore else None,
             train_s=self._credited_s(result),
             reason=result.reason or self._told_of(evidence),
         )

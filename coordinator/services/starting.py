@@ -165,7 +165,7 @@ class Starting:
         return Answers(self._c).to_start(verdict, asked.question)
 
     def _experiment(self, asked: _Asked, experiment_id: ExperimentId, verdict: Verdict) -> Experiment:
-        note, question = asked.held.note, asked.question
+        note, question = asked.held.note.without_foreign_credit(asked.code.source_hash), asked.question
         return Experiment(
             experiment_id=experiment_id,
             challenge_id=self._c.challenge.challenge_id,
