@@ -109,7 +109,9 @@ class Catalog:
                 runs=tuple([run for run in runs if run is not None]),
                 result_ids=frozenset([result.result_id for result in results]),
                 blocks_mb=_widest([_blocks_mb(experiment, result) for result in results]),
-                usage=_sum_of([experiment.idea_usage, *[_spent(experiment, result) for result in results]]),
+                usage=_sum_of(
+                    [_idea_spent(record), *[_spent(experiment, result) for result in results]],
+                ),
             )
         )
 
@@ -405,6 +407,11 @@ def _widest(limits: Iterable[float | None]) -> float | None:
 
 def _begun(experiment: Experiment) -> Entry:
     return Entry(experiment=experiment, state=ExperimentState.RUNNING, usage=experiment.idea_usage)
+
+
+def _idea_spent(record: ExperimentRecord) -> Usage | None:
+    """What was spent on the idea, once: where a run was lost it is still to be run, and counts there."""
+    return None if record.state is ExperimentState.LOST else record.experiment.idea_usage
 
 
 def _spent(experiment: Experiment, result: Result) -> Usage | None:
