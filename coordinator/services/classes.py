@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -112,11 +112,10 @@ class Activity:
             for node in active.values()
         )
 
-    async def busiest(self, classes: Sequence[HardwareClass]) -> HardwareClass | None:
-        """That of the classes with the most nodes active within ``ACTIVE_WINDOW``; of equals the first."""
+    async def by_class(self) -> Counter[HardwareClass]:
+        """How many nodes are active within ``ACTIVE_WINDOW`` in each class."""
         oldest = self._clock() - ACTIVE_WINDOW
-        active = Counter(node.hardware_class for node in await self.nodes() if node.is_active(oldest))
-        return max(classes, key=lambda one: active[one], default=None)
+        return Counter(node.hardware_class for node in await self.nodes() if node.is_active(oldest))
 
     async def voting(self) -> frozenset[OwnerId]:
         """Every owner with a vote that is not banned, active or not, of whatever class."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 from autoresearch.errors import InvalidArgument, LimitExceeded, NotFound, SwarmError
@@ -50,6 +51,7 @@ from coordinator.services.own_ideas import (
     own_hypothesis,
     short_id,
 )
+from coordinator.services.waiting import waiting_ideas
 
 IDEAS_SEEN_LIMIT = 100
 _DISPLACED = frozenset({ExperimentState.SUPERSEDED})
@@ -90,11 +92,11 @@ class Combining:
     async def look(self) -> None:
         """One round over all classes; what cannot be queued now is tried in the next one."""
         views = self._c.classes.known()
-        ideas = await self._c.store.list_ideas(limit=IDEAS_SEEN_LIMIT) if views else ()
         for view in views:
             hardware_class = view.state.hardware_class
-            mine = tuple(idea for idea in ideas if self._c.catalog.is_idea_of(idea, hardware_class))
+            fits = partial(self._c.catalog.is_idea_of, hardware_class=hardware_class)
             try:
+                mine = await waiting_ideas(self._c.store, fits, limit=IDEAS_SEEN_LIMIT)
                 await self._look_at(view.state, mine)
             except SwarmError as error:
                 _log.warning("class not looked at", hardware_class=hardware_class, why=error.message)

@@ -47,6 +47,7 @@ from coordinator.domain.verification import Worker
 from coordinator.services.context import ChallengeContext
 from coordinator.services.credit import Proposer, proposer_of, words_of_idea
 from coordinator.services.notes import TaskNote, dump_note, seeds_of
+from coordinator.services.waiting import waiting_ideas
 from coordinator.storage.base import ClaimKind, ClaimRequest, EditKey, TooManyClaims
 
 CHOICE_ROUNDS_LIMIT = 3
@@ -194,12 +195,13 @@ class Tasks:
 
     async def _ideas(self, caller: Node) -> tuple[Idea, ...]:
         """What waits for the caller: nothing about another class, and nothing that it gave back just now."""
-        ideas = await self._c.store.list_ideas(limit=IDEAS_SEEN_LIMIT)
-        return tuple(
-            idea
-            for idea in ideas
-            if self._c.catalog.is_idea_of(idea, caller.hardware_class)
-            and not self._c.handed_back.has(caller.node_id, idea.hypothesis_id)
+        return await waiting_ideas(
+            self._c.store,
+            lambda idea: (
+                self._c.catalog.is_idea_of(idea, caller.hardware_class)
+                and not self._c.handed_back.has(caller.node_id, idea.hypothesis_id)
+            ),
+            limit=IDEAS_SEEN_LIMIT,
         )
 
     def _parent(self, idea: Idea, working: Standing, state: ClassState) -> WorkingBest | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 from autoresearch.limits import IDEAS_LISTED_LIMIT
 from autoresearch.model import ExploreTask, HardwareClass, IdleTask
 
 from coordinator.domain.class_state import working_best
 from coordinator.domain.scheduling import IDLE_RETRY_S
 from coordinator.services.context import ChallengeContext
+from coordinator.services.waiting import waiting_ideas
 
 
 class Thinking:
@@ -22,21 +26,27 @@ class Thinking:
         """What to think about; idle while nobody could run what came of it."""
         if not can_propose:
             return _idle("a node without hardware and without an agent has nothing to do")
-        if len(await self._c.store.list_ideas(limit=IDEAS_LISTED_LIMIT)) == IDEAS_LISTED_LIMIT:
-            return _idle(f"{IDEAS_LISTED_LIMIT} ideas wait already")
-        chosen = hardware_class or await self._busiest()
+        active = await self._c.activity.by_class()
+        chosen = hardware_class or self._busiest(active)
         if chosen is None:
-            return _idle("no node has measured the baseline yet")
+            return _idle("no node that is active has measured the baseline yet")
         state = (await self._c.classes.get(chosen)).state
         if state.working is None:
             return _idle(f"no node of {chosen} has measured the baseline yet")
+        if not active[chosen]:
+            return _idle(f"no node of {chosen} has been active lately")
+        fits = partial(self._c.catalog.is_idea_of, hardware_class=chosen)
+        waiting = await waiting_ideas(self._c.store, fits, limit=IDEAS_LISTED_LIMIT)
+        if len(waiting) == IDEAS_LISTED_LIMIT:
+            return _idle(f"{IDEAS_LISTED_LIMIT} ideas wait for {chosen} already")
         return ExploreTask(parent=working_best(state.working, state, self._c.rules))
 
-    async def _busiest(self) -> HardwareClass | None:
+    def _busiest(self, active: Mapping[HardwareClass, int]) -> HardwareClass | None:
         """Among classes that can be built on; of equally busy ones that with the most experiments."""
         catalog = self._c.catalog
-        built_on = [state.hardware_class for state in catalog.classes() if state.working is not None]
-        return await self._c.activity.busiest(sorted(built_on, key=catalog.count, reverse=True))
+        classes = [state.hardware_class for state in catalog.classes() if state.working is not None]
+        busy = [one for one in classes if active.get(one)]
+        return max(busy, key=lambda one: (active[one], catalog.count(one)), default=None)
 
 
 def _idle(reason: str) -> IdleTask:

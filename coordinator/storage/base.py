@@ -552,8 +552,8 @@ class QueueStore(Protocol):
         Raises Conflict when the id was used for another idea.
         """
 
-    async def list_ideas(self, *, limit: int = 100) -> tuple[Idea, ...]:
-        """Waiting ideas, next first."""
+    async def list_ideas(self, *, start: int = 0, limit: int = 100) -> tuple[Idea, ...]:
+        """Waiting ideas, next first, from the ``start``-th on."""
 
     async def remove_idea(self, hypothesis_id: HypothesisId) -> bool:
         """Takes an idea that was tried off the queue; False if it did not wait."""

@@ -13,6 +13,7 @@ from autoresearch.model import (
     Granted,
     HardwareClass,
     HypothesisId,
+    Idea,
     IdleTask,
     InsightId,
     InsightQuery,
@@ -30,6 +31,7 @@ from test_insights import lesson
 
 from coordinator.dedup.code import CodeReader
 from coordinator.services.sources import hash_of
+from coordinator.services.waiting import PAGE_IDEAS
 
 OTHER = HardwareClass("cpu-other/torch-2.13")
 SPENT = Usage(model="m", calls=3, input_tokens=100, output_tokens=20, cost_usd=0.25, seconds=9.0)
@@ -166,6 +168,85 @@ async def test_idea_on_a_parent_is_for_nodes_of_its_class(rig: Rig) -> None:
 
     assert isinstance(await rig.next(other, can_propose=False), IdleTask)
     assert isinstance(await rig.next(bob, can_propose=False), QueuedTask)
+
+
+async def test_ideas_of_a_class_that_nobody_trains_hide_no_others(rig: Rig) -> None:
+    bob, cid = await rig.join("bob", owner="bob"), await rig.join("cid", owner="cid")
+    other = await rig.connect("cid", cid.node_id, hardware_class=OTHER)
+    await rig.open_class(bob)
+    await open_other_class(rig, other)
+    ada = await thinker(rig)
+    elsewhere = rig.one.context.baseline_of(OTHER).experiment_id
+    for number in range(PAGE_IDEAS + 10):
+        idea = Idea(
+            hypothesis_id=HypothesisId(new_id()),
+            hypothesis=change("LR", f"0.{number + 100}"),
+            node_id=other.node_id,
+            proposed_at=rig.clock(),
+            parents=(elsewhere,),
+            priority=4,
+            owner_id=other.owner_id,
+        )
+        assert await rig.one.context.store.enqueue(idea, None, max_per_node=1000)
+
+    still_thinks = await think(rig, ada, CLASS)
+    await propose(rig, ada, rig.baseline_id)
+    task = await rig.next(bob, can_propose=False)
+
+    assert isinstance(still_thinks, ExploreTask)
+    assert isinstance(task, QueuedTask)
+    assert task.hypothesis == change("LR", "0.05")
+
+
+async def test_nobody_is_asked_for_ideas_on_a_class_that_has_gone(rig: Rig) -> None:
+    bob, ada = await rig.join("bob", owner="bob"), await thinker(rig)
+    await rig.open_class(bob)
+    rig.clock.advance(hours=25)
+    await rig.services.membership.heartbeat(
+        ada, challenge_id=rig.challenge.challenge_id, claim_ids=(), activity="exploring"
+    )
+
+    by_name, any_class = await think(rig, ada, CLASS), await think(rig, ada)
+
+    assert isinstance(by_name, IdleTask)
+    assert "active" in by_name.reason
+    assert isinstance(any_class, IdleTask)
+
+
+async def test_code_that_came_with_an_idea_is_its_proposers_in_whatever_words(rig: Rig) -> None:
+    bob, ada = await rig.join("bob", owner="bob"), await thinker(rig)
+    await rig.open_class(bob)
+    await propose(rig, ada, rig.baseline_id, usage=SPENT)
+    task = await take(rig, bob)
+    reworded = replace(task.hypothesis, rationale="as I would put it")
+
+    same = await run(rig, bob, replace(task, hypothesis=reworded), edited(LR="0.05"))
+    await propose(rig, ada, rig.baseline_id, hypothesis=change("LR", "0.06"), source=edited(LR="0.06"))
+    task = await take(rig, bob)
+    other = await run(rig, bob, replace(task, hypothesis=change("LR", "0.07")), edited(LR="0.07"))
+
+    told = [(await rig.one.leaderboard.get_experiment(one))[0].experiment for one in (same, other)]
+    assert [one.proposer_id for one in told] == [ada.node_id, None]
+    assert [one.idea_usage for one in told] == [SPENT, None]
+
+
+async def test_what_was_spent_on_an_idea_counts_once_where_its_first_run_was_lost(rig: Rig) -> None:
+    bob, ada = await rig.join("bob", owner="bob"), await thinker(rig)
+    await rig.open_class(bob)
+    await propose(rig, ada, rig.baseline_id, usage=SPENT)
+    task = await take(rig, bob)
+    granted = await rig.claim(
+        bob, task.hypothesis, task.parent.experiment_id, queued_claim_id=task.lease.claim_id
+    )
+    lost = ExperimentId(new_id())
+    await rig.start(bob, granted.lease, edited(LR="0.05"), lost)
+    rig.clock.advance(seconds=200)
+    await rig.one.caretaker.reap()
+
+    run_again = await run(rig, bob, await take(rig, bob), edited(LR="0.05"))
+
+    told = [rig.one.context.catalog.summary(one).usage for one in (lost, run_again)]
+    assert told == [None, SPENT]
 
 
 async def test_what_an_idea_cost_is_on_its_experiment_also_after_a_restart(

@@ -1468,6 +1468,8 @@ async def test_ideas_wait_in_order_and_read_back_whole(store: Store) -> None:
 
     assert await store.list_ideas() == tuple(ideas)
     assert await store.list_ideas(limit=2) == tuple(ideas[:2])
+    assert await store.list_ideas(start=1, limit=1) == (ideas[1],)
+    assert await store.list_ideas(start=3) == ()
     assert await store.get_source(source.source_hash) == source.text
 
 

@@ -37,9 +37,9 @@ class MemoryQueue:
         )
         return True
 
-    async def list_ideas(self, *, limit: int = 100) -> tuple[Idea, ...]:
+    async def list_ideas(self, *, start: int = 0, limit: int = 100) -> tuple[Idea, ...]:
         in_order = sorted(self._t.ideas.values(), key=lambda one: one.place)
-        return tuple(one.idea for one in in_order[:limit])
+        return tuple(one.idea for one in in_order[start : start + limit])
 
     async def remove_idea(self, hypothesis_id: HypothesisId) -> bool:
         return self._t.take_off(hypothesis_id, is_settled=True)

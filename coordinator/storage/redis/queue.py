@@ -55,9 +55,9 @@ class RedisQueue:
             self._shelf.forget()
         raise Internal(f"the source of idea {idea.hypothesis_id} could not be stored on its own")
 
-    async def list_ideas(self, *, limit: int = 100) -> tuple[Idea, ...]:
+    async def list_ideas(self, *, start: int = 0, limit: int = 100) -> tuple[Idea, ...]:
         named = self._runner.keys.named
-        packed = await self._runner.link.command("ZRANGE", named("queue"), 0, limit - 1)
+        packed = await self._runner.link.command("ZRANGE", named("queue"), start, start + limit - 1)
         if not packed:
             return ()
         blobs = await self._runner.link.command("HMGET", named("ideas"), *packed)
