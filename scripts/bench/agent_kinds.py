@@ -9,6 +9,7 @@ A coordinator with its embedded store and six nodes of six owners, all real proc
 - command: a small script that behaves like a coding agent;
 - mcp: a node whose researcher is the MCP SDK's own client, driven from here;
 - head: proposes without hardware (by the same script), and gpu: runs what waits, without ideas of its own.
+  The head comes last, since what waits goes before the ideas of everybody.
 
 Prints JSON: by agent the finished experiments with their titles, states and costs, and the exit codes with
 which the nodes left; on standard error what ``show`` says of one of each, its diff, and what was learned.
@@ -27,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -197,16 +198,19 @@ async def drill(swarm: LocalSwarm, wanted: int) -> dict[str, Any]:
     key = swarm.root / "key"
     key.touch(mode=0o600)
     key.write_text(KEY, encoding="utf-8")
-    researcher = Researcher(swarm, "mcp", "ADAM_BETA2")
+    researcher = Researcher(swarm, "mcp", "ROPE_BASE")
     began = time.monotonic()
     async with MessagesServer(*[Brain("EMBEDDING_LR")] * TURNS_LIMIT) as server:
         try:
             await asyncio.to_thread(swarm.start_coordinator)
-            for name, more in options_of(script, key, server.url).items():
-                await asyncio.to_thread(swarm.start_node, name, *more)
+            options = options_of(script, key, server.url)
+            for name in (*KINDS, GPU):
+                await asyncio.to_thread(swarm.start_node, name, *options[name])
             work = asyncio.create_task(researcher.work(wanted))
-            await all_have(swarm, wanted)
+            await all_have(swarm, KINDS, wanted)
             await work
+            await asyncio.to_thread(swarm.start_node, HEAD, *options[HEAD])
+            await all_have(swarm, (HEAD,), wanted)
             nodes = [*KINDS, HEAD, GPU]
             exits = await asyncio.to_thread(partial(swarm.stop, *nodes, patience_s=LEAVE_PATIENCE_S))
             found, credited = await seen(swarm)
@@ -242,8 +246,8 @@ def options_of(script: Path, key: Path, url: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-async def all_have(swarm: LocalSwarm, wanted: int) -> None:
-    """Until each kind of agent has so many finished experiments."""
+async def all_have(swarm: LocalSwarm, names: Sequence[str], wanted: int) -> None:
+    """Until each of these has so many finished experiments."""
     deadline = time.monotonic() + LIMIT_S
     told: dict[str, int] = {}
     while True:
@@ -252,7 +256,7 @@ async def all_have(swarm: LocalSwarm, wanted: int) -> None:
         if counted != told:
             told = counted
             sys.stderr.write(f"finished: {told}\n")
-        if all(told.get(name, 0) >= wanted for name in (*KINDS, HEAD)):
+        if all(told.get(name, 0) >= wanted for name in names):
             return
         if time.monotonic() > deadline:
             raise SwarmFailed(f"finished within {LIMIT_S:.0f} s: {told}")
