@@ -322,7 +322,9 @@ def report_of(
         )
     finished = {name: sum(row["score"] is not None for row in own) for name, own in rows.items()}
     by_others = [row for row in rows[HEAD] if row["run_by"] != HEAD and row["score"] is not None]
-    paid = [row["cost_usd"] for row in rows["anthropic"] if row["score"] is not None]
+    # What the coordinator has tried again on another parent, by others, was paid for before.
+    own = [row for row in rows["anthropic"] if row["run_by"] == "anthropic"]
+    paid = [row["cost_usd"] for row in own if row["score"] is not None]
     return {
         "benchmark": "agent_kinds",
         "finished": finished,
