@@ -71,10 +71,11 @@ class Config:
         40, "Calls of its model after which an attempt of claude-code, codex, gemini or opencode is ended."
     )
     agent_limit_usd: float | None = _setting(
-        0.5, "Dollars after which such an attempt is ended; so much is set aside for each. inf for no limit."
+        0.5,
+        "Dollars after which such an attempt is ended, or what the budgets have left; inf for that alone.",
     )
     agent_limit_tokens: int | None = _setting(
-        None, "Tokens after which such an attempt is ended; so many are set aside for each."
+        None, "Tokens after which such an attempt is ended, or what the budgets have left."
     )
     agent_variables: tuple[str, ...] = _setting(
         (), "Environment variables that the coding agent may see beside PATH, HOME and the like."

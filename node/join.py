@@ -556,6 +556,7 @@ def make_purse(config: Config, agent: Agent) -> Purse:
         experiment=Cap(usd=config.budget_usd_experiment, tokens=config.budget_tokens_experiment),
         day=Cap(usd=config.budget_usd_day, tokens=config.budget_tokens_day),
         total=Cap(usd=config.budget_usd_total, tokens=config.budget_tokens_total),
+        is_shared=config.workers > 1 or bool(config.gpus),
     )
     purse = Purse(places.purse_path(config.node_dir), budget, now=utc_now)
     if not agent.thinks_for_free:

@@ -10,7 +10,7 @@ from pathlib import Path
 from autoresearch.challenge import Challenge, ChallengeError, parse_challenge
 from autoresearch.model import ServerInfo
 
-from node.agent.coding.assembly import attempt_limits
+from node.agent.coding.assembly import attempt_ceiling_usd
 from node.board import StatusUnreadable, read_status
 from node.config import Config
 from node.doctor import Finding, agent_findings, check_coordinator, check_memory, check_sandbox, check_token
@@ -153,7 +153,7 @@ def _cost(config: Config) -> Finding:
         case "anthropic":
             return Finding(name="cost", seen=_caps(config))
         case "claude-code" | "codex" | "gemini" | "opencode":
-            dollars = attempt_limits(config).usd
+            dollars = attempt_ceiling_usd(config)
             each = f"${dollars:g}" if dollars is not None else "NO LIMIT"
             return Finding(name="cost", seen=f"{each} an attempt; {_caps(config)}")
 

@@ -6,6 +6,9 @@ share the file, and each looks and reserves in one transaction:
     worker 1: reserves $0.10, $0.85 of $1 are spent or reserved      -> may call
     worker 2: would reserve $0.10, $0.95 of $1 are spent or reserved -> may not, although less is spent yet
 
+A run that is ended at its limits takes what is left instead of being refused, and no more than half of it
+where several workers share the purse: the others are not sent home by a reservation.
+
 What a killed worker had reserved stays counted: its call may have been made, and nobody heard what it cost.
 """
 
@@ -41,11 +44,15 @@ _BOTH = "(SELECT day, usd, tokens FROM spent UNION ALL SELECT day, usd, tokens F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """The caps of a node: on each experiment, on each day (UTC), and on all of it."""
+    """The caps of a node: on each experiment, on each day (UTC), and on all of it.
+
+    ``is_shared``: several workers spend it at the same time.
+    """
 
     experiment: Cap = NO_CAP
     day: Cap = NO_CAP
     total: Cap = NO_CAP
+    is_shared: bool = False
 
 
 class Purse:
@@ -70,11 +77,17 @@ class Purse:
         """Sets aside what a call may cost. Raises BudgetSpent."""
         with transaction(self._connection):
             self._check(most)
-            row = self._connection.execute(
-                "INSERT INTO reserved (day, usd, tokens) VALUES (?, ?, ?) RETURNING reservation",
-                (self._today(), most.cost_usd, most.tokens),
-            ).fetchone()
-        return int(row["reservation"])
+            return self._set_aside(most)
+
+    def reserve_within(self, wish: Cap, least: Usage) -> tuple[int, Cap]:
+        """Sets aside what is left, up to ``wish``; gives that. Raises BudgetSpent under ``least``."""
+        with transaction(self._connection):
+            self._check(least)
+            left = self._budget.day.left(self.spent_today()).lower(
+                self._budget.total.left(self.spent_in_total())
+            )
+            granted = wish.lower(_share(left, least) if self._budget.is_shared else left)
+            return self._set_aside(granted.most), granted
 
     def settle(self, reservation: int, usage: Usage) -> None:
         """Puts what a call did cost in the place of its reservation, on the day of that."""
@@ -112,9 +125,24 @@ class Purse:
         if refusal:
             raise BudgetSpent(f"the agent's budget is spent: {refusal}; raise --budget-*-total to go on")
 
+    def _set_aside(self, most: Usage) -> int:
+        row = self._connection.execute(
+            "INSERT INTO reserved (day, usd, tokens) VALUES (?, ?, ?) RETURNING reservation",
+            (self._today(), most.cost_usd, most.tokens),
+        ).fetchone()
+        return int(row["reservation"])
+
     def _sum(self, where: str, *arguments: str) -> Usage:
         row = self._connection.execute(f"{_SUM} {where}", arguments).fetchone()
         return Usage(cost_usd=row["usd"], input_tokens=row["tokens"])
 
     def _today(self) -> str:
         return f"{self._now().astimezone(UTC):%Y-%m-%d}"
+
+
+def _share(left: Cap, least: Usage) -> Cap:
+    """Half, of which the run of one worker can still make something."""
+    return Cap(
+        usd=max(left.usd / 2, least.cost_usd) if left.usd is not None else None,
+        tokens=max(left.tokens // 2, least.tokens) if left.tokens is not None else None,
+    )

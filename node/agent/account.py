@@ -2,11 +2,13 @@
 
 An agent asks its account before each paid call, with the most that the call can cost, and says afterwards
 what it did cost. So no cap is passed by more than an estimate's error, however a call ends: what is cut off
-is counted as far as it was heard, and what nobody heard of again stays counted in full.
+is counted as far as it was heard, and what nobody heard of again stays counted in full. A run that can be
+ended at any sum asks for as much as it would like, and gets what is left.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +40,28 @@ class Cap:
             return f"{spent.tokens:,} of {self.tokens:,} tokens are spent and a call may take {most.tokens:,}"
         return ""
 
+    def left(self, spent: Usage) -> Cap:
+        """What may still be spent after ``spent``."""
+        is_capped = self.usd is not None and math.isfinite(self.usd)
+        return Cap(
+            usd=max(0.0, self.usd - spent.cost_usd) if is_capped and self.usd is not None else None,
+            tokens=max(0, self.tokens - spent.tokens) if self.tokens is not None else None,
+        )
+
+    def lower(self, other: Cap) -> Cap:
+        """The lower of the two, in dollars and in tokens."""
+        return Cap(
+            usd=min((usd for usd in (self.usd, other.usd) if usd is not None), default=None),
+            tokens=min(
+                (tokens for tokens in (self.tokens, other.tokens) if tokens is not None), default=None
+            ),
+        )
+
+    @property
+    def most(self) -> Usage:
+        """All that may be spent, as a bill; nothing of what has no limit."""
+        return Usage(calls=1, input_tokens=self.tokens or 0, cost_usd=self.usd or 0.0, is_estimate=True)
+
 
 NO_CAP = Cap()
 
@@ -47,6 +71,9 @@ class Funds(Protocol):
 
     def reserve(self, most: Usage) -> int:
         """Sets aside what a call may cost; a number to settle it by. Raises BudgetSpent."""
+
+    def reserve_within(self, wish: Cap, least: Usage) -> tuple[int, Cap]:
+        """Sets aside what is left, up to ``wish``; gives that. Raises BudgetSpent under ``least``."""
 
     def settle(self, reservation: int, usage: Usage) -> None:
         """Puts what the call did cost in its place."""
@@ -87,10 +114,37 @@ class Account:
             AgentError: It does not fit under the cap per experiment.
             BudgetSpent: It does not fit under the caps of the day or in total.
         """
+        self._check(most)
+        reservation = self._funds.reserve(most) if self._funds else 0
+        with self._billed(most, reservation) as bill:
+            yield bill
+
+    @contextmanager
+    def call_within(self, wish: Cap, *, least: Usage) -> Iterator[tuple[Bill, Cap]]:
+        """One paid run that its caller ends at the limits that this gives: what is left, up to ``wish``.
+
+        Args:
+            wish: The most that the run would be given.
+            least: With less than this nothing would come of it.
+
+        Raises:
+            AgentError: Less is left under the cap per experiment.
+            BudgetSpent: Less is left under the caps of the day or in total.
+        """
+        self._check(least)
+        granted, reservation = wish.lower(self._cap.left(self._usage or NOTHING)), 0
+        if self._funds:
+            reservation, granted = self._funds.reserve_within(granted, least)
+        with self._billed(granted.most, reservation) as bill:
+            yield bill, granted
+
+    def _check(self, most: Usage) -> None:
         refusal = self._cap.refusal(self._usage or NOTHING, most)
         if refusal:
             raise AgentError(f"the budget of one experiment is spent: {refusal}; raise --budget-*-experiment")
-        reservation = self._funds.reserve(most) if self._funds else 0
+
+    @contextmanager
+    def _billed(self, most: Usage, reservation: int) -> Iterator[Bill]:
         bill = Bill(most)
         try:
             yield bill

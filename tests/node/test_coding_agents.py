@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from autoresearch.model import Hypothesis, Usage
-from node_builders import BASELINE, is_alive, make_context
+from node_builders import BASELINE, NOW, is_alive, make_context
 
 from node.agent.account import Account, Cap
-from node.agent.base import AgentError, AgentUnusable, EditRefused, Failure
-from node.agent.coding.assembly import TOOLS, attempt_limits, coding_agent, tool_setup
+from node.agent.base import AgentError, AgentUnusable, BudgetSpent, EditRefused, Failure
+from node.agent.coding.assembly import TOOLS, attempt_ceiling_usd, attempt_limits, coding_agent, tool_setup
 from node.agent.coding.heard import LINE_LIMIT_BYTES, Heard, Lines
 from node.agent.prices import known_price
 from node.config import Config
@@ -21,6 +21,7 @@ from node.doctor import agent_findings
 from node.exit_codes import ExitCode
 from node.failures import Failed
 from node.plan import _cost
+from node.purse import Budget, Purse
 
 FAKE = Path(__file__).with_name("fake_coding_tool.py")
 NAMES = ("claude-code", "codex", "gemini", "opencode")
@@ -218,21 +219,59 @@ async def test_what_was_heard_of_a_cancelled_attempt_is_on_the_account(tools, tm
     assert not any(is_alive(pid) for pid in pids.read_text().split())
 
 
-async def test_an_attempt_is_not_begun_that_may_cost_more_than_is_left(tools):
-    account = Account(cap=Cap(usd=0.6))
-    agent = agent_of(tools, "claude-code", plan_of(calls=20))
+async def test_a_repair_of_a_paid_idea_may_take_what_is_left_of_the_experiment(tools, tmp_path):
+    seen_path = tmp_path / "seen.json"
+    account = Account(cap=Cap(usd=0.5))
+    agent = agent_of(tools, "claude-code", plan_of(calls=20, seen=str(seen_path)))
 
     await agent.propose(make_context(account=account))
-    with pytest.raises(AgentError, match=r"\$0.2000 of \$0.6 are spent and a call may cost \$0.5000"):
+    await agent.repair(make_context(account=account), EDITED, Failure(kind="crashed", reason="boom"))
+
+    argv = json.loads(seen_path.read_text())["argv"]
+    assert float(argv[argv.index("--max-budget-usd") + 1]) == 0.3
+    assert math.isclose(account.usage.cost_usd, 0.4)
+
+
+async def test_no_attempt_is_begun_where_too_little_for_one_is_left(tools):
+    account = Account(cap=Cap(tokens=12_000))
+    agent = agent_of(tools, "claude-code", plan_of(calls=2))
+
+    await agent.propose(make_context(account=account))
+    with pytest.raises(AgentError, match="2,100 of 12,000 tokens are spent and a call may take 10,000"):
         await agent.repair(make_context(account=account), EDITED, Failure(kind="crashed", reason="boom"))
 
 
-def test_an_attempt_may_take_no_more_than_all_of_them_together():
-    config = Config(agent="codex", budget_usd_experiment=math.inf, budget_usd_total=0.2, budget_tokens_day=9)
+@pytest.mark.parametrize(("unit", "amount"), [("tokens", 5_000_000), ("usd", 10.0)])
+@pytest.mark.parametrize("span", ["day", "total"])
+async def test_attempts_go_on_until_a_cap_is_reached_though_none_has_a_limit_of_its_own(
+    tools, tmp_path, span, unit, amount
+):
+    purse = Purse(tmp_path / "purse.sqlite", Budget(**{span: Cap(**{unit: amount})}), now=lambda: NOW)
+    settings = {"agent_limit_usd": math.inf, "budget_usd_experiment": math.inf, "budget_usd_day": math.inf}
+    agent = agent_of(tools, "codex", plan_of(), settings=settings | {f"budget_{unit}_{span}": amount})
 
-    limits = attempt_limits(config)
+    for _ in range(2):
+        await agent.propose(make_context(account=purse.open_account()))
 
-    assert (limits.usd, limits.tokens) == (0.2, 9)
+    assert purse.spent_in_total().tokens == 2 * 2_100
+
+
+async def test_an_attempt_is_ended_where_it_passes_what_the_budget_has_left(tools, tmp_path):
+    purse = Purse(tmp_path / "purse.sqlite", Budget(day=Cap(tokens=12_500)), now=lambda: NOW)
+
+    await agent_of(tools, "opencode", plan_of()).propose(make_context(account=purse.open_account()))
+    greedy = agent_of(tools, "opencode", {"calls": 11, "hangs": "after"})
+    with pytest.raises(AgentError, match=r"over the 10,400 of an attempt .* or what the budgets had left"):
+        await greedy.propose(make_context(account=purse.open_account()))
+    with pytest.raises(BudgetSpent, match="13,650 of 12,500 tokens are spent"):
+        await greedy.propose(make_context(account=purse.open_account()))
+
+
+def test_an_attempt_is_planned_with_no_more_than_all_of_them_may_take():
+    config = Config(agent="codex", agent_limit_usd=math.inf, budget_usd_total=0.2)
+
+    assert attempt_ceiling_usd(config) == 0.2
+    assert attempt_limits(config).usd is None
 
 
 @pytest.mark.parametrize("name", NAMES)

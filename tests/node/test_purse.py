@@ -54,6 +54,20 @@ def test_a_call_that_could_pass_a_cap_is_not_made(tmp_path):
     assert purse.spent_today().cost_usd == 1.0
 
 
+def test_workers_that_share_a_purse_leave_each_other_something(tmp_path):
+    purse = purse_at(tmp_path, day=Cap(usd=1.0), total=Cap(tokens=1_000), is_shared=True)
+    least = Usage(input_tokens=300, cost_usd=0.1)
+
+    with (
+        purse.open_account().call_within(Cap(), least=least) as (_, first),
+        purse.open_account().call_within(Cap(usd=0.2), least=least) as (_, second),
+    ):
+        reserved = purse.spent_today()
+
+    assert (first, second) == (Cap(usd=0.5, tokens=500), Cap(usd=0.2, tokens=300))
+    assert (reserved.cost_usd, reserved.tokens) == (0.7, 800)
+
+
 def test_a_day_begins_anew_at_midnight_utc_and_the_total_does_not(tmp_path):
     clock = Clock()
     purse = purse_at(tmp_path, clock, day=Cap(usd=1.0), total=Cap(usd=1.5))

@@ -67,25 +67,25 @@ def tool_setup(config: Config, environ: Mapping[str, str]) -> Setup:
 
 
 def attempt_limits(config: Config) -> AttemptLimits:
-    """Those of the settings, and never more than what all attempts together may take."""
+    """Those of the settings; before each attempt what the budgets have left is told, and goes before them."""
+    usd = config.agent_limit_usd
+    return AttemptLimits(
+        time_s=config.agent_time_limit_s,
+        turns=config.agent_limit_turns,
+        usd=usd if usd is not None and math.isfinite(usd) else None,
+        tokens=config.agent_limit_tokens,
+    )
+
+
+def attempt_ceiling_usd(config: Config) -> float | None:
+    """What no attempt can pass, by its own limit or by the caps on all of them; None for no limit."""
     dollars = (
         config.agent_limit_usd,
         config.budget_usd_experiment,
         config.budget_usd_day,
         config.budget_usd_total,
     )
-    tokens = (
-        config.agent_limit_tokens,
-        config.budget_tokens_experiment,
-        config.budget_tokens_day,
-        config.budget_tokens_total,
-    )
-    return AttemptLimits(
-        time_s=config.agent_time_limit_s,
-        turns=config.agent_limit_turns,
-        usd=min((value for value in dollars if value is not None and math.isfinite(value)), default=None),
-        tokens=min((value for value in tokens if value is not None), default=None),
-    )
+    return min((usd for usd in dollars if usd is not None and math.isfinite(usd)), default=None)
 
 
 def check_version(tool: Tool, setup: Setup, environ: Mapping[str, str]) -> str:

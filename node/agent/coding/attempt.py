@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 from autoresearch.model import Usage
 
-from node.agent.account import Account, Bill
+from node.agent.account import Account, Bill, Cap
 from node.agent.base import AgentError, AgentUnusable
-from node.agent.coding.bill import billed, excess, most_of
+from node.agent.coding.bill import billed, excess, least_of
 from node.agent.coding.heard import Heard, Lines
 from node.agent.coding.tool import Folders, Setup, Tool
+from node.agent.model_names import public_name
 from node.agent.quoting import inline
 from node.agent.scratch import PROMPT
 from node.training.processes import Ended, run_group
@@ -64,7 +66,10 @@ async def attempt(
         AgentError: It failed, or passed a limit and was ended.
     """
     env = await asyncio.to_thread(furnish, tool, setup, folders, base)
-    with account.call(most_of(setup)) as bill:
+    wish = Cap(usd=setup.limits.usd, tokens=setup.limits.tokens)
+    with account.call_within(wish, least=least_of(setup)) as (bill, granted):
+        setup = replace(setup, limits=replace(setup.limits, usd=granted.usd, tokens=granted.tokens))
+        bill.usage = replace(bill.usage, model=public_name(setup.model))
         listener = _Listener(tool, setup, bill)
         async with _followed(listener, tool, folders.home):
             ended = await run_group(

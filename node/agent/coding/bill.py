@@ -11,16 +11,17 @@ from node.agent.coding.tool import AttemptLimits, Setup
 from node.agent.model_names import public_name
 from node.agent.prices import FREE, Price, guessed, known_price
 
+ELSE = "or what the budgets had left"
+LEAST_TOKENS = 10_000
+"""What a tool reads in its first call: its own instructions and tools, and the code."""
 
-def most_of(setup: Setup) -> Usage:
-    """What an attempt may cost at most: it is reserved, and counted where nobody tells what it did cost."""
-    return Usage(
-        model=public_name(setup.model),
-        calls=1,
-        input_tokens=setup.limits.tokens or 0,
-        cost_usd=setup.limits.usd or 0.0,
-        is_estimate=True,
-    )
+
+def least_of(setup: Setup) -> Usage:
+    """With less than this no attempt is worth its price; never more than the owner gives to one."""
+    limits = setup.limits
+    tokens = LEAST_TOKENS if limits.tokens is None else min(LEAST_TOKENS, limits.tokens)
+    usd = (setup.price or FREE).cost_usd(Usage(input_tokens=tokens))
+    return Usage(input_tokens=tokens, cost_usd=usd if limits.usd is None else min(usd, limits.usd))
 
 
 def billed(heard: Heard, setup: Setup) -> Usage:
@@ -47,9 +48,10 @@ def billed(heard: Heard, setup: Setup) -> Usage:
 def excess(usage: Usage, limits: AttemptLimits) -> str:
     """Which limit is passed, as what may follow "took"; empty for none."""
     if limits.usd is not None and usage.cost_usd > limits.usd:
-        return f"${usage.cost_usd:.4f}, over the ${limits.usd:g} of an attempt (--agent-limit-usd)"
+        return f"${usage.cost_usd:.4f}, over the ${limits.usd:g} of an attempt (--agent-limit-usd, {ELSE})"
     if limits.tokens is not None and usage.tokens > limits.tokens:
-        return f"{usage.tokens:,} tokens, over the {limits.tokens:,} of an attempt (--agent-limit-tokens)"
+        over = f"over the {limits.tokens:,} of an attempt (--agent-limit-tokens, {ELSE})"
+        return f"{usage.tokens:,} tokens, {over}"
     if usage.calls > limits.turns:
         return f"{usage.calls} turns, over the {limits.turns} of an attempt (--agent-limit-turns)"
     return ""
