@@ -2,7 +2,8 @@
 
 ``python fake_coding_tool.py NAME ARGS...``. The variable FAKE_PLAN names a file of JSON: ``calls`` to make
 (each of 1,000 tokens read, 300 of them from a cache, and 50 written), ``edits`` to write by path, ``refused``
-for a key that is not taken, ``hangs`` before or after the calls, ``pids`` and ``seen`` for what a test asks.
+for a key that is not taken, ``fails`` with an exit code before or after its first words, ``hangs`` before or
+after the calls, ``pids`` and ``seen`` for what a test asks.
 """
 
 import json
@@ -29,8 +30,12 @@ def main() -> None:
         return
     plan = json.loads(Path(os.environ["FAKE_PLAN"]).read_text())
     note(plan, args)
+    if plan.get("fails") == "before":
+        fail(plan)
     speaker = {"claude": Claude, "codex": Codex, "gemini": Gemini, "opencode": OpenCode}[tool](args)
     speaker.begin()
+    if plan.get("fails") == "after":
+        fail(plan)
     if plan.get("refused"):
         speaker.refuse()
         hang(plan)
@@ -60,6 +65,11 @@ def note(plan: dict, args: list) -> None:
             },
         }
         Path(plan["seen"]).write_text(json.dumps(seen))
+
+
+def fail(plan: dict) -> None:
+    sys.stderr.write(plan.get("said", "boom"))
+    sys.exit(3)
 
 
 def hang(plan: dict) -> None:

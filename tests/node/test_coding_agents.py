@@ -203,6 +203,21 @@ async def test_an_attempt_of_which_nothing_was_heard_counts_in_full(tools, tmp_p
     assert not any(is_alive(pid) for pid in pids.read_text().split())
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("fails", "counted"), [("before", 0.0), ("after", 0.3)])
+async def test_an_attempt_that_fails_before_it_tells_its_usage_is_free_only_if_it_never_spoke(
+    tools, name, fails, counted
+):
+    account = Account()
+
+    with pytest.raises(AgentError, match="exit code 3"):
+        await agent_of(tools, name, {"fails": fails}, settings={"agent_limit_usd": 0.3}).propose(
+            make_context(account=account)
+        )
+
+    assert account.usage.cost_usd == counted
+
+
 async def test_what_was_heard_of_a_cancelled_attempt_is_on_the_account(tools, tmp_path):
     pids = tmp_path / "pids"
     account = Account()

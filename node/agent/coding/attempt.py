@@ -82,8 +82,8 @@ async def attempt(
                 enough=listener.enough,
             )
         listener.end()
-        if not listener.heard.usages and not ended.is_timeout and ended.returncode != 0:
-            bill.usage = Usage()  # it never came to a call
+        if _was_free(listener, ended):
+            bill.usage = Usage()
         elif not listener.heard.usages:
             _log.warning("nothing was heard of what it spent: it counts in full", agent=tool.name)
     _check(tool, setup, listener, ended)
@@ -97,6 +97,7 @@ class _Listener:
         self.heard = Heard()
         self.enough = asyncio.Event()
         self.excess = ""
+        self.has_spoken = False
         self._tool = tool
         self._setup = setup
         self._bill = bill
@@ -111,6 +112,7 @@ class _Listener:
     def take(self, events: list[Mapping[str, Any]]) -> None:
         if not events:
             return
+        self.has_spoken = True
         for event in events:
             self._tool.hear(self.heard, event)
         if self.heard.usages:
@@ -163,6 +165,17 @@ async def _followed(listener: _Listener, tool: Tool, home: Path) -> AsyncIterato
         with contextlib.suppress(asyncio.CancelledError):
             await task
         listener.take(trail.news())
+
+
+def _was_free(listener: _Listener, ended: Ended) -> bool:
+    """True where it never came to a call: not found, refused, or gone before it said anything.
+
+    One that had begun and failed before it told its usage may have been charged.
+    """
+    if listener.heard.usages or ended.is_timeout:
+        return False
+    is_silent = not listener.has_spoken and ended.returncode != 0
+    return is_silent or ended.returncode == NOT_FOUND or listener.heard.is_refused
 
 
 def _check(tool: Tool, setup: Setup, listener: _Listener, ended: Ended) -> None:
