@@ -425,6 +425,20 @@ def test_output_of_any_shape_is_heard_without_harm(name, junk):
 
 
 @pytest.mark.parametrize("name", NAMES)
+async def test_a_failure_shows_none_of_the_keys_that_a_tool_was_given(tools, name):
+    named = "gsk-a-long-key-of-another"
+    plan = {"fails": "after", "said": f"401 for sk-{name} and {named}{'.' * 290}"}
+    settings = {"agent_variables": ("FAKE_PLAN", "GROQ_API_KEY")}
+
+    agent = agent_of(tools, name, plan, settings=settings, environ={"GROQ_API_KEY": named})
+
+    with pytest.raises(AgentError, match="exit code 3") as caught:
+        await agent.propose(make_context())
+    assert named[-5:] not in str(caught.value)
+    assert f"sk-{name}" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
 async def test_an_edit_that_holds_the_owners_key_goes_nowhere(tools, name):
     key = "sk-a-long-key-of-its-owner"
     plan = plan_of(edits={"train.py": f"{EDITED}# {key}\n"})

@@ -30,6 +30,10 @@ class CodingAgent(DraftingAgent):
         named = {name: self._base[name] for name in setup.variables if name in self._base}
         self.keys = named if setup.key.reveal() == NO_KEY else {"its key": setup.key.reveal(), **named}
 
+    def hidden_in(self, text: str) -> str:
+        """A text without the keys; its own, however short it is."""
+        return super().hidden_in(self._setup.key.hidden_in(text))
+
     async def draft(self, context: AgentContext, source: str, prompt: str) -> Draft:
         with tempfile.TemporaryDirectory(prefix="autoresearch-agent-", ignore_cleanup_errors=True) as name:
             folders = _folders(Path(name))
@@ -40,6 +44,7 @@ class CodingAgent(DraftingAgent):
                 folders,
                 base=self._base,
                 account=context.account,
+                hide=self.hidden_in,
             )
             draft = await asyncio.to_thread(read_back, folders.work, before)
         output = self.hidden_in(heard.said)

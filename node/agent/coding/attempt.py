@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -57,9 +57,17 @@ def furnish(tool: Tool, setup: Setup, folders: Folders, base: Mapping[str, str])
 
 
 async def attempt(
-    tool: Tool, setup: Setup, folders: Folders, *, base: Mapping[str, str], account: Account
+    tool: Tool,
+    setup: Setup,
+    folders: Folders,
+    *,
+    base: Mapping[str, str],
+    account: Account,
+    hide: Callable[[str], str],
 ) -> Heard:
     """Lets the tool do what the prompt in its folder says. What it spends is on the account however it ends.
+
+    ``hide`` takes its owner's keys out of what it says when it fails, which logs and pages show.
 
     Raises:
         AgentUnusable: It is not there, or its key or model is refused.
@@ -86,7 +94,7 @@ async def attempt(
             bill.usage = Usage()
         elif not listener.heard.usages:
             _log.warning("nothing was heard of what it spent: it counts in full", agent=tool.name)
-    _check(tool, setup, listener, ended)
+    _check(tool, setup, listener, ended, hide)
     return listener.heard
 
 
@@ -178,9 +186,10 @@ def _was_free(listener: _Listener, ended: Ended) -> bool:
     return is_silent or ended.returncode == NOT_FOUND or listener.heard.is_refused
 
 
-def _check(tool: Tool, setup: Setup, listener: _Listener, ended: Ended) -> None:
+def _check(tool: Tool, setup: Setup, listener: _Listener, ended: Ended, hide: Callable[[str], str]) -> None:
     heard = listener.heard
-    said = setup.key.hidden_in(heard.problem or ended.output[-SAID_SHOWN_CHARS:] or heard.said)
+    # Hidden before it is cut: a part of a key is not found any more.
+    said = hide(heard.problem) or hide(ended.output)[-SAID_SHOWN_CHARS:] or hide(heard.said)
     said = inline(said, SAID_SHOWN_CHARS) or "nothing"
     if ended.returncode == NOT_FOUND and not heard.usages:
         raise AgentUnusable(f"{tool.name}: {said}; install it: {tool.install}")
