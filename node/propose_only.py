@@ -54,6 +54,7 @@ from node.swarm.grpc_client import GrpcSwarm, JoinTerms
 from node.swarm.heartbeat import Heartbeat
 from node.swarm.identity import load_identity
 from node.thinking import Thinker
+from node.training.relatives import adopt_orphans
 from node.training.scrub import Identity, scrubber
 
 CONNECT_RETRY_S = 10.0
@@ -112,6 +113,7 @@ def run_proposer(config: Config, host: str) -> ExitCode:
 
 
 async def _live(head: _Head, swarm: GrpcSwarm) -> ExitCode:
+    adopt_orphans()
     commands = Commands(
         pauses=head.pauses,
         stop=head.stop,

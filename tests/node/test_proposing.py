@@ -1,7 +1,12 @@
 """A node that only proposes: how much it thinks ahead, what it takes back, and what it learns."""
 
 import asyncio
+import contextlib
+import os
 import random
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -25,7 +30,7 @@ from autoresearch.model import (
     utc_now,
 )
 from autoresearch.program import program_hash
-from node_builders import BASELINE, NOW, make_best, make_challenge, make_hardware, make_summary
+from node_builders import BASELINE, NOW, is_alive, make_best, make_challenge, make_hardware, make_summary
 
 from node.agent.account import Cap
 from node.agent.base import Proposal
@@ -41,6 +46,39 @@ from node.purse import Budget, Purse
 from node.state import WorkEvent
 from node.stopping import Stop
 from node.thinking import Thinker
+
+LIFE = """
+import asyncio, sys
+from pathlib import Path
+from types import SimpleNamespace
+from node.pausing import Pauses
+from node.propose_only import _live
+from node.stopping import Aborted, Stop
+from node.training.processes import run_group
+
+folder, script = Path(sys.argv[1]), sys.argv[2]
+
+
+class Swarm:
+    async def connect(self, hardware, challenge_id):
+        await run_group(["sh", "-c", script], cwd=folder, env={"PATH": "/usr/bin:/bin"}, timeout_s=60)
+        raise Aborted
+
+    async def close(self):
+        pass
+
+
+head = SimpleNamespace(
+    config=SimpleNamespace(node_dir=folder),
+    challenge=SimpleNamespace(challenge_id="ch"),
+    agent=None,
+    pauses=Pauses(),
+    stop=Stop(),
+    board=SimpleNamespace(picture=dict),
+    purse=SimpleNamespace(close=lambda: None),
+)
+asyncio.run(_live(head, Swarm()))
+"""
 
 ME = NodeId("n_me")
 PARENT = replace(make_best(), source_hash=source_hash(BASELINE.encode()))
@@ -317,3 +355,18 @@ async def test_it_thinks_of_nothing_while_nobody_could_run_it(tmp_path):
 def test_settings_that_make_no_proposer_are_refused(settings):
     with pytest.raises(ConfigError, match=r"propose_only|ideas_ahead"):
         Config(propose_only=True, **settings)
+
+
+def test_an_agent_that_left_its_group_is_ended_with_its_run_though_the_node_only_proposes(tmp_path):
+    path = tmp_path / "escaped"
+    leaves = (
+        f"(setsid sh -c 'echo $$ > {path}; exec sleep 600' &); while [ ! -s {path} ]; do sleep 0.01; done"
+    )
+
+    subprocess.run([sys.executable, "-c", LIFE, str(tmp_path), leaves], check=True, timeout=60)
+
+    pid = int(path.read_text())
+    was_alive = is_alive(pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    assert not was_alive
