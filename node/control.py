@@ -108,7 +108,7 @@ async def ask(node_dir: Path, request: Request, *, limit_s: float = EXCHANGE_LIM
             with _reachable(socket_path(node_dir)) as address:
                 reader, writer = await asyncio.open_unix_connection(address, limit=REPLY_LIMIT_BYTES)
             try:
-                writer.write(json.dumps(asdict(request)).encode() + b"\n")
+                writer.write(json.dumps(_told(request)).encode() + b"\n")
                 await writer.drain()
                 line = await reader.readline()
             finally:
@@ -191,6 +191,11 @@ def is_owner(connection: socket.socket) -> bool:
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     _, uid, _ = _PEER.unpack(raw)
     return uid in (os.geteuid(), 0)
+
+
+def _told(request: Request) -> dict[str, Any]:
+    """Without what is not asked: a node of an earlier version refuses fields that it does not know."""
+    return {name: value for name, value in asdict(request).items() if value}
 
 
 def _reply(line: bytes) -> dict[str, Any]:

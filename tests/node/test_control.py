@@ -160,3 +160,18 @@ s = socket.socket(socket.AF_UNIX); s.connect("{path.name}"); s.recv(1)
 
 def test_a_request_reads_as_it_was_written():
     assert read_request(b'{"command": "pause", "now": true}') == Request(command=Command.PAUSE, now=True)
+
+
+async def test_a_request_names_only_what_it_asks_so_that_an_older_node_takes_it(tmp_path):
+    lines = []
+
+    async def hear(reader, writer):
+        lines.append(await reader.readline())
+        writer.write(b'{"reply": {}}\n')
+        writer.close()
+
+    async with await asyncio.start_unix_server(hear, str(socket_path(tmp_path))):
+        await ask(tmp_path, Request(command=Command.STATUS))
+        await ask(tmp_path, Request(command=Command.PAUSE, now=True))
+
+    assert [json.loads(line) for line in lines] == [{"command": "status"}, {"command": "pause", "now": True}]
