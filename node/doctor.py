@@ -61,8 +61,7 @@ class Finding:
 async def examine(config: Config, host: str, environ: dict[str, str]) -> list[Finding]:
     """All findings, the local ones first; a later check that needs an earlier one is left out."""
     state_dir = _state_dir(config.node_dir)
-    findings = [_python(), _git(), _torch(), _trainer(), check_sandbox(config.sandbox, environ)]
-    findings.append(_driver(config))
+    findings = [_python(), *_training(config, environ)]
     findings += [
         _disk(config.node_dir),
         state_dir,
@@ -88,11 +87,20 @@ async def examine(config: Config, host: str, environ: dict[str, str]) -> list[Fi
             *findings,
             Finding(name="challenge", seen=str(error), fix="update this node or tell the operator"),
         ]
+    if config.propose_only:
+        return [*findings, Finding(name="challenge", seen=f"{challenge.name} is hosted")]
     findings += _device(challenge, config)
     if state_dir.is_fine:
         return [*findings, await _prepared(text, config.node_dir, environ)]
     fix = "mend the state dir first, then ask again"
     return [*findings, Finding(name="challenge", seen="not looked at: there is no state dir", fix=fix)]
+
+
+def _training(config: Config, environ: dict[str, str]) -> list[Finding]:
+    """What only nodes that train need: git keeps their notebook."""
+    if config.propose_only:
+        return [Finding(name="hardware", seen="none needed: ideas only, which others train")]
+    return [_git(), _torch(), _trainer(), check_sandbox(config.sandbox, environ), _driver(config)]
 
 
 def _python() -> Finding:

@@ -206,6 +206,30 @@ def test_the_doctor_takes_the_options_that_it_recommends(tmp_path):
     assert "--token-file" in findings["token"]["fix"]
 
 
+def test_the_doctor_knows_every_option_of_an_agent_that_join_knows():
+    shown = " ".join(runner.invoke(app, ["doctor", "--help"]).output.split())
+
+    for setting in SETTINGS:
+        if setting.name.startswith(("agent", "anthropic", "propose_only")):
+            assert setting.flag in shown
+
+
+@pytest.mark.parametrize("source", ["flag", "environment"])
+def test_the_doctor_looks_for_nothing_that_trains_where_a_node_only_proposes(tmp_path, monkeypatch, source):
+    options = ["--state-dir", str(tmp_path), "--device", "cuda", "--json"]
+    if source == "flag":
+        options.append("--propose-only")
+    else:
+        monkeypatch.setenv("AUTORESEARCH_PROPOSE_ONLY", "true")
+
+    result = runner.invoke(app, ["doctor", "127.0.0.1:1", *options])
+
+    findings = {finding["name"]: finding for finding in json.loads(result.stdout)}
+    assert "none needed" in findings["hardware"]["seen"]
+    assert not {"git", "torch", "trainer", "sandbox", "gpu driver"} & findings.keys()
+    assert [name for name, finding in findings.items() if finding["fix"]] == ["coordinator"]
+
+
 @pytest.mark.parametrize("content", ["", "-----BEGIN PRIVATE KEY-----\nMC4CAQ"])
 def test_a_truncated_key_says_what_follows_from_a_new_one(tmp_path, content):
     key = tmp_path / "node.key"

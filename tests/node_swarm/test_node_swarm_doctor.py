@@ -8,7 +8,7 @@ from node.config import Config
 from node.doctor import examine
 
 
-async def test_without_a_state_dir_the_doctor_says_that_it_left_the_challenge_out(tmp_path, challenge):
+def info_of(challenge):
     text = ChallengeText(
         challenge_id=challenge.challenge_id,
         name=challenge.name,
@@ -16,7 +16,7 @@ async def test_without_a_state_dir_the_doctor_says_that_it_left_the_challenge_ou
         baseline_source=challenge.baseline_source,
         program_md=challenge.program_md,
     )
-    info = ServerInfo(
+    return ServerInfo(
         version="1",
         protocol_min=PROTOCOL_MIN,
         protocol_max=PROTOCOL_MAX,
@@ -25,6 +25,10 @@ async def test_without_a_state_dir_the_doctor_says_that_it_left_the_challenge_ou
         is_enrolment_open=True,
         terms="",
     )
+
+
+async def test_without_a_state_dir_the_doctor_says_that_it_left_the_challenge_out(tmp_path, challenge):
+    info = info_of(challenge)
     (tmp_path / "file").touch()
     config = Config(state_dir=tmp_path / "file" / "state")
 
@@ -37,3 +41,16 @@ async def test_without_a_state_dir_the_doctor_says_that_it_left_the_challenge_ou
     assert not findings["state dir"].is_fine
     assert "not looked at" in findings["challenge"].seen
     assert "state dir" in findings["challenge"].fix
+
+
+async def test_a_proposers_challenge_is_looked_up_and_not_prepared(tmp_path, challenge):
+    info = info_of(challenge)
+    config = Config(state_dir=tmp_path / "state", propose_only=True, device="cuda")
+
+    async with small_server() as server:
+        server.answers["GetServerInfo"] = lambda _: codec.server_info_to_message(info)
+        findings = await examine(config, server.target, dict(os.environ))
+
+    assert [finding.name for finding in findings if finding.fix] == []
+    assert findings[-1].seen == f"{challenge.name} is hosted"
+    assert not (tmp_path / "state" / "challenges").exists()
