@@ -11,6 +11,7 @@ from commands import watch_commands
 from corpus import CORPUS
 from notebooks import watch_notebook
 from prompts import watch_prompts
+from researchers import watch_researcher
 from searches import watch_search
 from swarms import watch_swarm
 from terminals import watch_terminal
@@ -39,6 +40,7 @@ def parts_in(folder: Path) -> tuple[Home, Mapping[str, Part]]:
     return home, {
         "anthropic": partial(watch_prompts, texts=CORPUS),
         "command": partial(watch_commands, texts=CORPUS, folder=folder / "command", environ=home.environ),
+        "mcp": partial(watch_researcher, texts=CORPUS),
         "notebook": notebook,
         "terminal": partial(watch_terminal, texts=CORPUS, folder=folder),
         "trainer": partial(watch_trainer, texts=CORPUS, home=home, folder=folder / "trainer"),

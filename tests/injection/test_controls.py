@@ -13,11 +13,13 @@ from corpus import CORPUS
 from node_builders import BASELINE
 from notebooks import watch_notebook
 from prompts import watch_prompts
+from researchers import watch_researcher
 from terminals import watch_terminal
 from watch import Watch
 
 from node import rendering
 from node.agent.command import CommandAgent
+from node.agent.mcp import progress, tools
 from node.workspace import Workspace
 
 FEW = CORPUS[::12]
@@ -60,6 +62,17 @@ async def test_a_prompt_that_leaks_is_found(leak, place):
     await watch_prompts(watch, FEW, leaky_agent(leak))
 
     assert place in {found.place for found in watch.leaks}
+
+
+async def test_an_answer_to_a_researcher_that_does_not_quote_is_found(monkeypatch):
+    watch = Watch()
+    monkeypatch.setattr(progress, "title_line", lambda ticket: f"title: {ticket.hypothesis.title}")
+    monkeypatch.setattr(tools, "quoted", lambda text, limit: text[:limit])
+
+    await watch_researcher(watch, FEW)
+
+    found = {leak.place for leak in watch.leaks}
+    assert {"mcp, asked", "mcp, granted", "mcp, best, refused"} <= found
 
 
 class LeakyCommand(CommandAgent):

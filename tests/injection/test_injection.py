@@ -27,7 +27,7 @@ def test_the_corpus_is_large_and_each_text_can_be_recognised():
     assert all(MARK in hostile.template for hostile in CORPUS)
 
 
-PARTS = ("anthropic", "command", "search", "notebook", "terminal", "trainer", "swarm", "gullible")
+PARTS = ("anthropic", "command", "mcp", "search", "notebook", "terminal", "trainer", "swarm", "gullible")
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -12,7 +12,7 @@ from autoresearch.model import Hypothesis
 from node.agent.anthropic.editor import syntax_complaint
 from node.agent.anthropic.statement import STATEMENT, Statement
 from node.agent.anthropic.toolbox import BadArguments, text_argument
-from node.agent.quoting import inline
+from node.agent.quoting import inline, quoted
 
 EDITS_LIMIT = 64
 ID_LIMIT_CHARS = 100
@@ -89,7 +89,7 @@ def source_of(arguments: Arguments, base: str) -> str:
         raise BadArguments("that changes nothing in train.py; nothing was handed in")
     complaint = syntax_complaint(source)
     if complaint:
-        raise BadArguments(f"train.py would be no Python ({inline(complaint, 300)}); nothing was handed in")
+        raise BadArguments(f"train.py would be no Python; nothing was handed in:\n{quoted(complaint, 300)}")
     return source
 
 

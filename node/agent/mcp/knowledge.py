@@ -106,7 +106,7 @@ class Knowledge:
             limit=number_of(arguments, "limit", default=10, least=1, most=LISTED_MOST),
         )
         found = await self._around.swarm.insights(query)
-        return {"text": insights_text(found).strip() or "Nothing like it was learned yet."}
+        return {"text": insights_text(found).strip("\n") or "Nothing like it was learned yet."}
 
     async def ideas(self, arguments: Arguments) -> Reply:
         """The queue, or an idea for it."""

@@ -28,13 +28,18 @@ def ticket_text(ticket: Ticket, *, patience_s: float, is_training: bool, is_lost
         head.append(f"repairs: {ticket.repairs}")
     if ticket.experiment_id:
         head.append(f"experiment: {ticket.experiment_id}")
-    head.append(f"title: {inline(ticket.hypothesis.title)}")
+    head.append(title_line(ticket))
     body = _BODIES[ticket.stage](ticket)
     if ticket.stage is Stage.GRANTED:
         body.append(f"It goes back to the swarm {patience_s:g} s after your last word.")
     if is_lost:
         body = ["Its claim ran out before its turn; claim it anew if you still want it."]
-    return "\n".join([*head, "", *body]).rstrip()
+    return "\n".join([*head, "", *body]).rstrip("\n")
+
+
+def title_line(ticket: Ticket) -> str:
+    """What it is about. Quoted whoever had the idea: a title may be taken over from what was read."""
+    return quoted(inline(ticket.hypothesis.title))
 
 
 def state_word(ticket: Ticket, *, is_training: bool = False, is_lost: bool = False) -> str:
@@ -58,7 +63,10 @@ def _judging(ticket: Ticket) -> list[str]:
 
 def _granted(ticket: Ticket) -> list[str]:
     parent = ticket.context.parent
-    lines = [f"Yours to write. It starts from experiment {parent.experiment_id} ({inline(parent.title)})."]
+    lines = [
+        f"Yours to write. It starts from experiment {parent.experiment_id}:",
+        quoted(inline(parent.title)),
+    ]
     match ticket.kind:
         case Kind.ASKED:
             lines = ["The swarm asks for the code of this idea of somebody else:", ""]
@@ -89,9 +97,8 @@ def _queued(ticket: Ticket) -> list[str]:
         "It is trained as soon as the machine is free. Have the next idea meanwhile: what_to_try, claim."
     ]
     if ticket.flags:
-        lines.insert(
-            0, "Your words and your code differ: " + "; ".join(inline(flag) for flag in ticket.flags)
-        )
+        flags = [quoted(inline(flag)) for flag in ticket.flags]
+        lines = ["Your words and your code differ:", *flags, *lines]
     return lines
 
 
@@ -107,7 +114,7 @@ def _finished(ticket: Ticket) -> list[str]:
     if ticket.state is not None:
         lines.append(f"the swarm says: {ticket.state.value}")
     if ticket.why:
-        lines.append(inline(ticket.why, QUESTION_SHOWN_CHARS))
+        lines.append(quoted(ticket.why, QUESTION_SHOWN_CHARS))
     if result.crash_kind or result.reason:
         lines += [quoted(f"{result.crash_kind or ''} {result.reason}".strip())]
     if result.log_tail:
@@ -119,14 +126,14 @@ def _finished(ticket: Ticket) -> list[str]:
 def _refused(ticket: Ticket) -> list[str]:
     verdict = ticket.verdict
     assert verdict is not None, "a refusal says why"  # noqa: S101
-    told = f"> {_near(verdict.match)}"
+    told = quoted(_near(verdict.match))
     match verdict:
         case NeedsDistinction():
             lines = ["Close to a tried one:", told, quoted(verdict.question, QUESTION_SHOWN_CHARS)]
         case Duplicate():
-            lines = [f"Tried already, by its {verdict.level}:", told]
+            lines = ["Tried already:", told, _same(verdict.level)]
         case StartRefused():
-            lines = [f"This code was tried already, by its {verdict.level}:", told]
+            lines = ["This code was tried already:", told, _same(verdict.level)]
             if verdict.question:
                 lines.append(quoted(verdict.question, QUESTION_SHOWN_CHARS))
     advice = advice_text(ticket.advice)
@@ -140,7 +147,7 @@ def _refused(ticket: Ticket) -> list[str]:
 
 
 def _dropped(ticket: Ticket) -> list[str]:
-    return [inline(ticket.why, QUESTION_SHOWN_CHARS)]
+    return [quoted(ticket.why, QUESTION_SHOWN_CHARS)]
 
 
 _BODIES = {
@@ -152,6 +159,10 @@ _BODIES = {
     Stage.REFUSED: _refused,
     Stage.DROPPED: _dropped,
 }
+
+
+def _same(level: str) -> str:
+    return quoted(f"what is the same: {inline(level)}")
 
 
 def _near(match: NearMatch) -> str:

@@ -73,7 +73,7 @@ def history_text(context: AgentContext) -> str:
 
 def learned_text(context: AgentContext) -> str:
     """What others learned."""
-    return insights_text(context.insights).strip() or "Nobody has shared a lesson yet."
+    return insights_text(context.insights).strip("\n") or "Nobody has shared a lesson yet."
 
 
 def best_line(best: WorkingBest) -> str:
@@ -121,7 +121,7 @@ def picture_text(picture: Mapping[str, Any]) -> list[str]:
         )
     if picture.get("prepared"):
         lines.append(f"> next: {inline(str(picture['prepared']))}")
-    lines += [f"paused: {inline(str(reason))}" for reason in picture.get("pauses") or ()]
+    lines += [f"> paused: {inline(str(reason))}" for reason in picture.get("pauses") or ()]
     for line in (picture.get("results") or ())[-RESULTS_SHOWN:]:
         score = f" {line['score']:.5f}" if isinstance(line.get("score"), float) else ""
         lines.append(f"> done: {inline(str(line.get('title')))}: {inline(str(line.get('outcome')))}{score}")
@@ -132,9 +132,10 @@ def _contest(challenge: Challenge) -> str:
     kind, amount = challenge.budget.kind, challenge.budget.amount
     budget = f"{amount} steps" if kind == "steps" else f"{amount} {kind} seconds"
     return (
-        f"Make {challenge.metric_name} ({inline(challenge.metric.unit)}) {challenge.direction} "
+        f"Make {challenge.metric_name} {challenge.direction} "
         f"within {budget} of training by editing one file, train.py. "
-        "The node trains and measures; no score is taken from you."
+        "The node trains and measures; no score is taken from you.\n"
+        f"> {challenge.metric_name} is in {inline(challenge.metric.unit)}"
     )
 
 

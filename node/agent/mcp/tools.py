@@ -23,7 +23,7 @@ from node.agent.mcp.knowledge import (
     Surroundings,
     stated,
 )
-from node.agent.mcp.progress import state_word, ticket_text
+from node.agent.mcp.progress import state_word, ticket_text, title_line
 from node.agent.mcp.telling import (
     code_text,
     history_text,
@@ -33,13 +33,14 @@ from node.agent.mcp.telling import (
     task_text,
 )
 from node.agent.mcp.tickets import Kind, Stage, Ticket
-from node.agent.quoting import inline
+from node.agent.quoting import inline, quoted
 from node.agent.scratch import Draft
 from node.agent.words import hypothesis_of as words_of
 
 SLICE_S = 2.0
 PARTS = ("all", "task", "code", "history", "program", "insights")
 TITLE_TAKEN_CHARS = 190
+REFUSAL_SHOWN_CHARS = 500
 UNTIL: Mapping[str, frozenset[Stage]] = {
     "finished": frozenset({Stage.JUDGING, Stage.STARTING, Stage.QUEUED}),
     "judged": frozenset({Stage.JUDGING}),
@@ -83,7 +84,7 @@ class Tools:
         except (BadArguments, NotNow) as error:
             return {"refusal": str(error)}
         except SwarmError as error:
-            return {"refusal": inline(error.message, 500)}
+            return {"refusal": f"the swarm refuses it:\n{quoted(error.message, REFUSAL_SHOWN_CHARS)}"}
 
     # What to do
 
@@ -144,7 +145,7 @@ class Tools:
         if self._desk.open_context is not None:
             lines.append("The node waits for an idea: what_to_try, claim.")
         lines += [
-            f"{one.ticket_id} ({one.kind.value}): {self._state(one)}, {inline(one.hypothesis.title)!r}"
+            f"{one.ticket_id} ({one.kind.value}): {self._state(one)}\n{title_line(one)}"
             for one in self._desk.tickets[-LISTED_MOST:]
         ]
         return {"text": "\n".join(lines)}
