@@ -43,7 +43,7 @@ class Drafter:
         """The agent's next idea. The node, never the agent, says which program.md it went by."""
         proposal = await self.ask(self._agent.propose(context), context.account)
         went_by = program_hash(context.program) if self._agent.reads_program else None
-        hypothesis = _scrubbed(proposal.hypothesis, self._scrub)
+        hypothesis = scrubbed(proposal.hypothesis, self._scrub)
         return replace(proposal, hypothesis=replace(hypothesis, program_hash=went_by))
 
     async def code(self, context: AgentContext, proposal: Proposal) -> str:
@@ -82,7 +82,7 @@ class Drafter:
                 account.add(Usage(seconds=time.monotonic() - began_s))
 
 
-def _scrubbed(hypothesis: Hypothesis, scrub: Scrub) -> Hypothesis:
+def scrubbed(hypothesis: Hypothesis, scrub: Scrub) -> Hypothesis:
     """The agent's words; changed constants are code."""
     return replace(
         hypothesis,

@@ -54,7 +54,13 @@ async def hand_over_ideas(online: Online, solo: SoloSwarm) -> None:
     for idea, source in solo.unforwarded_ideas():
         origin = idea.origin_experiment_id
         offered = await _offer(
-            online, idea.hypothesis_id, idea.hypothesis, source, origin, priority=idea.priority
+            online,
+            idea.hypothesis_id,
+            idea.hypothesis,
+            source,
+            origin,
+            priority=idea.priority,
+            parent=idea.parents[0] if idea.parents else None,
         )
         if not offered:
             return
@@ -69,19 +75,23 @@ async def _offer(
     origin: ExperimentId | None,
     *,
     priority: int = 0,
+    parent: ExperimentId | None = None,
 ) -> bool:
     """False where the queue takes nothing now; what it will never take counts as offered.
 
-    An idea that may not have its priority joins the queue without.
+    An idea that may not have its priority joins the queue without, and so does one on a parent that nobody
+    else knows.
     """
     try:
-        await online.propose(hypothesis_id, hypothesis, source, origin, priority=priority)
+        await online.propose(hypothesis_id, hypothesis, source, origin, priority=priority, parent=parent)
     except PermissionDenied as error:
         if priority and not isinstance(error, NodeBanned):
-            return await _offer(online, hypothesis_id, hypothesis, source, origin)
+            return await _offer(online, hypothesis_id, hypothesis, source, origin, parent=parent)
         _log.warning("ideas wait", reason=error.message)
         return False
     except (InvalidArgument, Conflict, NotFound) as error:
+        if parent is not None and isinstance(error, NotFound):
+            return await _offer(online, hypothesis_id, hypothesis, source, origin, priority=priority)
         _log.warning("idea refused", title=hypothesis.title, reason=error.message)
     except Unavailable:
         raise

@@ -293,11 +293,16 @@ class LinkedSwarm:
         origin: ExperimentId | None,
         *,
         priority: int = 0,
+        parent: ExperimentId | None = None,
     ) -> None:
         """While alone, the idea joins this machine's queue and is handed over at the return."""
         await self._ask(
-            lambda: self._online.propose(hypothesis_id, hypothesis, source, origin, priority=priority),
-            lambda: self._solo.propose(hypothesis_id, hypothesis, source, origin, priority=priority),
+            lambda: self._online.propose(
+                hypothesis_id, hypothesis, source, origin, priority=priority, parent=parent
+            ),
+            lambda: self._solo.propose(
+                hypothesis_id, hypothesis, source, origin, priority=priority, parent=parent
+            ),
         )
 
     async def share(self, insight: Insight) -> None:

@@ -112,8 +112,9 @@ class Swarm(Protocol):
         origin: ExperimentId | None,
         *,
         priority: int = 0,
+        parent: ExperimentId | None = None,
     ) -> None:
-        """Puts an idea into the queue; idempotent by its id."""
+        """Puts an idea into the queue; idempotent by its id. ``parent`` is what ``source`` is an edit of."""
 
     async def share(self, insight: Insight) -> None:
         """Brings a lesson with its evidence; idempotent by its id. When this returns, it is on disk."""

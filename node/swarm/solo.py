@@ -316,6 +316,7 @@ class SoloSwarm:
         origin: ExperimentId | None,
         *,
         priority: int = 0,
+        parent: ExperimentId | None = None,
     ) -> None:
         limits.check_uuid(hypothesis_id, "hypothesis_id")
         limits.check_hypothesis(hypothesis)
@@ -324,6 +325,7 @@ class SoloSwarm:
             limits.check_source(source)
         call = codec.hypothesis_to_message(hypothesis).SerializeToString(deterministic=True)
         fingerprint = f"{origin}:{source_hash(source) if source else None}:{call.hex()}"
+        fingerprint += f":{parent}" if parent else ""  # what was kept before parents has none
         idea = Idea(
             hypothesis_id=hypothesis_id,
             hypothesis=hypothesis,
@@ -331,6 +333,7 @@ class SoloSwarm:
             proposed_at=self._facts.now(),
             origin_experiment_id=origin,
             source_hash=source_hash(source) if source else None,
+            parents=(parent,) if parent else (),
             priority=priority,
             owner_id=self._facts.owner_id,
         )

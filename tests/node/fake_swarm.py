@@ -60,7 +60,7 @@ class FakeSwarm:
         self.start_verdicts = deque(start_verdicts)
         self.publish_errors = deque(publish_errors)
         self.claims, self.started, self.released, self.published = [], [], [], []
-        self.queued_claims = []
+        self.queued_claims, self.proposed = [], []
         self.history = []
         self.swarm_program, self.programs_fetched = None, 0
         self.shared, self.insight_queries, self.share_errors = [], [], deque()
@@ -180,8 +180,9 @@ class FakeSwarm:
                 return summary
         raise NotFound(f"no experiment {experiment_id}")
 
-    async def propose(self, hypothesis_id, hypothesis, source, origin, *, priority=0):
+    async def propose(self, hypothesis_id, hypothesis, source, origin, *, priority=0, parent=None):
         self.history.append(hypothesis_id)
+        self.proposed.append((hypothesis, source, parent))
 
     async def program(self):
         self.programs_fetched += 1

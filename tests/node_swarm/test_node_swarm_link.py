@@ -27,7 +27,7 @@ class Coordinator:
         self.shared = {}
         self.program_in_force = None
         self.refuses_insights = None
-        self.proposed = []
+        self.proposed, self.parents = [], []
         self.asked = []
         self.ideas_waiting = ()
         self.refusal = None
@@ -149,9 +149,14 @@ class Coordinator:
     def known_experiments(self):
         return {publication.experiment.experiment_id for publication in self.results.values()}
 
-    async def propose(self, hypothesis_id, words, source, origin, *, priority=0):
+    async def propose(self, hypothesis_id, words, source, origin, *, priority=0, parent=None):
         self._answer("propose")
+        self.parents.append(parent)
+        if parent == self.unknown_parent:
+            raise errors.NotFound(f"there is no experiment {parent}")
         self.proposed.append((hypothesis_id, words, origin))
+
+    unknown_parent = "unknown"
 
     async def ideas(self):
         self._answer("ideas")
@@ -508,6 +513,22 @@ async def test_idea_proposed_alone_is_handed_over(link, coordinator, come_back):
     await come_back()
 
     assert [(given, words.title) for given, words, _ in coordinator.proposed] == [(hypothesis_id, "an idea")]
+
+
+async def test_idea_is_handed_over_with_its_parent_and_without_where_nobody_else_knows_that(
+    link, coordinator, come_back
+):
+    known, coordinator.unknown_parent = new_id(), new_id()
+    await link.connect(hardware())
+    coordinator.is_up = False
+    for parent in (known, coordinator.unknown_parent):
+        await link.propose(new_id(), hypothesis("an idea"), b"DEPTH = 9\n", None, parent=parent)
+    coordinator.is_up = True
+
+    await come_back()
+
+    assert coordinator.parents == [known, coordinator.unknown_parent, None]
+    assert len(coordinator.proposed) == 2
 
 
 async def test_code_of_an_idea_comes_from_the_coordinator_or_from_this_machine(link, challenge, coordinator):

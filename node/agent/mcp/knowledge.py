@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from autoresearch.errors import NotFound
@@ -36,6 +36,7 @@ from node.agent.mcp.shelf import Shelf
 from node.agent.mcp.telling import QUOTED, best_line, ideas_text, summary_line
 from node.agent.quoting import insights_text, numbered
 from node.assignment import Leases
+from node.drafting import scrubbed
 from node.swarm.protocol import Swarm
 from node.training.scrub import Scrub
 
@@ -124,7 +125,8 @@ class Knowledge:
         has_source = arguments.get("code") is not None or arguments.get("edits") is not None
         source = source_of(arguments, context.parent_source).encode() if has_source else None
         idea_id = HypothesisId(new_id())
-        await self._around.swarm.propose(idea_id, hypothesis, source, None)
+        parent = context.parent.experiment_id if source is not None else None
+        await self._around.swarm.propose(idea_id, hypothesis, source, None, parent=parent)
         return {"text": f"Proposed as {idea_id}: it waits for any node, and the credit is yours."}
 
 
@@ -141,10 +143,4 @@ def stated(arguments: Arguments, desk: Desk, scrub: Scrub) -> Hypothesis:
     given = {name: value for name, value in arguments.items() if name in IDEA_ARGUMENTS}
     was_asked = any(one.question for one in desk.tickets)
     source = wanted_context(desk).parent_source
-    hypothesis = hypothesis_of(given, source, agent=AGENT, was_asked=was_asked)
-    return replace(
-        hypothesis,
-        title=scrub(hypothesis.title),
-        rationale=scrub(hypothesis.rationale),
-        distinction=scrub(hypothesis.distinction),
-    )
+    return scrubbed(hypothesis_of(given, source, agent=AGENT, was_asked=was_asked), scrub)

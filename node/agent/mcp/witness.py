@@ -117,8 +117,9 @@ class WitnessedSwarm:
         origin: ExperimentId | None,
         *,
         priority: int = 0,
+        parent: ExperimentId | None = None,
     ) -> None:
-        await self._swarm.propose(hypothesis_id, hypothesis, source, origin, priority=priority)
+        await self._swarm.propose(hypothesis_id, hypothesis, source, origin, priority=priority, parent=parent)
 
     async def share(self, insight: Insight) -> None:
         await self._swarm.share(insight)
