@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
+from autoresearch.errors import Internal, ReadOnly, SwarmError, Unavailable
 from autoresearch.model import (
     ExperimentId,
     ExperimentOrder,
@@ -115,14 +116,17 @@ class Follower:
         self._lessons: deque[Insight] = deque(maxlen=LESSONS_KEPT)
         self.taken_back = 0
 
+    @property
+    def has_lessons(self) -> bool:
+        """True while some wait to be shared."""
+        return bool(self._lessons)
+
     async def look(self) -> None:
         """Sees the queue, hears of results, and shares what was learned from them."""
         self._book.see(await self._desk.ideas())
         for kept in self._book.left():
             await self._hear(kept)
-        while self._lessons:
-            await self._desk.share(self._lessons[0])
-            self._lessons.popleft()
+        await self._share()
 
     async def take_back_outdated(self, best: WorkingBest) -> None:
         """Takes back ideas on another parent of the class with which nobody has begun."""
@@ -178,6 +182,18 @@ class Follower:
         experiment = summary.experiment
         is_own = experiment.proposer_id == self._whose.node_id
         return is_own and experiment.source_hash == idea.source_hash
+
+    async def _share(self) -> None:
+        """A lesson waits for a coordinator that is away; one that it refuses is dropped, and holds up nothing."""
+        while self._lessons:
+            try:
+                await self._desk.share(self._lessons[0])
+            except (Unavailable, ReadOnly, Internal) as error:
+                _log.info("lessons wait", reason=error.message, waiting=len(self._lessons))
+                return
+            except SwarmError as error:
+                _log.warning("lesson refused", reason=error.message)
+            self._lessons.popleft()
 
     async def _reflect(self, idea: NewIdea, run: Result) -> None:
         try:

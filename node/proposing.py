@@ -143,7 +143,7 @@ class Proposer:
         waiting = self._book.waiting
         handed_in = self._proposed - self._follower.taken_back
         has_all = self._pace.max_ideas is not None and handed_in >= self._pace.max_ideas
-        if has_all and not self._book.kept():
+        if has_all and not self._book.kept() and not self._follower.has_lessons:
             return None
         if has_all or len(waiting) >= self._pace.ideas_ahead:
             return LOOK_EVERY_S

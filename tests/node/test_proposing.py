@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from autoresearch.errors import Unavailable
+from autoresearch.errors import NotFound, Unavailable
 from autoresearch.model import (
     ExperimentId,
     ExperimentPage,
@@ -120,7 +120,7 @@ class Desk:
         self.tried = []
         self.shared = []
         self.tasks = ExploreTask(parent=PARENT)
-        self.failures = []
+        self.failures, self.share_failures = [], []
 
     async def next_task(self, *, can_propose, can_train, hardware_class=None):
         assert (can_propose, can_train) == (True, False)
@@ -160,6 +160,8 @@ class Desk:
         return found, (run_of(found),)
 
     async def share(self, insight):
+        if self.share_failures:
+            raise self.share_failures.pop(0)
         self.shared.append(insight)
 
     async def source(self, experiment_id):
@@ -283,6 +285,16 @@ async def test_it_leaves_when_all_that_it_was_to_propose_was_run(tmp_path):
         "wider is better (idea 2)",
     ]
     assert desk.shared[0].experiment_ids == (desk.tried[0].experiment.experiment_id,)
+
+
+async def test_lesson_that_is_refused_is_dropped_and_one_that_nobody_takes_now_waits(tmp_path):
+    desk = Desk(nothing, nothing, Desk.run_first, Desk.run_first)
+    desk.share_failures = [NotFound("no such experiment"), Unavailable("away")]
+
+    ending = await Node(tmp_path, desk, Head(lesson="so it is"), max_ideas=2).run()
+
+    assert ending is Ending.DONE
+    assert [insight.text for insight in desk.shared] == ["so it is (idea 2)"]
 
 
 async def test_free_ideas_on_an_outdated_parent_are_taken_back_and_paid_ones_stay(tmp_path):
