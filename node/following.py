@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -29,6 +30,7 @@ from autoresearch.model import (
     WorkingBest,
 )
 
+from node.agent.account import Account
 from node.agent.base import Agent, AgentError
 from node.board import Board, ResultLine
 from node.idea_book import IdeaBook, Kept, NewIdea
@@ -105,14 +107,19 @@ class Follower:
         book: IdeaBook,
         board: Board,
         scrub: Callable[[str], str],
+        account: Callable[[], AbstractContextManager[Account]],
     ) -> None:
-        """``scrub`` takes what says who and where a volunteer is out of an agent's prose."""
+        """``scrub`` takes what says who and where a volunteer is out of an agent's prose.
+
+        ``account`` is for a reflection: that of its idea was sent with the idea.
+        """
         self._desk = desk
         self._agent = agent
         self._whose = whose
         self._book = book
         self._board = board
         self._scrub = scrub
+        self._account = account
         self._lessons: deque[Insight] = deque(maxlen=LESSONS_KEPT)
         self.taken_back = 0
 
@@ -184,7 +191,7 @@ class Follower:
         return is_own and experiment.source_hash == idea.source_hash
 
     async def _share(self) -> None:
-        """A lesson waits for a coordinator that is away; one that it refuses is dropped, and holds up nothing."""
+        """A lesson waits for a coordinator that is away; one that it refuses is dropped. Nothing is held up."""
         while self._lessons:
             try:
                 await self._desk.share(self._lessons[0])
@@ -197,7 +204,8 @@ class Follower:
 
     async def _reflect(self, idea: NewIdea, run: Result) -> None:
         try:
-            text = await self._agent.reflect(idea.context, idea.hypothesis, run)
+            with self._account() as account:
+                text = await self._agent.reflect(replace(idea.context, account=account), idea.hypothesis, run)
         except AgentError as error:
             _log.info("no reflection", reason=str(error))
             return

@@ -87,7 +87,13 @@ class Proposer:
         self._jitter = jitter or random.Random()
         self._book = IdeaBook(whose.node_id)
         self._follower = Follower(
-            desk=desk, agent=agent, whose=whose, book=self._book, board=board, scrub=scrub
+            desk=desk,
+            agent=agent,
+            whose=whose,
+            book=self._book,
+            board=board,
+            scrub=scrub,
+            account=thinker.account,
         )
         self._proposed = 0
         self.why = ""
@@ -184,6 +190,7 @@ class Proposer:
             except PermissionDenied:
                 raise
             except SwarmError as error:
+                self._thinker.carry(usage)
                 raise NothingReady(f"{idea.hypothesis.title!r} is refused: {error.message}") from error
             else:
                 break

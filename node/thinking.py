@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
@@ -58,10 +59,23 @@ class Thinker:
         try:
             idea = await self._new_on(await self._context(parent, account, book), book)
         except BaseException:
-            self._unclaimed = sum_of(self._unclaimed, account.usage)
+            self.carry(account.usage)
             raise
         usage, self._unclaimed = sum_of(self._unclaimed, account.usage), None
         return idea, usage
+
+    def carry(self, usage: Usage | None) -> None:
+        """What was spent and goes out with no idea of its own goes out with the next."""
+        self._unclaimed = sum_of(self._unclaimed, usage)
+
+    @contextmanager
+    def account(self) -> Iterator[Account]:
+        """For what an agent does after its idea was sent."""
+        account = self._open_account()
+        try:
+            yield account
+        finally:
+            self.carry(account.usage)
 
     async def _new_on(self, context: AgentContext, book: IdeaBook) -> NewIdea:
         known = {

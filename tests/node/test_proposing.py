@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from autoresearch.errors import NotFound, Unavailable
+from autoresearch.errors import Conflict, NotFound, Unavailable
 from autoresearch.model import (
     ExperimentId,
     ExperimentPage,
@@ -208,7 +208,10 @@ class Head:
         del context, source, failure
 
     async def reflect(self, context, hypothesis, result):
-        del context, result
+        del result
+        if not self.thinks_for_free:
+            with context.account.call(Usage(cost_usd=0.5)) as bill:
+                bill.usage = Usage(model="m", calls=1, cost_usd=0.5)
         return self.lesson and f"{self.lesson} ({hypothesis.title})"
 
 
@@ -320,6 +323,15 @@ async def test_spent_budget_ends_it_with_what_was_paid_for_in_the_queue(tmp_path
 
     assert ending is Ending.BUDGET_SPENT
     assert [usage.cost_usd for *_, usage in desk.proposed] == [1.0, 1.0]
+
+
+async def test_what_reflections_and_refused_ideas_cost_goes_out_with_the_next_idea(tmp_path):
+    desk = Desk(nothing, nothing, Desk.run_first)
+    desk.failures = [Conflict("that id is used")]
+
+    await Node(tmp_path, desk, Head(thinks_for_free=False), ideas_ahead=1, max_ideas=2).run()
+
+    assert [usage.cost_usd for *_, usage in desk.proposed] == [2.0, 1.5]
 
 
 async def test_idea_waits_for_a_coordinator_that_is_away(tmp_path):
