@@ -191,7 +191,7 @@ class Follower:
         return is_own and experiment.source_hash == idea.source_hash
 
     async def _share(self) -> None:
-        """A lesson waits for a coordinator that is away; one that it refuses is dropped. Nothing is held up."""
+        """One waits for a coordinator that is away; one that is refused is dropped. Nothing is held up."""
         while self._lessons:
             try:
                 await self._desk.share(self._lessons[0])

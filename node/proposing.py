@@ -95,6 +95,7 @@ class Proposer:
             scrub=scrub,
             account=thinker.account,
         )
+        self._unsent: tuple[NewIdea, Usage | None] | None = None
         self._proposed = 0
         self.why = ""
 
@@ -106,9 +107,7 @@ class Proposer:
         beside = [asyncio.create_task(self._keep_hours()), asyncio.create_task(self._watch_stop())]
         ending = None
         try:
-            ending = await self._work()
-        except Aborted:
-            ending = self._as_asked()
+            ending = await self._until_asked()
         except AgentEnded as error:
             ending = Ending.BUDGET_SPENT if isinstance(error, BudgetSpent) else Ending.AGENT_UNUSABLE
             self.why = str(error)
@@ -123,7 +122,14 @@ class Proposer:
                 self._board.leave()
         return ending
 
-    async def _work(self) -> Ending:
+    async def _until_asked(self) -> Ending:
+        with contextlib.suppress(Aborted):
+            if await self._work():
+                return Ending.DONE
+        return await self._leave()
+
+    async def _work(self) -> bool:
+        """True once all is done, False where a stop was asked."""
         failures = 0
         while not self._stop.is_draining:
             try:
@@ -131,7 +137,7 @@ class Proposer:
                 rest_s = await self._once()
                 failures = 0
                 if rest_s is None:
-                    return Ending.DONE
+                    return True
             except Paused:
                 continue
             except AgentEnded:
@@ -141,11 +147,12 @@ class Proposer:
                 rest_s = self._backoff(failures, error)
                 _log.info("nothing came of it", reason=str(error), failures=failures)
             await self._wait(rest_s)
-        return self._as_asked()
+        return False
 
     async def _once(self) -> float | None:
         """One look and, where there is room, one idea; how long to rest then, None where all is done."""
         task = await self._stop.or_aborted(self._look())
+        await self._stop.or_aborted(self._hand_in())
         waiting = self._book.waiting
         handed_in = self._proposed - self._follower.taken_back
         has_all = self._pace.max_ideas is not None and handed_in >= self._pace.max_ideas
@@ -156,8 +163,8 @@ class Proposer:
         if isinstance(task, IdleTask):
             self._show(task.reason)
             return min(task.retry_after_s, IDLE_MAX_S)
-        idea, usage = await self._finish(self._thinker.think(task.parent, self._book))
-        await self._stop.or_aborted(self._hand_in(idea, usage))
+        self._unsent = await self._finish(self._thinker.think(task.parent, self._book))
+        await self._stop.or_aborted(self._hand_in())
         return 0.0
 
     async def _look(self) -> ExploreTask | IdleTask:
@@ -173,31 +180,47 @@ class Proposer:
         self._show()
         return task
 
-    async def _hand_in(self, idea: NewIdea, usage: Usage | None) -> None:
-        """Into the queue, however long that takes: it was paid for. Raises NothingReady if it is refused."""
+    async def _hand_in(self) -> None:
+        """One try to get what was thought of into the queue; it is kept where nothing was decided.
+
+        Raises NothingReady if it is refused.
+        """
+        if self._unsent is None:
+            return
+        idea, usage = self._unsent
         parent = idea.context.parent.experiment_id
-        failures = 0
-        while True:
-            try:
-                await self._desk.propose(
-                    idea.hypothesis_id, idea.hypothesis, idea.source, None, parent=parent, usage=usage
-                )
-            except _PASSING as error:
-                failures += 1
-                if failures == 1:
-                    _log.warning("idea not taken yet; trying again", reason=error.message)
-                await self._sleep(self._backoff(failures, error))
-            except PermissionDenied:
-                raise
-            except SwarmError as error:
-                self._thinker.carry(usage)
-                raise NothingReady(f"{idea.hypothesis.title!r} is refused: {error.message}") from error
-            else:
-                break
+        try:
+            await self._desk.propose(
+                idea.hypothesis_id, idea.hypothesis, idea.source, None, parent=parent, usage=usage
+            )
+        except (*_PASSING, PermissionDenied):
+            raise
+        except SwarmError as error:
+            self._unsent = None
+            self._thinker.carry(usage)
+            raise NothingReady(f"{idea.hypothesis.title!r} is refused: {error.message}") from error
+        self._unsent = None
         self._book.keep(idea)
         self._proposed += 1
         _log.info("proposed", title=idea.hypothesis.title, hypothesis_id=idea.hypothesis_id, parent=parent)
         self._show()
+
+    async def _leave(self) -> Ending:
+        """What was paid for goes into the queue first, unless that is full for this owner."""
+        failures = 0
+        while self._unsent is not None:
+            try:
+                await self._stop.or_aborted(self._hand_in())
+            except Aborted:
+                break
+            except (LimitExceeded, NothingReady) as error:
+                _log.warning("left with an idea that was not taken", reason=str(error))
+                break
+            except _PASSING as error:
+                failures += 1
+                with contextlib.suppress(Aborted):
+                    await self._stop.or_aborted(self._sleep(self._backoff(failures, error)))
+        return Ending.ABORTED if self._stop.is_aborted else Ending.DRAINED
 
     async def _rest(self) -> None:
         """Returns when no pause holds."""
@@ -225,9 +248,6 @@ class Proposer:
         manner = "leaving at once" if self._stop.is_aborted else "leaving after the idea in hand"
         _log.info(manner, reason=self._stop.reason)
         self._board.step(WorkEvent.STOP_ASKED)
-
-    def _as_asked(self) -> Ending:
-        return Ending.ABORTED if self._stop.is_aborted else Ending.DRAINED
 
     def _show(self, reason: str = "") -> None:
         waiting = self._book.waiting

@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from autoresearch.errors import Conflict, NotFound, Unavailable
+from autoresearch.errors import Conflict, LimitExceeded, NotFound, Unavailable
 from autoresearch.model import (
     ExperimentId,
     ExperimentPage,
@@ -120,6 +120,7 @@ class Desk:
         self.tried = []
         self.shared = []
         self.tasks = ExploreTask(parent=PARENT)
+        self.limit_after = 1000
         self.failures, self.share_failures = [], []
 
     async def next_task(self, *, can_propose, can_train, hardware_class=None):
@@ -132,6 +133,8 @@ class Desk:
         del origin
         if self.failures:
             raise self.failures.pop(0)
+        if len(self.proposed) >= self.limit_after:
+            raise LimitExceeded("as many as may wait do")
         self.proposed.append((hypothesis, source, parent, usage))
         self.queue.append(
             Idea(
@@ -342,6 +345,19 @@ async def test_idea_waits_for_a_coordinator_that_is_away(tmp_path):
     await Node(tmp_path, desk, head, ideas_ahead=1).run()
 
     assert len(desk.proposed) == len(head.contexts) == 1
+
+
+async def test_results_are_heard_while_the_queue_takes_no_more_and_a_drain_waits_for_no_room(tmp_path):
+    looks = [nothing, Desk.run_first]
+    desk = Desk(*looks, *[nothing] * 3, lambda desk: node.stop.drain("enough"))
+    desk.limit_after = 1
+    node = Node(tmp_path, desk, Head(lesson="so it is"))
+
+    ending = await node.run()
+
+    assert ending is Ending.DRAINED
+    assert [len(desk.proposed), len(desk.shared)] == [1, 1]
+    assert len(node.slept) < 10
 
 
 async def test_code_that_waits_already_is_not_proposed_again(tmp_path):
