@@ -41,6 +41,7 @@ from node_builders import (
 from typer.testing import CliRunner
 
 from node.agent.base import AgentError, CannotDo, NoAgent
+from node.agent.mcp import patience
 from node.agent.mcp.agent import McpAgent
 from node.agent.mcp.assembly import researching, with_desk
 from node.agent.mcp.routing import READINESS, route
@@ -48,9 +49,10 @@ from node.assignment import NodeFacts
 from node.board import Board
 from node.cli import app
 from node.config import Config
-from node.control import Command, NobodyThere, Request
+from node.control import EXCHANGE_LIMIT_S, Command, NobodyThere, Request
 from node.prepare import Preparer
 from node.program import ProgramInForce, program_of_challenge
+from node.team import WORKER_LIMIT_S
 
 WARMER = {
     "title": "MATRIX_LR 0.04 -> 0.06",
@@ -394,6 +396,33 @@ async def test_an_idea_that_others_are_to_run_goes_into_the_queue_with_its_code(
     assert in_words[1:] == (None, None)
     assert in_words[0].changes == (MechanismChange(op=MechanismOp.ADD, what="the cache of ~", where="~"),)
     assert not bench.swarm.claims
+
+
+async def test_no_tool_waits_longer_for_the_swarm_than_its_caller_waits_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(patience.within, "__defaults__", (0.01,))
+    monkeypatch.setattr("node.agent.mcp.tools.SLICE_S", 0.01)
+    bench = Bench(tmp_path)
+
+    async def never(*_, **__):
+        await asyncio.Event().wait()
+
+    async with bench.preparing():
+        await bench.ask("what_to_try")
+        for call in ("best", "experiments", "insights", "propose", "claim"):
+            monkeypatch.setattr(bench.swarm, call, never)
+        told = await bench.ask("what_to_try")
+        refusals = [
+            await bench.refusal("best"),
+            await bench.refusal("search", text="x"),
+            await bench.refusal("insights"),
+            await bench.refusal("ideas", action="propose", **WARMER),
+        ]
+        claimed = await bench.agent.answer("claim", WARMER)
+
+    assert "train.py of experiment parent" in told
+    assert all("does not answer in time" in refusal for refusal in refusals)
+    assert claimed["again"]["tool"] == "result"
+    assert patience.SWARM_LIMIT_S < WORKER_LIMIT_S < EXCHANGE_LIMIT_S
 
 
 async def test_a_lesson_is_the_nodes_to_share_and_comes_once(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from autoresearch.model import (
     INSIGHT_LIMIT_CHARS,
     RATIONALE_LIMIT_CHARS,
     ExperimentQuery,
+    ExperimentSummary,
     HardwareClass,
     Hypothesis,
     HypothesisId,
@@ -32,6 +33,7 @@ from node.agent.mcp.arguments import (
     source_of,
 )
 from node.agent.mcp.desk import Desk, NotNow
+from node.agent.mcp.patience import within
 from node.agent.mcp.shelf import Shelf
 from node.agent.mcp.telling import QUOTED, best_line, ideas_text, summary_line
 from node.agent.quoting import insights_text, numbered
@@ -69,7 +71,7 @@ class Knowledge:
     async def best(self, arguments: Arguments) -> Reply:
         """What the class builds on."""
         check_names(arguments, ())
-        best = await self._around.swarm.best()
+        best = await within(self._around.swarm.best())
         if best is None:
             raise NotFound("nothing has been measured yet: the baseline comes first")
         code = numbered(best.source.decode("utf-8", "replace"))
@@ -81,16 +83,17 @@ class Knowledge:
         text = line_of(arguments, "text", limit=RATIONALE_LIMIT_CHARS)
         limit = number_of(arguments, "limit", default=10, least=1, most=LISTED_MOST)
         query = SearchQuery(text=text, hardware_class=self._around.hardware_class, limit=limit)
+        lines = [summary_line(summary) for summary in await within(self._found(query))]
+        return {"text": "\n".join([QUOTED, *lines]) if lines else "Nothing like it has been tried."}
+
+    async def _found(self, query: SearchQuery) -> Sequence[ExperimentSummary]:
         found = await self._around.shelf.search(query)
         if found is not None:
-            summaries = [match.summary for match in found.matches]
-        else:
-            page = await self._around.swarm.experiments(
-                ExperimentQuery(hardware_class=query.hardware_class, text=text, limit=limit)
-            )
-            summaries = list(page.experiments)
-        lines = [summary_line(summary) for summary in summaries]
-        return {"text": "\n".join([QUOTED, *lines]) if lines else "Nothing like it has been tried."}
+            return [match.summary for match in found.matches]
+        page = await self._around.swarm.experiments(
+            ExperimentQuery(hardware_class=query.hardware_class, text=query.text, limit=query.limit)
+        )
+        return page.experiments
 
     async def insights(self, arguments: Arguments) -> Reply:
         """What was learned, or a lesson to share."""
@@ -106,14 +109,14 @@ class Knowledge:
             hardware_class=self._around.hardware_class,
             limit=number_of(arguments, "limit", default=10, least=1, most=LISTED_MOST),
         )
-        found = await self._around.swarm.insights(query)
+        found = await within(self._around.swarm.insights(query))
         return {"text": insights_text(found).strip("\n") or "Nothing like it was learned yet."}
 
     async def ideas(self, arguments: Arguments) -> Reply:
         """The queue, or an idea for it."""
         if choice_of(arguments, "action", ("list", "propose")) == "list":
             check_names(arguments, ("action",))
-            waiting = await self._around.shelf.ideas()
+            waiting = await within(self._around.shelf.ideas())
             if waiting is None:
                 raise NotFound(
                     "the queue is the coordinator's, and none can be reached; ideas go on with claim"
@@ -126,7 +129,10 @@ class Knowledge:
         source = source_of(arguments, context.parent_source).encode() if has_source else None
         idea_id = HypothesisId(new_id())
         parent = context.parent.experiment_id if source is not None else None
-        await self._around.swarm.propose(idea_id, hypothesis, source, None, parent=parent)
+        await within(
+            self._around.swarm.propose(idea_id, hypothesis, source, None, parent=parent),
+            then="see with ideas whether it waits before you propose it again",
+        )
         return {"text": f"Proposed as {idea_id}: it waits for any node, and the credit is yours."}
 
 

@@ -6,6 +6,7 @@ what to ask next: no exchange is held up for longer than a slice, since the sock
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from autoresearch.errors import SwarmError
@@ -23,6 +24,7 @@ from node.agent.mcp.knowledge import (
     Surroundings,
     stated,
 )
+from node.agent.mcp.patience import left_s, within
 from node.agent.mcp.progress import state_word, ticket_text, title_line
 from node.agent.mcp.telling import (
     code_text,
@@ -38,6 +40,7 @@ from node.agent.scratch import Draft
 from node.agent.words import hypothesis_of as words_of
 
 SLICE_S = 2.0
+"""Waiting in one exchange, all together: a supervisor waits 4 s for its worker."""
 PARTS = ("all", "task", "code", "history", "program", "insights")
 TITLE_TAKEN_CHARS = 190
 REFUSAL_SHOWN_CHARS = 500
@@ -91,11 +94,11 @@ class Tools:
     async def _what_to_try(self, arguments: Arguments) -> Reply:
         check_names(arguments, {"part"})
         part = choice_of(arguments, "part", PARTS)
-        desk = self._desk
-        await self._freshen()
+        desk, until = self._desk, time.monotonic() + SLICE_S
+        await self._freshen(until)
         waiting = [one for one in desk.tickets if one.stage is Stage.GRANTED]
         if not waiting:
-            await desk.until(lambda: desk.open_context is not None or self._has_asked(), SLICE_S)
+            await desk.until(lambda: desk.open_context is not None or self._has_asked(), left_s(until))
             waiting = [one for one in desk.tickets if one.stage is Stage.GRANTED]
         context = desk.open_context or desk.last_context
         if waiting and waiting[-1].kind is Kind.ASKED:
@@ -119,9 +122,9 @@ class Tools:
 
     async def _claim(self, arguments: Arguments) -> Reply:
         check_names(arguments, IDEA_ARGUMENTS)
-        await self._freshen()
+        await self._freshen(time.monotonic() + SLICE_S)
         ticket = self._desk.submit(stated(arguments, self._desk, self._around.scrub))
-        return await self._look(ticket.ticket_id, "judged")
+        return await self._look(ticket.ticket_id, "judged", limit_s=0.0)
 
     async def _run(self, arguments: Arguments) -> Reply:
         check_names(arguments, ("id", "code", "edits"))
@@ -162,17 +165,20 @@ class Tools:
 
     # Below
 
-    async def _freshen(self) -> None:
+    async def _freshen(self, until: float) -> None:
         """The node asked for an idea some time ago: what it said then may not be so any more."""
         desk = self._desk
         asked = desk.open_context
         if asked is None:
             return
-        best = await self._around.swarm.best()
+        try:
+            best = await within(self._around.swarm.best(), left_s(until))
+        except NotNow:
+            return  # what it said then is the newest that can be had now
         is_old = best is not None and best.best.experiment_id != asked.parent.experiment_id
         if is_old or desk.has_news:
             desk.refresh()
-            await desk.until(lambda: desk.open_context not in (None, asked), SLICE_S)
+            await desk.until(lambda: desk.open_context not in (None, asked), left_s(until))
 
     def _mending(self, ticket: Ticket, source: str) -> Hypothesis:
         """What the mended code does to the parent, in the words of the idea that it mends."""
@@ -182,7 +188,7 @@ class Tools:
         }
         return words_of(ticket.context.parent_source, Draft(source=source, words=words), agent=AGENT)
 
-    async def _look(self, ticket_id: str, until: str) -> Reply:
+    async def _look(self, ticket_id: str, until: str, *, limit_s: float = SLICE_S) -> Reply:
         stages = UNTIL[until]
         self._desk.find(ticket_id)
 
@@ -190,7 +196,7 @@ class Tools:
             ticket = self._desk.find(ticket_id)
             return ticket.stage not in stages or self._is_lost(ticket)
 
-        is_done = await self._desk.until(is_settled, SLICE_S)
+        is_done = await self._desk.until(is_settled, limit_s)
         ticket = self._desk.find(ticket_id)
         text = self._told(ticket)
         if is_done:
