@@ -2,9 +2,9 @@
 
     python scripts/bench/injections.py [PART...]
 
-Parts: anthropic, command, mcp, search, notebook, terminal, trainer, swarm, gullible; all by default. The last
-is a whole node whose model obeys whatever it reads. Exit code 1 where a text was found where it may not be, or
-a secret anywhere. ``tests/injection`` runs the same, and parts that leak on purpose beside it.
+Parts: anthropic, command, mcp, search, notebook, terminal, trainer, swarm, gullible; all by default. The
+last is a whole node whose model obeys whatever it reads. Exit code 1 where a text was found where it may not
+be, or a secret anywhere. ``tests/injection`` runs the same, and parts that leak on purpose beside it.
 """
 
 from __future__ import annotations
