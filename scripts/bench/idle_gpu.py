@@ -60,10 +60,13 @@ from node.workspace import Workspace
 BUDGET_S, OVERHEAD_S = 300.0, 26.0
 PROPOSE_S, EDIT_S = 60.0, 30.0
 ALIVE_SHARE_MIN = 0.97
+BEGUN_BY_S = 0.2
 
 
 class SlowAgent(SearchAgent):
     """Search, after thinking for as long as a language model does."""
+
+    thinks_for_free = False
 
     def __init__(self, *, node_id: str, scale: float) -> None:
         super().__init__(node_id=node_id)
@@ -108,9 +111,12 @@ class InTurn(Preparer):
     def __init__(self, trainer: SleepingTrainer, **parts: object) -> None:
         super().__init__(**parts)  # type: ignore[arg-type]
         self._trainer = trainer
+        self._is_first = True
 
     async def next_assignment(self) -> Assignment:
-        await asyncio.sleep(0)  # let the training that called for this begin
+        if not self._is_first:
+            await asyncio.sleep(BEGUN_BY_S)  # the training that called for this has begun by then
+        self._is_first = False
         await self._trainer.is_free.wait()
         return await super().next_assignment()
 
@@ -244,7 +250,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=20.0)
     parser.add_argument("--experiments", type=int, default=12)
     parser.add_argument("--pocket", type=int, default=0, help="real experiments, not scaled")
-    parser.add_argument("--pocket-agent-s", type=float, default=15.0)
+    parser.add_argument("--pocket-agent-s", type=float, default=8.0)
     options = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
     report: dict[str, Any] = {
