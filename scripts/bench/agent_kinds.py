@@ -354,7 +354,7 @@ def show(swarm: LocalSwarm, found: list[ExperimentSummary]) -> None:
         for command in ("show", "diff"):
             said = _printed(swarm, command, one.experiment.experiment_id)
             sys.stderr.write(f"\n$ autoresearch-node {command}    # {key}\n{said}")
-    sys.stderr.write(f"\n$ autoresearch-node insights\n{_printed(swarm, 'insights')}")
+    sys.stderr.write(f"\n$ autoresearch-node insights\n{_printed(swarm, 'insights', '')}")
 
 
 def _printed(swarm: LocalSwarm, command: str, *arguments: str) -> str:
