@@ -10,8 +10,8 @@ nothing trains, which is what most agent loops do.
 
 - alive_share: of the wall time, a trainer process was alive;
 - clock_share: of the wall time, the training clock ran;
-- at_full_length: both shares for times that are not scaled, with the gaps as they were (in turn: with the
-  agent's time at its full length in each).
+- at_full_length: both shares for times that are not scaled, with the median gap as it was (in turn: with the
+  agent's time in it at its full length).
 
 With --pocket the same is asked of `autoresearch-node solo` on `pocket`, not scaled: so many experiments by a
 coding agent that takes --pocket-agent-s for each, trained for real. Its gaps are told, from the end of one
@@ -180,7 +180,8 @@ def shares(spans: Sequence[tuple[float, float]], *, scale: float, waits: bool) -
     wall_s = spans[-1][1] - spans[0][0]
     clock_s, alive_s = BUDGET_S / scale * len(spans), sum(end - begin for begin, end in spans)
     agent_s = PROPOSE_S + EDIT_S if waits else 0.0
-    full_gap_s = max(0.0, statistics.fmean(gaps) - agent_s / scale) + agent_s
+    # The median: gaps before baselines and verifications have no agent in them.
+    full_gap_s = statistics.median(gaps) - agent_s / scale + agent_s
     full_s = BUDGET_S + OVERHEAD_S + full_gap_s
     return {
         "trainings": len(spans),
@@ -189,7 +190,7 @@ def shares(spans: Sequence[tuple[float, float]], *, scale: float, waits: bool) -
         "alive_share": round(alive_s / wall_s, 4),
         "clock_share": round(clock_s / wall_s, 4),
         "at_full_length": {
-            "gap_mean_s": round(full_gap_s, 3),
+            "gap_s": round(full_gap_s, 3),
             "alive_share": round((BUDGET_S + OVERHEAD_S) / full_s, 4),
             "clock_share": round(BUDGET_S / full_s, 4),
             "experiments_per_hour": round(3600 / full_s, 2),
